@@ -1,0 +1,110 @@
+# The commands of this project. `make run` and `make test` set up everything that they need.
+# The machine must have Python 3.11 or later, a C compiler and make; no command asks for root.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Worker processes of pytest; 0 runs the tests in one process, for a debugger.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# What else to hand to pytest: make test PYTEST_ARGS="-k codec -x"
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST = $(CURDIR)/$(BIN)/python -m pytest -n $(JOBS)
+TREE := build/interpreted
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick fuzz soak dist clean \
+	build venv-run venv-dev venv-bench
+
+help:
+	@echo "make run          the proxy in front of three demo app servers (http://127.0.0.1:8080)"
+	@echo "make test         lint, then the whole test suite, compiled and interpreted"
+	@echo "make dev          develop: everything installed, the .py files run interpreted"
+	@echo "make build        develop: compile in place"
+	@echo "make lint         ruff, mypy, hadolint;  make format  ruff's formatter"
+	@echo "make bench        compare with nginx, HAProxy, Envoy and others;  make bench-quick  a short run"
+	@echo "make fuzz         long property tests;  make soak  long leak tests"
+	@echo "make dist         sdist and wheel in dist/;  make clean  remove what was built"
+
+run: venv-run
+	$(BIN)/qantara demo
+
+# --- environment -------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Qantara needs Python 3.11 or later. Name one: make PYTHON=/usr/bin/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig; sys_h = sysconfig.get_path("include") + "/Python.h"; raise SystemExit(not os.path.exists(sys_h))' || { \
+		echo "Python.h is missing. On Debian: apt-get install python3-dev" >&2; exit 1; }
+	@command -v "$${CC:-cc}" >/dev/null || { \
+		echo "No C compiler. On Debian: apt-get install gcc" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "This Python cannot make a virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PIP) install "pip>=24" "setuptools>=77" "Cython>=3.1" wheel
+
+$(VENV)/.ready-%: $(BIN)/python pyproject.toml
+	$(PIP) install --no-build-isolation --editable ".[$*]"
+	@touch $@
+
+venv-run: $(VENV)/.ready-demo build
+venv-dev: $(VENV)/.ready-dev build
+venv-bench: $(VENV)/.ready-bench build
+
+# Only what changed is compiled: half a second when nothing did.
+build: $(BIN)/python
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+
+# A compiled module wins over the .py file beside it on import, so the interpreted form is the one without them.
+dev: $(VENV)/.ready-dev
+	@find proxy -name '*.so' ! -path 'proxy/http1/codec.*' -delete
+	@QANTARA_INTERPRETED=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	@echo "Interpreted form ready; 'make build' compiles it."
+
+# --- checks ------------------------------------------------------------------------------------------
+
+test: lint test-compiled test-interpreted
+
+test-compiled: venv-dev
+	QANTARA_FORM=compiled $(PYTEST) -m "not soak" $(PYTEST_ARGS)
+
+# The same tests once more, in a copy of the checkout in which only the codec is compiled.
+test-interpreted: venv-dev
+	@rm -rf $(TREE) && mkdir -p $(TREE)
+	@tar -c --exclude-vcs --exclude='.venv*' --exclude='./build' --exclude='./dist' --exclude='*.so' \
+		--exclude='__pycache__' --exclude='.*_cache' --exclude='.hypothesis' --exclude='*.egg-info' . | tar -x -C $(TREE)
+	@cp proxy/http1/codec*.so $(TREE)/proxy/http1/
+	cd $(TREE) && QANTARA_FORM=interpreted PYTHONPATH=$(CURDIR)/$(TREE) $(PYTEST) $(PYTEST_ARGS)
+
+lint: venv-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; \
+		else echo "hadolint has no wheel for this machine: Dockerfile not linted"; fi
+
+format: venv-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+fuzz: venv-dev
+	$(PYTEST) --hypothesis-profile=fuzz --timeout 3600 tests/fuzz $(PYTEST_ARGS)
+
+soak: venv-dev
+	$(BIN)/python -m pytest -m soak --timeout 3600 $(PYTEST_ARGS)
+
+bench: venv-bench
+	$(BIN)/python -m benchmarks.run
+
+bench-quick: venv-bench
+	$(BIN)/python -m benchmarks.run --quick
+
+# --- release -----------------------------------------------------------------------------------------
+
+dist: venv-dev
+	rm -rf dist
+	$(BIN)/python -m build
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find proxy \( -name '*.so' -o -name '*.c' \) -delete
+	find proxy tests benchmarks -path 'benchmarks/.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,38 @@
+"""Balancing algorithms, one file each. To add one: one file against `base.Balancer`, one line in this table.
+
+Law of this package: pure data structures over backends; no asyncio, no sockets, usable as a library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from .base import Balancer
+
+ALGORITHMS = {
+    "round_robin": "proxy.balancing.round_robin:RoundRobin",
+}
+
+
+def create(algorithm: str, **params: Any) -> Balancer:
+    """Make a balancer by its name in ALGORITHMS or by `module:Class`.
+
+    Raises ValueError with a sentence for people if there is no such algorithm or it does not take these parameters.
+    """
+    target = ALGORITHMS.get(algorithm, algorithm)
+    module_name, colon, class_name = target.partition(":")
+    if not colon:
+        raise ValueError(f"there is no algorithm {algorithm!r}; known are {', '.join(ALGORITHMS)}")
+    if module_name.startswith("proxy."):
+        module_name = __name__.removesuffix("balancing") + module_name.removeprefix("proxy.")
+    try:
+        balancer = getattr(import_module(module_name), class_name)(**params)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ValueError(f"algorithm {algorithm!r} cannot be used: {error}") from error
+    if not isinstance(balancer, Balancer):
+        raise ValueError(f"algorithm {algorithm!r} is not a subclass of proxy.balancing.base.Balancer")
+    return balancer
+
+
+__all__ = ["ALGORITHMS", "Balancer", "create"]

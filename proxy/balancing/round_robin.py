@@ -1,0 +1,65 @@
+"""Smooth weighted round robin: backends in turn, in proportion to their weights, never in bursts.
+
+The order is nginx's: at each step every backend gains its weight, the highest goes next and gives up the total.
+Weights 5, 1, 1 give a a b a c a a. The order repeats after sum(weights) / gcd(weights) steps, so it is worked
+out once per rebuild and a pick is one list access. Beyond MOST_WORK steps × backends the same proportions come from a
+sorted schedule (backend i's k-th turn at (k + ½) / weight), which is as smooth but breaks ties differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+from random import randrange
+
+from ..upstream.backend import Backend
+from .base import Balancer
+
+MOST_WORK = 200_000
+
+
+class RoundRobin(Balancer):
+    """Each backend in turn, as often as its weight says."""
+
+    name = "round_robin"
+
+    def __init__(self) -> None:
+        self.order: list[Backend] = []
+        self.next = 0
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        weighted = [backend for backend in members if backend.weight > 0]
+        self.order = smooth_order(weighted)
+        # a random start, or all proxies of a fleet would begin at the same backend
+        self.next = randrange(len(self.order)) if len(members) > 1 and self.order else 0
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        position = self.next
+        if position >= len(self.order):
+            if not self.order:
+                return None
+            position = 0
+        self.next = position + 1
+        return self.order[position]
+
+
+def smooth_order(backends: Sequence[Backend]) -> list[Backend]:
+    """One period of the schedule."""
+    if not backends:
+        return []
+    divisor = gcd(*(backend.weight for backend in backends))
+    weights = [backend.weight // divisor for backend in backends]
+    total = sum(weights)
+    if total == len(backends):
+        return list(backends)
+    if total * len(backends) > MOST_WORK:
+        turns = [((k + 0.5) / w, i) for i, w in enumerate(weights) for k in range(w)]
+        return [backends[i] for _, i in sorted(turns)]
+    order = []
+    current = [0] * len(weights)
+    for _ in range(total):
+        current = [have + weight for have, weight in zip(current, weights, strict=True)]
+        best = max(range(len(current)), key=current.__getitem__)
+        current[best] -= total
+        order.append(backends[best])
+    return order

@@ -1,0 +1,322 @@
+"""What can be wrong with a configuration, in plain words: key by key, and across keys and sections.
+
+Invariant: a `Finding` names a place by its path in the document and never holds a term of the validation
+library or of Python. The rules across keys read the plain data, not the models, so that they speak up even
+while other keys are wrong; the warnings read the checked models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+from . import units
+from .schema import Config, Route, Upstream
+from .units import described, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+
+    from pydantic import BaseModel, ValidationError
+
+Path = tuple[str | int, ...]
+
+_ACTIONS = ("upstream", "redirect", "respond", "shard")
+_MATCHES = ("path", "exact", "regex")
+_FORWARDING = ("request_headers", "upgrades", "forward_path", "timeouts", "limits")
+_NO_EFFECT = "has no effect in this version"
+_WRITE = {
+    "listeners": "[{bind: 127.0.0.1:8080}]",
+    "routes": "[{path: /, upstream: app}]",
+    "backends": "[127.0.0.1:9001]",
+    "bind": "127.0.0.1:8080",
+    "algorithm": "round_robin",
+    "address": "127.0.0.1:9001",
+    "from": "/old",
+    "to": "/new",
+}
+
+
+class Finding(NamedTuple):
+    """One thing wrong, before its place in the file is known."""
+
+    path: Path
+    message: str
+    at_key: bool = False
+    """The key itself is meant, not its value."""
+
+
+def dotted(path: Path) -> str:
+    """("routes", 2, "upstream") as "routes[2].upstream"."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += "." * bool(text) + (part if re.fullmatch(r"[\w<*-][\w.*-]*", part) else quoted(part))
+    return text
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """A closing hint at the most similar of the known words, or at all of them if they are few."""
+    lowered = {name.lower(): name for name in known}
+    if close := difflib.get_close_matches(word[:100].lower(), lowered, n=1):
+        return f" (did you mean {lowered[close[0]]}?)"
+    if 0 < len(known) <= 12:
+        return f"; there is {', '.join(known)}" if len(known) == 1 else f"; there are {', '.join(known)}"
+    return ""
+
+
+# --- key by key -------------------------------------------------------------------------------------------
+
+
+def model_findings(error: ValidationError) -> Iterator[Finding]:
+    for item in error.errors(include_url=False):
+        path, value, kind = item["loc"], item.get("input"), item["type"]
+        if kind == "too_short" and value:
+            continue  # its entries are wrong, and reported; the list itself is not too short
+        if path[-1:] == ("[key]",):
+            yield Finding(path[:-1], _words(kind, item.get("ctx", {}), value), at_key=True)
+        elif kind == "extra_forbidden":
+            yield Finding(path, _unknown_key(path), at_key=True)
+        elif kind == "missing":
+            yield Finding(path, f"is missing; write {path[-1]}: {_WRITE.get(str(path[-1]), 'a value')}")
+        else:
+            yield Finding(path, _words(kind, item.get("ctx", {}), value))
+
+
+def _unknown_key(path: Path) -> str:
+    if path[-1] == "<<":
+        return "merge keys are not supported (YAML 1.2 has none); repeat the keys, or alias the whole value"
+    return f"is no known key{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}"
+
+
+def _known_keys(path: Path) -> list[str]:
+    """The keys of the section at this path, by walking the annotations of the models."""
+    kind: Any = Config
+    for part in path:
+        if hasattr(kind, "model_fields"):
+            kind = _peeled(_annotations(kind)[str(part)])
+        else:  # tuple[X, ...] or Mapping[str, X]
+            kind = _peeled(get_args(kind)[isinstance(part, str)])
+    return list(_annotations(kind))
+
+
+def _annotations(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _peeled(annotation: Any) -> Any:
+    """Without Annotated and "or None"."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return _peeled(get_args(annotation)[0])
+    return annotation
+
+
+def _words(kind: str, context: Mapping[str, Any], value: object) -> str:
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return _one_of(re.findall(r"[\w-]+", context["expected"].replace(" or ", " ")), value)
+    if kind in ("too_short", "string_too_short"):
+        return "must not be empty"
+    must = f"must be {_EXPECTED[kind].format_map(context)}" if kind in _EXPECTED else "is not valid"
+    if value is None:
+        return f"has no value; it {must}"
+    return f"{must}, not {described(value)}{_quoting(kind, value)}"
+
+
+def _quoting(kind: str, value: object) -> str:
+    if kind == "string_type" and isinstance(value, int | float):
+        return "; put it in quotes"
+    if isinstance(value, str):
+        if kind == "int_type" and value.isdigit():
+            return "; remove the quotes"
+        if kind == "tuple_type":
+            return f"; write [{quoted(value)}]"
+    return ""
+
+
+_EXPECTED = {
+    "model_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+    "mapping_type": "a mapping of keys to values",
+    "tuple_type": "a list",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+}
+
+
+def _one_of(choices: Sequence[str], value: object) -> str:
+    hint = ""
+    if isinstance(value, str) and (close := difflib.get_close_matches(value[:100].lower(), choices, n=1)):
+        hint = f" (did you mean {close[0]}?)"
+    return f"must be {', '.join(choices[:-1])} or {choices[-1]}, not {described(value)}{hint}"
+
+
+# --- across keys and sections -----------------------------------------------------------------------------
+
+
+def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Iterator[Finding]:
+    """What no single section can know. `data` may be wrong in every other way."""
+    yield from _same_address(("listeners",), data.get("listeners"), "bind")
+    upstreams = _mapping(data.get("upstreams"))
+    for name, upstream in upstreams.items():
+        yield from _upstream(("upstreams", name), _mapping(upstream), algorithms)
+    for path, route in _entries(("routes",), data.get("routes")):
+        if isinstance(route, dict):
+            given = {key: value for key, value in route.items() if value is not None}
+            yield from _route(path, given, upstreams)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _entries(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield (*path, index), entry
+
+
+def _same_address(path: Path, entries: Any, key: str) -> Iterator[Finding]:
+    seen: dict[units.Address, str] = {}
+    for where, entry in _entries(path, entries):
+        text = _mapping(entry).get(key, entry)
+        try:
+            address = units.parse_bind(text) if key == "bind" else units.parse_address(text)
+        except ValueError:
+            continue  # reported already
+        if address in seen and (address.kind == "unix" or address.port):
+            at = (*where, key) if isinstance(entry, dict) else where
+            yield Finding(at, f"{address} is given twice; the first is {seen[address]}")
+        seen.setdefault(address, dotted(where))
+
+
+def _upstream(path: Path, upstream: Mapping[str, Any], algorithms: Collection[str]) -> Iterator[Finding]:
+    yield from _same_address((*path, "backends"), upstream.get("backends"), "address")
+    balance = upstream.get("balance")
+    name, where = balance, (*path, "balance")
+    if isinstance(balance, dict):
+        name, where = balance.get("algorithm"), (*where, "algorithm")
+    if isinstance(name, str) and ":" not in name and name not in algorithms:
+        yield Finding(where, f"there is no algorithm {quoted(name)}{did_you_mean(name, algorithms)}")
+    pool = _mapping(upstream.get("pool"))
+    least, most = pool.get("min"), pool.get("max", 1024)
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        yield Finding((*path, "pool", "min"), f"must be at most pool.max, which is {most}; not {least}")
+
+
+def _route(path: Path, route: Mapping[str, Any], upstreams: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _exactly_one(path, route)
+    name = route.get("upstream")
+    if isinstance(name, str) and name not in upstreams:
+        hint = did_you_mean(name, upstreams)
+        yield Finding((*path, "upstream"), f"there is no upstream {quoted(name)}{hint}")
+    yield from _prefixes(path, route)
+    respond = _mapping(route.get("respond"))
+    if respond.get("body") and respond.get("status") in (204, 205, 304):
+        yield Finding((*path, "respond", "body"), f"a response with status {respond['status']} has no body")
+    for name, condition in _mapping(route.get("headers")).items():
+        known = {"exact", "present", "regex"}
+        if isinstance(condition, dict) and condition.keys() <= known and len(condition) != 1:
+            yield Finding((*path, "headers", name), "needs exactly one of exact, present and regex")
+    for section in ("request_headers", "response_headers"):
+        for change in ("set", "append"):
+            names = _mapping(_mapping(route.get(section)).get(change))
+            yield from _same_name((*path, section, change), names)
+    yield from _same_name((*path, "headers"), _mapping(route.get("headers")))
+
+
+def _exactly_one(path: Path, route: Mapping[str, Any]) -> Iterator[Finding]:
+    matches = [key for key in route if key in _MATCHES]
+    for key in matches[1:]:
+        yield Finding((*path, key), f"excludes {matches[0]}; give one of path, exact and regex", at_key=True)
+    actions = [key for key in route if key in _ACTIONS]
+    for key in actions[1:]:
+        yield Finding(
+            (*path, key), f"excludes {actions[0]}; give one of upstream, redirect and respond", at_key=True
+        )
+    if not actions and not any(difflib.get_close_matches(key[:100], _ACTIONS) for key in route):
+        yield Finding(path, "the route has no action; give one of upstream, redirect and respond")
+
+
+def _prefixes(path: Path, route: Mapping[str, Any]) -> Iterator[Finding]:
+    """strip_prefix and replace_prefix: for forwarded requests only, one of them, and it must be there."""
+    given = [key for key in route if key in ("strip_prefix", "replace_prefix")]
+    for key in given[1:]:
+        yield Finding((*path, key), f"excludes {given[0]}; give one of the two", at_key=True)
+    for key in given:
+        if "upstream" not in route:
+            yield Finding((*path, key), "needs upstream: nothing else has its path changed", at_key=True)
+        value, where = route[key], (*path, key)
+        if isinstance(value, dict):
+            value, where = value.get("from"), (*where, "from")
+        for match in ("path", "exact"):
+            matched = route.get(match, "/" if match == "path" and not {*_MATCHES} & route.keys() else None)
+            if isinstance(value, str) and isinstance(matched, str) and not _within(matched, value):
+                yield Finding(where, f"must be a prefix of {match}, which is {quoted(matched)}")
+
+
+def _within(path: str, prefix: str) -> bool:
+    """Does the path begin with the prefix, at a segment boundary?"""
+    return f"{path.rstrip('/')}/".startswith(f"{prefix.rstrip('/')}/")
+
+
+def _same_name(path: Path, names: Mapping[str, Any]) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            yield Finding((*path, name), f"is the same header as {seen[name.lower()]}", at_key=True)
+        seen.setdefault(name.lower(), name)
+
+
+# --- what is allowed but not what it seems ----------------------------------------------------------------
+
+
+def warning_findings(config: Config) -> Iterator[Finding]:
+    if config.workers != 1:
+        yield Finding(("workers",), "this version runs one worker")
+    for key in ("admin", "cache"):
+        if getattr(config, key) is not None:
+            yield Finding((key,), _NO_EFFECT, at_key=True)
+    used = {route.upstream for route in config.routes}
+    for name, upstream in config.upstreams.items():
+        yield from _upstream_warnings(name, upstream, used)
+    seen: dict[Hashable, int] = {}
+    for index, route in enumerate(config.routes):
+        yield from _route_warnings(("routes", index), route)
+        first = seen.setdefault(_conditions(route), index)
+        if first != index:
+            yield Finding(("routes", index), f"can never match: routes[{first}] takes the same requests")
+
+
+def _upstream_warnings(name: str, upstream: Upstream, used: Collection[str | None]) -> Iterator[Finding]:
+    if name not in used:
+        yield Finding(("upstreams", name), "no route uses this upstream", at_key=True)
+    if upstream.health is not None:
+        yield Finding(("upstreams", name, "health"), _NO_EFFECT, at_key=True)
+    if not any(backend.weight for backend in upstream.backends):
+        yield Finding(("upstreams", name, "backends"), "every weight is 0: this upstream takes no requests")
+
+
+def _route_warnings(path: Path, route: Route) -> Iterator[Finding]:
+    if route.cache:
+        yield Finding((*path, "cache"), _NO_EFFECT, at_key=True)
+    if route.upstream is None:
+        for key in _FORWARDING:
+            if key in route.model_fields_set:
+                yield Finding((*path, key), "has no effect: this route has no upstream", at_key=True)
+
+
+def _conditions(route: Route) -> Hashable:
+    methods = None if route.methods is None else frozenset(route.methods)
+    headers = frozenset((name.lower(), match) for name, match in route.headers.items())
+    return route.host, route.path, route.exact, route.regex, methods, headers

@@ -1,0 +1,398 @@
+"""The configuration as frozen models: every key, its type, its default, and one sentence about it.
+
+The sentences below the fields reach the JSON Schema. Invariant: a model accepts exactly the keys of its
+section and knows nothing of its neighbours. Rules that span keys or sections (one action per route, unknown
+upstreams) are in `problems`; only `load` hands out a `Config` that obeys them all. The reason for each
+default is in docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+    model_validator,
+)
+
+from . import units
+from .units import Address
+
+T = TypeVar("T")
+
+
+def duration(text: str) -> Any:
+    """A default, written as in the file; the JSON Schema shows it that way too."""
+    return Field(default=units.parse_duration(text), json_schema_extra={"default": text})
+
+
+def size(text: str) -> Any:
+    return Field(default=units.parse_size(text), json_schema_extra={"default": text})
+
+
+def _bare(key: str, model: type[BaseModel]) -> BeforeValidator:
+    """A bare string stands for a mapping with that one key."""
+    return BeforeValidator(
+        lambda value: {key: value} if isinstance(value, str) else value,
+        json_schema_input_type=str | model,
+    )
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": f"^{units.DURATION}$", "examples": ["250ms", "2s", "5m"]}
+_SIZE_SCHEMA = {
+    "anyOf": [{"type": "string", "pattern": f"^{units.SIZE}$"}, {"type": "integer", "exclusiveMinimum": 0}],
+    "examples": ["64KiB", "1MiB", "1GiB"],
+}
+_ADDRESS_SCHEMA = {"type": "string", "examples": ["127.0.0.1:9001", "[::1]:9001", "unix:/run/app.sock"]}
+_BIND_SCHEMA = {"type": "string", "examples": ["127.0.0.1:8080", "[::1]:8080", ":8080", "unix:/run/q.sock"]}
+
+Duration = Annotated[float, PlainValidator(units.parse_positive_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Size = Annotated[int, PlainValidator(units.parse_size), WithJsonSchema(_SIZE_SCHEMA)]
+HeadSize = Annotated[int, PlainValidator(units.parse_head_size), WithJsonSchema(_SIZE_SCHEMA)]
+BackendAddress = Annotated[
+    Address, PlainValidator(units.parse_address), PlainSerializer(str), WithJsonSchema(_ADDRESS_SCHEMA)
+]
+Bind = Annotated[
+    Address, PlainValidator(units.parse_bind), PlainSerializer(str), WithJsonSchema(_BIND_SCHEMA)
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    PlainValidator(units.parse_network),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}),
+]
+Workers = Annotated[
+    int | Literal["auto"],
+    PlainValidator(units.parse_workers),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}]}),
+]
+Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
+"""At least one; the upper bound is what a C `int` holds."""
+Whole = Annotated[int, Field(ge=0, le=2**31 - 1)]
+List = Annotated[tuple[T, ...], Strict(False)]
+"""A YAML list, kept as a tuple: Strict(False) lets pydantic take a list for it."""
+
+Host = Annotated[str, AfterValidator(units.check_host)]
+Path = Annotated[str, AfterValidator(units.check_path)]
+Regex = Annotated[str, AfterValidator(units.check_regex)]
+Token = Annotated[str, AfterValidator(units.check_token)]
+Method = Annotated[str, AfterValidator(units.check_token), AfterValidator(str.upper)]
+Protocol = Annotated[str, AfterValidator(units.check_upgrade)]
+HeaderValue = Annotated[str, AfterValidator(units.check_header_value)]
+HeaderName = Annotated[str, AfterValidator(units.check_header_name)]
+HeaderButHost = Annotated[str, AfterValidator(units.check_header_but_host)]
+HeadersToSet = Mapping[HeaderButHost, HeaderValue]
+RequestHeadersToSet = Mapping[HeaderName, HeaderValue]
+RespondHeaders = Mapping[Annotated[str, AfterValidator(units.check_respond_header)], HeaderValue]
+Later = Annotated[None, PlainValidator(units.refuse_shards), WithJsonSchema({"type": "null"})]
+
+
+class Section(BaseModel):
+    """What every section has in common: no unknown keys, no guessed types, no change after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Listener(Section):
+    bind: Bind
+    """Where to listen: host:port, [v6]:port, :port for all addresses, or unix:/path. Port 0: any free one."""
+    backlog: Count = 4096
+    """Connections that may wait in the kernel to be accepted (listen(2))."""
+
+
+class Admin(Section):
+    bind: Bind
+    """Where the admin API listens. Has no effect in this version."""
+
+
+class AccessLog(Section):
+    path: Annotated[str, Field(min_length=1)] = "-"
+    """A file, or "-" for standard output."""
+    format: Literal["json", "combined"] = "json"
+    """One JSON object a line, or the combined log format of Apache and nginx."""
+    buffer: Size = size("64KiB")
+    """The log is written when this much has gathered."""
+    flush: Duration = duration("1s")
+    """The log is written at the latest after this time."""
+
+
+class Timeouts(Section):
+    head: Duration = duration("10s")
+    """From the first byte of a request until its head is complete."""
+    body_idle: Duration = duration("30s")
+    """The request body makes no progress."""
+    keepalive: Duration = duration("75s")
+    """A client connection waits for its next request."""
+    connect: Duration = duration("3s")
+    """A backend accepts the connection."""
+    response_head: Duration = duration("30s")
+    """From the complete request until the response head is complete."""
+    response_idle: Duration = duration("300s")
+    """The response body makes no progress."""
+    send_idle: Duration = duration("60s")
+    """The client does not read its response."""
+    request: Duration = duration("1h")
+    """The whole exchange, streams included; tunnels are not counted."""
+    tunnel_idle: Duration = duration("1h")
+    """Nothing passes through an upgraded connection, either way."""
+    half_close: Duration = duration("1s")
+    """After closing its side the proxy reads on for this long, so that the client sees the last response."""
+    drain: Duration = duration("30s")
+    """At a stop, requests in flight have this long to finish."""
+
+
+class Limits(Section):
+    head_size: HeadSize = size("32KiB")
+    """A message head: the request line or status line and all header lines."""
+    target_size: HeadSize = size("8KiB")
+    """The request target."""
+    header_count: Count = 100
+    """Header lines in one message."""
+    body_size: Size = size("16MiB")
+    """A request body."""
+    connections: Count = 32768
+    """Client connections in all."""
+    connections_per_client: Count = 16384
+    """Client connections from one address."""
+    requests_per_connection: Count = 1000
+    """Requests on one client connection; then it is closed."""
+
+
+class Balance(Section):
+    """An algorithm and its parameters; keys other than these two are handed to it as they stand."""
+
+    model_config = ConfigDict(extra="allow")
+
+    algorithm: Annotated[str, AfterValidator(units.check_algorithm)]
+    """The name of an algorithm, or "module:Class" for one of your own."""
+    key: Annotated[str, AfterValidator(units.check_key)] | None = None
+    """What the algorithm goes by: "header:NAME", "query:NAME", "cookie:NAME" or "path:NAME"."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The further parameters of the algorithm."""
+        return self.model_extra or {}
+
+
+class Backend(Section):
+    address: BackendAddress
+    """Where the backend listens: host:port, [v6]:port or unix:/path."""
+    weight: Annotated[int, Field(ge=0, le=256)] = 1
+    """The share of requests, relative to the other backends; 0 takes none."""
+    region: str | None = None
+    """Where the backend is; for algorithms that prefer what is near."""
+
+
+class Pool(Section):
+    min: Whole = 0
+    """Connections kept open to each backend without traffic."""
+    max: Count = 1024
+    """Connections to each backend, busy and idle."""
+    idle: Duration = duration("55s")
+    """An idle connection is closed after this time."""
+    lifetime: Duration = duration("1h")
+    """A connection takes no further request after this time."""
+    pending: Whole = 1024
+    """Requests that may wait for a connection to a backend that has `max` open."""
+
+
+class UpstreamTimeouts(Section):
+    connect: Duration | None = None
+    """Overrides timeouts.connect."""
+    response_head: Duration | None = None
+    """Overrides timeouts.response_head."""
+    response_idle: Duration | None = None
+    """Overrides timeouts.response_idle."""
+
+
+class Health(Section):
+    path: Path = "/"
+    """What the health check asks for."""
+    interval: Duration = duration("2s")
+    """Time between two checks of a backend."""
+    timeout: Duration = duration("1s")
+    """A check that takes longer has failed."""
+    fall: Count = 3
+    """Failed checks in a row that take a backend out."""
+    rise: Count = 2
+    """Good checks in a row that bring it back."""
+
+
+class Upstream(Section):
+    balance: Annotated[Balance, _bare("algorithm", Balance)] = Field(
+        default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
+    )
+    """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
+    backends: Annotated[List[Annotated[Backend, _bare("address", Backend)]], Field(min_length=1)]
+    """The app servers; a bare string is an address."""
+    pool: Pool = Field(default_factory=Pool)
+    """Connections to each backend that are kept and shared."""
+    timeouts: UpstreamTimeouts = Field(default_factory=UpstreamTimeouts)
+    """Overrides of the global timeouts for this upstream."""
+    health: Health | None = None
+    """Active health checks. Checked, but without effect in this version."""
+
+
+class HeaderMatch(Section):
+    """A condition on one header; exactly one of the keys."""
+
+    exact: str | None = None
+    """The whole value. A bare string means this."""
+    present: bool | None = None
+    """The header is there (true) or is not (false)."""
+    regex: Regex | None = None
+    """A regular expression that is found in the value."""
+
+
+class Redirect(Section):
+    to: Annotated[str, AfterValidator(units.check_redirect)]
+    """The new location; {host}, {path} and {query} stand for those of the request."""
+    status: Literal[301, 302, 303, 307, 308] = 308
+    """The status code."""
+
+
+class Respond(Section):
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    """The status code."""
+    body: str = ""
+    """The body, sent as UTF-8."""
+    content_type: HeaderValue = "text/plain; charset=utf-8"
+    """The Content-Type header."""
+    headers: RespondHeaders = Field(default_factory=dict)
+    """Further headers."""
+
+
+class ReplacePrefix(Section):
+    from_: Annotated[Path, Field(alias="from")]
+    """The prefix to take away."""
+    to: Path
+    """What takes its place."""
+
+
+class ResponseHeaders(Section):
+    set: HeadersToSet = Field(default_factory=dict)
+    """Headers that get this value, whatever came."""
+    append: HeadersToSet = Field(default_factory=dict)
+    """Header lines that are added to those that came."""
+    remove: List[HeaderButHost] = ()
+    """Headers that are not passed on."""
+
+
+class RequestHeaders(ResponseHeaders):
+    set: RequestHeadersToSet = Field(default_factory=dict)
+    """Headers that get this value, whatever came. Host may be named here."""
+
+
+class RouteTimeouts(Section):
+    body_idle: Duration | None = None
+    """Overrides timeouts.body_idle."""
+    response_head: Duration | None = None
+    """Overrides timeouts.response_head."""
+    response_idle: Duration | None = None
+    """Overrides timeouts.response_idle."""
+    request: Duration | None = None
+    """Overrides timeouts.request."""
+    tunnel_idle: Duration | None = None
+    """Overrides timeouts.tunnel_idle."""
+
+
+class RouteLimits(Section):
+    body_size: Size | None = None
+    """Overrides limits.body_size."""
+
+
+class Route(Section):
+    """Which requests it takes (all conditions must hold), and exactly one action."""
+
+    name: str | None = None
+    """A name for logs and for people."""
+    host: Host = "*"
+    """"*", a host name, or "*.example.com" for every name below; without a port."""
+    path: Path | None = Field(default=None, json_schema_extra={"default": "/"})
+    """A path prefix that ends at a segment boundary. "/" if none of path, exact and regex is given."""
+    exact: Path | None = None
+    """The whole path."""
+    regex: Regex | None = None
+    """A regular expression for the path; its named groups serve as keys."""
+    methods: Annotated[List[Method], Field(min_length=1)] | None = None
+    """The methods it takes; all if absent."""
+    headers: Mapping[Token, Annotated[HeaderMatch, _bare("exact", HeaderMatch)]] = Field(default_factory=dict)
+    """Conditions on headers: name to text, {present: bool} or {regex: text}."""
+    upstream: str | None = None
+    """Action: forward to this upstream."""
+    redirect: Redirect | None = None
+    """Action: answer with a redirect."""
+    respond: Respond | None = None
+    """Action: answer with a fixed response."""
+    shard: Later = None
+    """Shard routing is not part of this version."""
+    strip_prefix: Path | None = None
+    """This prefix of the path is taken away before forwarding."""
+    replace_prefix: ReplacePrefix | None = None
+    """This prefix of the path is replaced before forwarding."""
+    request_headers: RequestHeaders = Field(default_factory=RequestHeaders)
+    """Changes to the headers of the request before forwarding."""
+    response_headers: ResponseHeaders = Field(default_factory=ResponseHeaders)
+    """Changes to the headers of the response."""
+    upgrades: List[Protocol] = ("websocket",)
+    """Protocols that a connection may be switched to; an empty list allows none."""
+    forward_path: Literal["canonical", "raw"] = "canonical"
+    """The path sent to the backend: the form that routing has used, or the bytes that came."""
+    timeouts: RouteTimeouts = Field(default_factory=RouteTimeouts)
+    """Overrides of the global timeouts for this route."""
+    limits: RouteLimits = Field(default_factory=RouteLimits)
+    """Overrides of the global limits for this route."""
+    cache: bool = False
+    """Has no effect in this version."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_path(cls, value: Any) -> Any:
+        if isinstance(value, dict) and all(value.get(key) is None for key in ("path", "exact", "regex")):
+            return {**value, "path": "/"}
+        return value
+
+
+class Config(Section):
+    """The configuration of Qantara."""
+
+    listeners: Annotated[List[Listener], Field(min_length=1)]
+    """Where clients connect."""
+    workers: Workers = 1
+    """Worker processes, or auto for one per core. This version runs one."""
+    admin: Admin | None = None
+    """The admin API. Has no effect in this version."""
+    trusted_proxies: List[Network] = ()
+    """Networks of proxies whose X-Forwarded-* and Forwarded headers are believed."""
+    via: Token | None = "qantara"
+    """The pseudonym in the Via header; null writes no Via."""
+    forwarded: Literal["x-forwarded", "rfc7239", "both", "none"] = "x-forwarded"
+    """The headers that tell backends about the client: X-Forwarded-*, Forwarded, both or none."""
+    access_log: AccessLog | None = Field(
+        default_factory=AccessLog, json_schema_extra={"default": {"path": "-", "format": "json"}}
+    )
+    """Where requests are logged; null for no log."""
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+    """How long each step may take."""
+    limits: Limits = Field(default_factory=Limits)
+    """How much a client may send and hold."""
+    upstreams: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], Upstream] = Field(
+        default_factory=dict
+    )
+    """Groups of app servers, by name."""
+    cache: Mapping[str, Any] | None = None
+    """The edge cache. Has no effect in this version."""
+    shards: Later = None
+    """Shard maps are not part of this version."""
+    routes: Annotated[List[Route], Field(min_length=1)]
+    """Which request goes where; the most specific route wins."""

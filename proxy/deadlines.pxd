@@ -1,0 +1,12 @@
+cimport cython
+
+
+cdef class Timed:
+    cdef public double deadline
+    cpdef expire(self, double now)
+
+
+cdef class Sweep:
+    cdef public set watched
+    @cython.locals(timed=Timed, late=list)
+    cpdef run(self, double now)

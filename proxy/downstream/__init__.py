@@ -1,0 +1,1 @@
+"""Where a request comes in: listeners, and the connections that clients open."""

@@ -1,0 +1,83 @@
+"""What all client connections of one worker share.
+
+Law of this file: the plan is swapped here by one assignment; connections read it when a request begins. Limits on the
+number of connections are kept here, and exchanges wait here between requests.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from ..deadlines import Sweep
+from ..errors import TOO_MANY_CONNECTIONS, TOO_MANY_FROM_CLIENT, Reason
+from ..exchange import Exchange
+from ..metrics import Counters
+from ..plan import Plan
+
+SPARE_EXCHANGES = 256
+
+
+class Acceptor:
+    """Connections, limits, spare exchanges and the current plan of one worker."""
+
+    def __init__(self, plan: Plan, sweep: Sweep, counters: Counters, log: Any) -> None:
+        self.plan = plan
+        self.sweep = sweep
+        self.counters = counters
+        self.log = log
+        self.stopping = False
+        self.open: set[Any] = set()
+        self.per_client: dict[str, int] = {}
+        self.spare: list[Exchange] = []
+
+    def take(self) -> Exchange:
+        """An exchange for a new request."""
+        spare = self.spare
+        if spare:
+            return spare.pop()
+        return Exchange()
+
+    def give(self, x: Exchange) -> None:
+        """Take an exchange back."""
+        x.clear()
+        if len(self.spare) < SPARE_EXCHANGES:
+            self.spare.append(x)
+
+    def admit(self, connection: Any, address: str) -> Reason | None:
+        """Count a new connection. Returns why it is refused, None if it is welcome."""
+        self.counters.connections += 1
+        self.counters.connections_open += 1
+        self.open.add(connection)
+        self.sweep.watched.add(connection)
+        held = self.per_client.get(address, 0) + 1
+        self.per_client[address] = held
+        settings = self.plan.settings
+        if len(self.open) > settings.connections:
+            return TOO_MANY_CONNECTIONS
+        if held > settings.connections_per_client:
+            return TOO_MANY_FROM_CLIENT
+        return None
+
+    def forget(self, connection: Any, address: str) -> None:
+        """A connection is closed."""
+        self.counters.connections_open -= 1
+        self.open.discard(connection)
+        self.sweep.watched.discard(connection)
+        held = self.per_client.get(address, 0) - 1
+        if held > 0:
+            self.per_client[address] = held
+        else:
+            self.per_client.pop(address, None)
+
+    def stop(self) -> None:
+        """Take no more requests: idle connections close now, the others after their response."""
+        self.stopping = True
+        now = monotonic()
+        for connection in list(self.open):
+            connection.retire(now)
+
+    def cut_all(self) -> None:
+        """Close what is still open, whatever it is doing."""
+        for connection in list(self.open):
+            connection.cut()

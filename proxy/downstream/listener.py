@@ -1,0 +1,92 @@
+"""Listening sockets: opened before anything else, so that a wrong address is told at once and in plain words.
+
+Law of this file: a listener is an address and a socket; what happens on a connection is not its business.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+
+from ..errors import BindError
+from ..plan import ListenerSpec
+
+HINTS = {
+    errno.EADDRINUSE: "the address is in use; stop the other process (ss -ltnp shows it) or choose another port",
+    errno.EACCES: "not allowed; ports below 1024 need CAP_NET_BIND_SERVICE, Unix sockets a writable folder",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+    errno.ENOENT: "the folder does not exist",
+}
+
+
+def open_listener(spec: ListenerSpec) -> list[socket.socket]:
+    """Open the sockets of a listener: one, or two where an empty host means every IPv4 and IPv6 address.
+
+    Raises BindError with a sentence that says what would be right.
+    """
+    try:
+        if spec.path:
+            return [_open_unix(spec.path, spec.backlog)]
+        if not spec.host:
+            return [_open_tcp("::" if socket.has_dualstack_ipv6() else "0.0.0.0", spec)]
+        return [_open_tcp(spec.host, spec)]
+    except (OSError, OverflowError) as error:
+        number = error.errno if isinstance(error, OSError) and error.errno is not None else 0
+        raise BindError(f"cannot listen on {spec.bind}: {HINTS.get(number, str(error))}") from error
+
+
+def _open_tcp(host: str, spec: ListenerSpec) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, spec.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if not spec.host else 1)
+        sock.bind(address)
+        sock.listen(spec.backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(path: str, backlog: int) -> socket.socket:
+    """A Unix socket. A socket file that nobody listens on any more is replaced; anything else there is an error."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _is_stale(path):
+            os.unlink(path)
+        sock.bind(path)
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_stale(path: str) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+    except OSError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def address_of(sock: socket.socket) -> tuple[str, int] | str:
+    """What a socket is bound to: (host, port), or the path of a Unix socket."""
+    name = sock.getsockname()
+    return name if isinstance(name, str) else (str(name[0]), int(name[1]))

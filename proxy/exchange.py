@@ -1,0 +1,214 @@
+"""One request in flight, and what it talks to.
+
+Law of this file: state and interfaces only. What happens to a request is in pipeline.py. An exchange speaks to the
+client through `Client` and to the backend through `UpstreamConnection` and `Requester`; nothing here knows how either
+side writes its bytes. Exchanges are reused: `begin` sets what is per request, `clear` lets go of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .deadlines import NEVER, Timed
+from .errors import Reason
+from .http1.codec import RequestHead, ResponseHead
+from .metrics import Counters
+from .plan import Plan, RoutePlan
+from .upstream.backend import Backend
+from .upstream.connection import Requester, UpstreamConnection
+
+
+class Client(Timed):
+    """The side of a connection that faces the client, as an exchange sees it."""
+
+    def __init__(self) -> None:
+        self.deadline = NEVER
+        self.address = ""
+        """Address of the peer on the socket, without its port; "unix" on a Unix socket."""
+        self.scheme = "http"
+        self.trusted = False
+        self.forwarded = b""
+        """Header lines that every request of this connection gets, as far as they do not depend on the request."""
+        self.forwarded_drop = 0
+        """Forwarding headers of the client that are left out, as the codec's mask."""
+        self.forwarded_host = True
+        """Whether X-Forwarded-Host is added."""
+        self.forwarded_static = True
+        """Whether `forwarded` is all there is to add besides X-Forwarded-Host."""
+        self.may_keep = True
+        """Whether the connection may serve another request after this one."""
+        self.counters = Counters()
+        self.log: Any = None
+        """The access log, None if there is none."""
+
+    def send(self, data: Any) -> None:
+        """Send bytes. What the client does not take is buffered; `Exchange.pause` is called when it is too much."""
+
+    def send_pair(self, head: bytes, body: Any) -> None:
+        """Send a head and body bytes with one system call."""
+
+    def finished(self, x: Exchange, keep: bool, now: float) -> None:
+        """The exchange is over at time `now`, the response complete; the next request may begin if `keep`."""
+
+    def cut(self) -> None:
+        """Close at once, so that the client sees that the response is incomplete."""
+
+    def tunnel(self, idle: float) -> None:
+        """From now on hand on plain bytes; close after `idle` seconds without any."""
+
+    def end_tunnel(self) -> None:
+        """The backend has ended its side of the tunnel."""
+
+    def read_body(self) -> None:
+        """There is somewhere for the request body to go: read on."""
+
+    def pause_reading(self) -> None:
+        """The backend takes no more."""
+
+    def resume_reading(self) -> None:
+        """The backend takes more again."""
+
+
+class Stage:
+    """A station on the way to the backend. A plan links those that a route needs, and no others."""
+
+    def __init__(self, following: Stage | None = None) -> None:
+        self.next = following
+
+    def enter(self, x: Exchange) -> None:
+        """Do this stage's part and enter the next, or answer."""
+
+
+class ReturnStage:
+    """A station on the way back to the client. The pipeline's `Relay` is the last; others wrap it."""
+
+    def connected(self, x: Exchange, connection: UpstreamConnection) -> None:
+        """The connection that the exchange waited for is there."""
+
+    def connect_failed(self, x: Exchange, reason: Reason) -> None:
+        """There will be no connection."""
+
+    def interim(self, x: Exchange, head: ResponseHead) -> None:
+        """A 1xx response."""
+
+    def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
+        """The final response head, with the body bytes of `head.data` up to `body_end`."""
+
+    def data(self, x: Exchange, data: Any) -> None:
+        """More of the response body."""
+
+    def end(self, x: Exchange) -> None:
+        """The response body is complete."""
+
+    def failed(self, x: Exchange, reason: Reason, silent: bool) -> None:
+        """The response will not come, or not wholly."""
+
+    def switched(self, x: Exchange, head: ResponseHead) -> None:
+        """The backend switched protocols."""
+
+
+class Exchange(Requester):
+    """One request in flight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = RequestHead()
+        self.clear()
+
+    def begin(self, client: Client, plan: Plan, now: float) -> None:
+        """A head was parsed into `self.head` at time `now`."""
+        self.client = client
+        self.plan = plan
+        self.started = now
+        self.head_only = self.head.is_head
+        self.decode_chunks = self.head.minor == 0
+        self.keep = not self.head.close if self.head.minor == 1 else self.head.keep_alive
+
+    def refuse(self, client: Client, plan: Plan, now: float) -> None:
+        """What came at time `now` is no request: only the answer to it is left to be given."""
+        self.client = client
+        self.plan = plan
+        self.started = now
+        self.head_only = False
+        self.keep = False
+
+    def clear(self) -> None:
+        """Let go of everything that belonged to the request."""
+        self.client: Client | None = None
+        self.plan: Plan | None = None
+        self.route: RoutePlan | None = None
+        self.relay: ReturnStage | None = None
+        self.balancer: Any = None
+        self.backend: Backend | None = None
+        self.backend_name = ""
+        self.upstream: UpstreamConnection | None = None
+        # the request
+        self.request_done = False
+        self.upgrading = False
+        self.body: Any = None
+        """What of the request body came before there was anywhere to send it."""
+        self.payload: bytes | None = None
+        """What was sent to the backend, as long as that is all, so that it can be sent again."""
+        self.waiting = False
+        self.waited = False
+        self.tries = 0
+        self.started = self.picked = 0.0
+        self.keep = False
+        # the response
+        self.responding = False
+        self.chunk_body = False
+        self.status = 0
+        self.reason: Reason | None = None
+        self.bytes_in = self.bytes_out = 0
+        self.head.release()
+
+    def request_data(self, data: Any) -> None:
+        """More of the request body, to be sent on."""
+        self.bytes_in += len(data)
+        if self.upstream is not None:
+            self.payload = None
+            self.upstream.write(data)
+        else:  # no connection yet: the client was told to wait, so this happens once at most
+            self.body = bytes(self.body) + data if self.body else data
+
+    # --- what the upstream connection tells: handed to the way back of this route ---
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        assert self.relay is not None
+        self.relay.connected(self, connection)
+
+    def connect_failed(self, reason: Reason) -> None:
+        assert self.relay is not None
+        self.relay.connect_failed(self, reason)
+
+    def interim(self, head: ResponseHead) -> None:
+        assert self.relay is not None
+        self.relay.interim(self, head)
+
+    def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
+        assert self.relay is not None
+        self.relay.head(self, head, body_end, complete)
+
+    def data(self, data: Any) -> None:
+        assert self.relay is not None
+        self.relay.data(self, data)
+
+    def end(self) -> None:
+        assert self.relay is not None
+        self.relay.end(self)
+
+    def failed(self, reason: Reason, silent: bool) -> None:
+        assert self.relay is not None
+        self.relay.failed(self, reason, silent)
+
+    def switched(self, head: ResponseHead) -> None:
+        assert self.relay is not None
+        self.relay.switched(self, head)
+
+    def pause(self) -> None:
+        if self.client is not None:
+            self.client.pause_reading()
+
+    def resume(self) -> None:
+        if self.client is not None:
+            self.client.resume_reading()

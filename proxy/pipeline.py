@@ -1,0 +1,454 @@
+"""START HERE: the life of a request.
+
+Law of this file: every stage is here, in order, and nothing else is. The stage names are the words used in metrics,
+error reasons, the access log and the docs. A stage does its part and enters the next one by a plain call; where it
+has to wait, it returns, and the way back (`Relay`) goes on when the answer is there. A plan links only those stages
+that a route needs (control/compile.py), so a feature that is not configured costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import Any
+
+from .balancing.base import Balancer
+from .errors import (
+    BALANCER_FAILED,
+    BODY_TOO_LARGE,
+    FIXED,
+    MAX_FORWARDS,
+    NO_BACKEND,
+    NO_ROUTE,
+    REDIRECT,
+    Reason,
+)
+from .exchange import Exchange, ReturnStage, Stage
+from .http1 import canned, forwarded
+from .http1.codec import ACCEPT, MAX_FORWARDS as MAX_FORWARDS_HEADER, TRANSFER_ENCODING, UPGRADE, mask_of
+from .http1.codec import ResponseHead
+from .plan import Key, RoutePlan
+from .upstream.backend import Backend
+from .upstream.connection import UpstreamConnection
+from .upstream.pool import Pool
+
+log = logging.getLogger("qantara")
+
+STAGES = (
+    "accept",  # downstream.connection   a head has arrived and is a valid request
+    "route",  # routing                 which route serves it: here `start`, Redirect, Fixed
+    "admit",  # Admit                   limits
+    "lookup",  # (cache)                 answer from the cache?
+    "pick",  # Pick                    which backend
+    "connect",  # Connect                 an idle connection, or a new one
+    "send",  # Send                    head and body out
+    "relay",  # Relay                   the response back, both sides throttled
+    "store",  # (cache)                 keep a copy
+    "finish",  # finish                  count, log, release, next request
+)
+
+MOST_TRIES = 3
+"""Backends tried until one accepts a connection."""
+COPY_LIMIT = 16384
+"""Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
+DROP_CODING = mask_of(TRANSFER_ENCODING)
+NOTHING = 0
+
+
+def start(x: Exchange) -> None:
+    """route: find the route, and go its way."""
+    plan, client = x.plan, x.client
+    assert plan is not None and client is not None
+    route = plan.routes.find(x.head)
+    if route is None:
+        client.deadline = x.started + plan.settings.body_idle
+        answer(x, NO_ROUTE)
+        return
+    x.route = route
+    x.relay = route.relay
+    client.deadline = x.started + route.request_timeout
+    first: Stage = route.first
+    first.enter(x)
+
+
+class Redirect(Stage):
+    """route: answer with a redirect."""
+
+    def __init__(self, status: int, to: str) -> None:
+        super().__init__()
+        self.reason = REDIRECT._replace(status=status)
+        self.to = to
+
+    def enter(self, x: Exchange) -> None:
+        head = x.head
+        parts = {"{host}": head.host_header(), "{path}": head.path, "{query}": head.query_string()}
+        to = self.to
+        for name, value in parts.items():
+            to = to.replace(name, value.decode("latin-1"))
+        respond(x, self.reason, f"Location: {to}\r\n", b"")
+
+
+class Fixed(Stage):
+    """route: answer with a fixed response."""
+
+    def __init__(self, status: int, lines: str, body: bytes) -> None:
+        super().__init__()
+        self.reason = FIXED._replace(status=status)
+        self.lines = lines
+        self.body = body
+
+    def enter(self, x: Exchange) -> None:
+        respond(x, self.reason, self.lines, self.body)
+
+
+class Admit(Stage):
+    """admit: what is too large, or may not go further, ends here."""
+
+    def enter(self, x: Exchange) -> None:
+        head, route = x.head, x.route
+        assert route is not None
+        if head.content_length > route.body_size or x.bytes_in > route.body_size:
+            answer(x, BODY_TOO_LARGE)
+            return
+        if head.has(MAX_FORWARDS_HEADER) and head.method == b"OPTIONS" and head.value(MAX_FORWARDS_HEADER) == b"0":
+            respond(x, MAX_FORWARDS, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n", b"")
+            return
+        if head.upgrade and head.has(UPGRADE):
+            x.upgrading = head.minor == 1 and head.value(UPGRADE).lower() in route.upgrades
+        following = self.next
+        assert following is not None
+        following.enter(x)
+
+
+class Pick(Stage):
+    """pick: the balancing algorithm names a backend."""
+
+    def __init__(self, balancer: Balancer, key: Key | None, following: Stage) -> None:
+        super().__init__(following)
+        self.balancer = balancer
+        self.key = key
+
+    def enter(self, x: Exchange) -> None:
+        balancer = self.balancer
+        try:
+            backend = balancer.pick(None if self.key is None else self.key(x.head))
+        except Exception:
+            log.exception("balancing algorithm %s failed", type(balancer).__name__)
+            answer(x, BALANCER_FAILED)
+            return
+        if backend is None:
+            answer(x, NO_BACKEND)
+            return
+        x.backend = backend
+        x.backend_name = backend.name
+        x.balancer = balancer
+        x.picked = x.started if x.tries == 0 else monotonic()
+        backend.requests += 1
+        backend.in_flight += 1
+        balancer.took(backend)
+        following = self.next
+        assert following is not None
+        following.enter(x)
+
+
+class Connect(Stage):
+    """connect: take an idle connection, or wait for one."""
+
+    def enter(self, x: Exchange) -> None:
+        backend = x.backend
+        assert backend is not None
+        pool: Pool = backend.pool
+        x.tries += 1
+        connection = pool.acquire(not x.head.idempotent)
+        if connection is None:
+            x.waiting = True
+            pool.wait(x)
+            return
+        x.upstream = connection
+        following = self.next
+        assert following is not None
+        following.enter(x)
+
+
+class Send(Stage):
+    """send: the head, rewritten, and what of the body is here; the rest follows as it comes."""
+
+    def enter(self, x: Exchange) -> None:
+        connection, route, client = x.upstream, x.route, x.client
+        assert connection is not None and route is not None and client is not None
+        if client.forwarded_static:
+            block = client.forwarded
+        else:
+            block = forwarding_lines(x)
+        path = None
+        if route.strip or route.raw_path:
+            path = rewritten_path(x, route)
+        x.response_idle = route.response_idle
+        head = x.head.forward(
+            path, block, client.forwarded_drop, client.forwarded_host, x.upgrading, route.request_edits
+        )
+        x.payload = head
+        now = x.started if x.tries == 1 and not x.waited else monotonic()
+        connection.send(x, head, x.body, now + route.response_head)
+        if not x.request_done:
+            client.read_body()
+
+
+def forwarding_lines(x: Exchange) -> bytes:
+    """Forwarding headers where they depend on the request."""
+    client, plan = x.client, x.plan
+    assert client is not None and plan is not None
+    settings = plan.settings
+    return forwarded.lines_for(
+        x.head, settings.forwarded, client.address, client.scheme, settings.via, client.trusted
+    )
+
+
+def rewritten_path(x: Exchange, route: RoutePlan) -> bytes | None:
+    """The path that the backend sees where the route changes it, None for the canonical one."""
+    path = x.head.path
+    if route.strip:
+        if not path.startswith(route.strip):
+            return None
+        rest = path[len(route.strip) :]
+        joined = route.prefix + rest
+        return joined if joined.startswith(b"/") else b"/" + joined
+    raw = x.head.raw_target()
+    return raw.partition(b"?")[0] if raw.startswith(b"/") else None
+
+
+class Relay(ReturnStage):
+    """relay: the response goes back to the client as it comes; and what to do if it does not come."""
+
+    def __init__(self, pick: Stage, send: Stage, only_backend: bool) -> None:
+        self.pick = pick
+        self.send = send
+        self.only_backend = only_backend
+
+    def connected(self, x: Exchange, connection: UpstreamConnection) -> None:
+        x.waiting = False
+        x.waited = True
+        x.upstream = connection
+        self.send.enter(x)
+
+    def connect_failed(self, x: Exchange, reason: Reason) -> None:
+        x.waiting = False
+        if reason.retryable and not self.only_backend and x.tries < MOST_TRIES:
+            drop_backend(x, monotonic())
+            self.pick.enter(x)
+        else:
+            answer(x, reason)
+
+    def interim(self, x: Exchange, head: ResponseHead) -> None:
+        client = x.client
+        if client is not None and x.head.minor == 1:  # HTTP/1.0 knows no 1xx (RFC 9110 15.2)
+            client.send(head.forward(b"", NOTHING, None, head.end))
+
+    def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
+        client, route = x.client, x.route
+        assert client is not None and route is not None
+        x.responding = True
+        x.status = head.status
+        x.bytes_out += body_end - head.end
+        if complete:
+            x.upstream = None
+        if not x.request_done or not client.may_keep:
+            x.keep = False
+        open_ended = not complete and not head.chunked and head.content_length < 0
+        bodiless_coding = head.chunked and (head.status == 204 or head.status == 304)
+        if (
+            x.keep
+            and not x.decode_chunks
+            and not open_ended
+            and not bodiless_coding
+            and route.response_edits is None
+            and head.clean(NOTHING)
+        ):
+            data = head.data
+            client.send(data if body_end == len(data) and head.start == 0 else data[head.start : body_end])
+        else:
+            self.rebuild(x, head, body_end, open_ended, bodiless_coding)
+        if complete:
+            finish(x)
+
+    def rebuild(
+        self, x: Exchange, head: ResponseHead, body_end: int, open_ended: bool, bodiless_coding: bool
+    ) -> None:
+        """Send a response head that differs from the one received."""
+        client, route = x.client, x.route
+        assert client is not None and route is not None
+        drop = NOTHING
+        block = b""
+        if bodiless_coding:
+            drop = DROP_CODING
+        if x.decode_chunks:  # HTTP/1.0: no chunks, so the end of the body is the end of the connection
+            if head.chunked:
+                drop = DROP_CODING
+            if open_ended or head.chunked:
+                x.keep = False
+            if x.keep:
+                block = b"Connection: keep-alive\r\n"
+        elif open_ended:
+            x.chunk_body = True
+            block = b"Transfer-Encoding: chunked\r\n"
+        if not x.keep:
+            block += b"Connection: close\r\n"
+        edits = route.response_edits
+        if x.chunk_body or body_end - head.end > COPY_LIMIT:
+            body = memoryview(head.data)[head.end : body_end]
+            start = head.forward(block, drop, edits, head.end)
+            if x.chunk_body:
+                client.send(start + (chunk(body) if len(body) else b""))
+            else:
+                client.send_pair(start, body)
+        else:
+            client.send(head.forward(block, drop, edits, body_end))
+
+    def data(self, x: Exchange, data: Any) -> None:
+        client = x.client
+        assert client is not None
+        x.bytes_out += len(data)
+        if x.status == 101 and x.route is not None:
+            client.deadline = monotonic() + x.route.tunnel_idle
+        client.send(chunk(data) if x.chunk_body else data)
+
+    def end(self, x: Exchange) -> None:
+        client = x.client
+        assert client is not None
+        if x.status == 101:
+            client.end_tunnel()
+            return
+        x.upstream = None
+        if x.chunk_body:
+            client.send(b"0\r\n\r\n")
+        finish(x)
+
+    def failed(self, x: Exchange, reason: Reason, silent: bool) -> None:
+        backend = x.backend
+        assert backend is not None
+        x.upstream = None
+        backend.failures += 1
+        if silent and x.tries < MOST_TRIES and not x.responding and x.payload is not None and x.head.idempotent:
+            x.waiting = True  # the connection was stale: that is between us and the backend
+            x.tries += 1
+            backend.pool.wait(x, True)
+        else:
+            answer(x, reason)
+
+    def switched(self, x: Exchange, head: ResponseHead) -> None:
+        client, route = x.client, x.route
+        assert client is not None and route is not None
+        x.responding = True
+        x.status = 101
+        x.keep = False
+        lines = b"Connection: upgrade\r\nUpgrade: %s\r\n" % (head.value(UPGRADE) or b"websocket")
+        client.tunnel(route.tunnel_idle)
+        client.send(head.forward(lines, NOTHING, route.response_edits, len(head.data)))
+        x.bytes_out += len(head.data) - head.end
+
+
+def chunk(data: Any) -> bytes:
+    """One chunk (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def answer(x: Exchange, reason: Reason) -> None:
+    """Give the request up for a reason: tell the client if it can still be told, else cut it off."""
+    client, plan = x.client, x.plan
+    assert client is not None and plan is not None
+    detach(x)
+    if x.responding:
+        x.reason = reason
+        x.keep = False
+        client.counters.reason(reason.name)
+        client.cut()
+        finish(x)
+        return
+    if reason.stage == "accept" or not x.request_done or not client.may_keep:
+        x.keep = False
+    payload = canned.error(
+        reason,
+        plan.settings.via or "qantara",
+        x.head.value(ACCEPT) or b"",
+        x.head.request_id().decode("latin-1"),
+        minor=x.head.minor,
+        keep=x.keep,
+        head_only=x.head_only,
+    )
+    conclude(x, reason, payload)
+
+
+def respond(x: Exchange, reason: Reason, lines: str, body: bytes) -> None:
+    """Answer as a route says. `lines` are header lines."""
+    client, plan = x.client, x.plan
+    assert client is not None and plan is not None
+    if not x.request_done or not client.may_keep:
+        x.keep = False
+    lines += canned.proxy_status(plan.settings.via or "qantara", reason)
+    conclude(
+        x,
+        reason,
+        canned.response(
+            reason.status, lines, body, minor=x.head.minor, keep=x.keep, head_only=x.head_only
+        ),
+    )
+
+
+def conclude(x: Exchange, reason: Reason, payload: bytes) -> None:
+    """Send a response of the proxy's own, and finish."""
+    client = x.client
+    assert client is not None
+    x.reason = reason
+    x.status = reason.status
+    x.bytes_out = len(payload)
+    client.counters.reason(reason.name)
+    client.send(payload)
+    finish(x)
+
+
+def abandon(x: Exchange, reason: Reason) -> None:
+    """The client has left: so does the request."""
+    client = x.client
+    assert client is not None
+    detach(x)
+    x.reason = reason
+    x.status = x.status or reason.status
+    x.keep = False
+    client.counters.reason(reason.name)
+    finish(x)
+
+
+def detach(x: Exchange) -> None:
+    """Let go of the upstream side: out of the queue, the connection closed, since its response is not over."""
+    if x.waiting:
+        x.waiting = False
+        if x.backend is not None:
+            x.backend.pool.cancel(x)
+    if x.upstream is not None:
+        x.upstream.discard()
+        x.upstream = None
+
+
+def drop_backend(x: Exchange, now: float) -> None:
+    """The exchange is over for its backend."""
+    backend: Backend | None = x.backend
+    if backend is not None:
+        backend.in_flight -= 1
+        balancer: Balancer = x.balancer
+        balancer.dropped(backend, now - x.picked)
+        x.backend = None
+
+
+def finish(x: Exchange) -> None:
+    """finish: count, log, and let the connection go on."""
+    client = x.client
+    assert client is not None
+    now = monotonic()
+    drop_backend(x, now)
+    counters = client.counters
+    counters.finished(x.status, now - x.started)
+    counters.bytes_in += x.bytes_in
+    counters.bytes_out += x.bytes_out
+    if client.log is not None:
+        client.log.record(x, now)
+    client.finished(x, x.keep, now)

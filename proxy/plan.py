@@ -1,0 +1,117 @@
+"""The plan: a checked configuration, compiled for the data path.
+
+Law of this file: a plan never changes after it was compiled, and holds numbers, bytes and tables, no configuration
+types. It is swapped by one assignment; a request finishes on the plan that it began with. Times are seconds,
+sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, NamedTuple
+
+from .http1.codec import HeaderEdits
+from .routing import RouteTable
+from .upstream.group import Group
+
+Network = IPv4Network | IPv6Network
+
+
+class ListenerSpec(NamedTuple):
+    """Where to listen. `path` is set for a Unix socket, `host` and `port` otherwise; host "" is every address."""
+
+    bind: str
+    host: str
+    port: int
+    path: str
+    backlog: int = 4096
+
+
+class AccessLogSpec(NamedTuple):
+    """Where the access log goes: "-" is standard output. `format` is json or combined."""
+
+    path: str
+    format: str
+    buffer: int
+    flush: float
+
+
+class Settings(NamedTuple):
+    """What holds for every connection and request of a plan."""
+
+    head_timeout: float = 10.0
+    body_idle: float = 30.0
+    keepalive: float = 75.0
+    send_idle: float = 60.0
+    half_close: float = 1.0
+    drain: float = 30.0
+    head_size: int = 32768
+    target_size: int = 8192
+    header_count: int = 100
+    connections: int = 32768
+    connections_per_client: int = 16384
+    requests_per_connection: int = 1000
+    via: str | None = "qantara"
+    forwarded: str = "x-forwarded"
+    trusted_proxies: tuple[Network, ...] = ()
+
+    def trusts(self, address: str) -> bool:
+        """Whether a peer's forwarding headers are believed."""
+        if not self.trusted_proxies:
+            return False
+        try:
+            ip: IPv4Address | IPv6Address = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self.trusted_proxies)
+
+
+class RoutePlan:
+    """One route, compiled: the first stage of its pipeline and what the stages need to know."""
+
+    def __init__(self, name: str, group: Group | None = None) -> None:
+        self.name = name
+        self.upstream = group.name if group is not None else ""
+        self.group = group
+        self.first: Any = None
+        """The stage after `route`."""
+        self.relay: Any = None
+        """The first stage of the way back."""
+        self.request_edits: HeaderEdits | None = None
+        self.response_edits: HeaderEdits | None = None
+        self.strip = b""
+        """A path prefix to take away, with `prefix` put in its place."""
+        self.prefix = b""
+        self.raw_path = False
+        self.upgrades: frozenset[bytes] = frozenset()
+        self.body_size = 16 * 1024 * 1024
+        self.body_idle = 30.0
+        self.response_head = 30.0
+        self.response_idle = 300.0
+        self.request_timeout = 3600.0
+        self.tunnel_idle = 3600.0
+
+
+class Plan:
+    """A whole configuration, compiled."""
+
+    def __init__(
+        self,
+        listeners: tuple[ListenerSpec, ...],
+        settings: Settings,
+        groups: dict[str, Group],
+        routes: RouteTable,
+        access_log: AccessLogSpec | None,
+    ) -> None:
+        self.listeners = listeners
+        self.settings = settings
+        self.groups = groups
+        self.routes = routes
+        self.access_log = access_log
+
+
+Key = Callable[[Any], bytes | None]
+"""Takes a request head, gives the key of a balancing algorithm that needs one."""

@@ -1,0 +1,1 @@
+"""Processes: what runs, and for how long."""

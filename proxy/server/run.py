@@ -1,0 +1,82 @@
+"""`qantara run`: a worker in the foreground, from its configuration to its last request.
+
+Law of this file: signals are turned into calls here and nowhere else. SIGTERM and SIGINT drain, a second one stops at
+once; SIGUSR1 opens the access log anew. The exit code is 0 after a clean stop, 1 if it could not start or had to
+cut requests off, 2 if the configuration is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from ..control.compile import compile_plan
+from ..control.load import load
+from ..errors import BindError, ConfigError
+from ..plan import Plan
+from .worker import Proxy, settle_memory
+
+log = logging.getLogger("qantara")
+
+
+def run(path: str) -> int:
+    """Serve the configuration in the file `path` until a signal comes. Returns the exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        loaded = load(path)
+        plan = compile_plan(loaded.config)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"error: {problem}" if problem.file else f"error: {path}: {problem}", file=sys.stderr)
+        return 2
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    try:
+        return uvloop.run(serve(plan))
+    except (BindError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+async def serve(plan: Plan) -> int:
+    """Serve a plan until SIGTERM or SIGINT, then drain."""
+    proxy = Proxy(plan)
+    stop = asyncio.Event()
+    hurry = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    async with proxy:
+        if proxy.log is not None:
+            loop.add_signal_handler(signal.SIGUSR1, proxy.log.reopen)
+        for address in proxy.addresses:
+            log.info("listening on %s", address if isinstance(address, str) else f"{address[0]}:{address[1]}")
+        settle_memory()
+        await stop.wait()
+        log.info("draining, at most %g seconds; a second signal stops at once", plan.settings.drain)
+        clean = await drain_or_hurry(proxy, hurry)
+        counted = proxy.snapshot()
+    log.info("stopped after %d requests on %d connections", counted.requests, counted.connections)
+    return 0 if clean else 1
+
+
+async def drain_or_hurry(proxy: Proxy, hurry: asyncio.Event) -> bool:
+    """Drain until it is done or a second signal comes. True if no request was cut off."""
+    draining = asyncio.ensure_future(proxy.drain())
+    hurrying = asyncio.ensure_future(hurry.wait())
+    await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    clean = draining.done() and draining.result()
+    for task in (draining, hurrying):
+        task.cancel()
+    await asyncio.gather(draining, hurrying, return_exceptions=True)
+    return clean

@@ -1,0 +1,358 @@
+"""One connection to a backend.
+
+Law of this file: a connection serves one request at a time, and returns to its pool only if request and response
+are both complete, both sides want to go on, and not one byte came that was not announced. Whatever else happens,
+it is closed: what a backend sends can never reach the next client.
+"""
+
+from __future__ import annotations
+
+import select
+from time import monotonic
+from typing import Any
+
+from ..deadlines import NEVER, Timed
+from ..errors import (
+    RESPONSE_INCOMPLETE,
+    RESPONSE_STALLED,
+    RESPONSE_TIMEOUT,
+    SEND_RESET,
+    TOO_MANY_INTERIM,
+    UPGRADE_REFUSED,
+    ProtocolError,
+    Reason,
+)
+from ..http1.codec import ChunkedDecoder, ResponseHead
+
+IDLE, AWAITING, LENGTH, CHUNKED, UNTIL_CLOSE, TUNNEL, CLOSED = range(7)
+MOST_INTERIM = 16
+"""1xx responses to one request; more is a backend gone wild."""
+
+
+class Requester:
+    """Who sent a request on an upstream connection, and what the connection tells it.
+
+    The fields are read by the connection, the methods called by it. After `response` with complete=True, `end` or
+    `failed`, the connection has forgotten its requester.
+    """
+
+    def __init__(self) -> None:
+        self.request_done = False
+        self.head_only = False
+        self.decode_chunks = False
+        self.upgrading = False
+        self.response_idle = NEVER
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """A connection was opened for this request."""
+
+    def connect_failed(self, reason: Reason) -> None:
+        """No connection could be opened."""
+
+    def interim(self, head: ResponseHead) -> None:
+        """A 1xx response came."""
+
+    def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
+        """The final head came; the bytes of `head.data` up to `body_end` are body that may go on as they are."""
+
+    def data(self, data: Any) -> None:
+        """More of the body."""
+
+    def end(self) -> None:
+        """The body is complete."""
+
+    def failed(self, reason: Reason, silent: bool) -> None:
+        """The response will not come, or not wholly. `silent`: a reused connection closed and sent nothing."""
+
+    def switched(self, head: ResponseHead) -> None:
+        """101: from here on both sides exchange plain bytes; those behind the head follow by `data`."""
+
+    def pause(self) -> None:
+        """The backend takes no more for now."""
+
+    def resume(self) -> None:
+        """The backend takes more again."""
+
+
+class UpstreamConnection(Timed):
+    """asyncio protocol facing a backend."""
+
+    def __init__(self, pool: Any, head_size: int, head_count: int) -> None:
+        # per connection
+        self.deadline = NEVER
+        self.pool = pool
+        self.transport: Any = None
+        self.born = monotonic()
+        self.served = 0
+        self.head = ResponseHead()
+        self.head.max_size = head_size
+        self.head.max_count = head_count
+        self.poll: Any = None
+        # per request
+        self.state = CLOSED
+        self.requester: Requester | None = None
+        self.partial: bytes | None = None
+        self.decoder: ChunkedDecoder | None = None
+        self.left = 0
+        self.interims = 0
+
+    # --- what the pipeline asks for ---
+
+    def send(self, requester: Requester, head: bytes, body: Any, deadline: float) -> None:
+        """Send a request head, and what of the body is already here. A response head is due by `deadline`."""
+        self.requester = requester
+        self.state = AWAITING
+        self.deadline = deadline
+        if body is None:
+            self.transport.write(head)
+        else:  # one writev instead of two writes
+            self.transport.writelines((head, body))
+
+    def write(self, data: Any) -> None:
+        """Send more of the request body, or of a tunnel."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def write_eof(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def pause_reading(self) -> None:
+        if self.state != CLOSED:
+            self.transport.pause_reading()
+            self.deadline = NEVER  # the client is slow, not the backend
+
+    def resume_reading(self) -> None:
+        if self.state != CLOSED:
+            self.transport.resume_reading()
+            if self.requester is not None and self.state != TUNNEL:
+                self.deadline = monotonic() + self.requester.response_idle
+
+    def usable(self) -> bool:
+        """Whether an idle connection is still open, as far as the event loop knows."""
+        return self.state == IDLE and not self.transport.is_closing()
+
+    def silent(self) -> bool:
+        """Ask the kernel whether nothing came on an idle connection, not even its end. One system call."""
+        if self.poll is None:
+            self.poll = select.poll()
+            self.poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self.poll.poll(0)
+
+    def discard(self) -> None:
+        """Close at once and tell nobody."""
+        self.requester = None
+        if self.state != CLOSED:
+            self.state = CLOSED
+            self.pool.forget(self)
+            self.transport.abort()
+
+    # --- what asyncio tells ---
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.state = IDLE
+
+    def data_received(self, data: bytes) -> None:
+        state = self.state
+        if state == AWAITING:
+            self._head_bytes(data)
+        elif state == LENGTH:
+            self._length_bytes(data)
+        elif state == CHUNKED:
+            self._chunked_bytes(data)
+        elif state == UNTIL_CLOSE or state == TUNNEL:
+            self._raw_bytes(data)
+        else:  # idle: nobody asked for anything
+            self.discard()
+
+    def eof_received(self) -> bool:
+        if self.state == TUNNEL and self.requester is not None:
+            self.requester.end()
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        state, requester = self.state, self.requester
+        silent = self.served > 0 and self.partial is None and self.interims == 0
+        self.requester = None
+        if state == CLOSED:
+            return
+        self.state = CLOSED
+        self.pool.forget(self)
+        if requester is None:
+            return
+        if state == UNTIL_CLOSE and exc is None:
+            requester.end()
+        elif state == AWAITING and self.partial is None:
+            requester.failed(SEND_RESET, silent)
+        else:
+            requester.failed(RESPONSE_INCOMPLETE, False)
+
+    def pause_writing(self) -> None:
+        if self.requester is not None:
+            self.requester.pause()
+
+    def resume_writing(self) -> None:
+        if self.requester is not None:
+            self.requester.resume()
+
+    def expire(self, now: float) -> None:
+        if self.requester is not None:
+            self._fail(RESPONSE_TIMEOUT if self.state == AWAITING else RESPONSE_STALLED)
+        else:
+            self.discard()
+
+    # --- the response ---
+
+    def _head_bytes(self, data: bytes) -> None:
+        head = self.head
+        requester = self.requester
+        if self.partial is not None:
+            data = self.partial + data
+        start = 0
+        assert requester is not None
+        try:
+            end = head.parse(data, 0)
+            while end and head.status < 200 and head.status != 101:
+                self._interim(requester, head)
+                start = end
+                end = head.parse(data, start) if start < len(data) else 0
+        except ProtocolError as error:
+            self._fail(error.reason)
+            return
+        if end == 0:
+            self.partial = data[start:] if start < len(data) else None
+            return
+        self.partial = None
+        if head.status == 101:
+            self._switch(requester, head)
+        else:
+            self._begin_body(requester, head, data, end)
+
+    def _interim(self, requester: Requester, head: ResponseHead) -> None:
+        self.interims += 1
+        if self.interims > MOST_INTERIM:
+            raise ProtocolError(TOO_MANY_INTERIM)
+        requester.interim(head)
+
+    def _begin_body(self, requester: Requester, head: ResponseHead, data: bytes, end: int) -> None:
+        """Tell where the body ends (RFC 9112 6.3) and hand on what of it has come with the head."""
+        have = len(data) - end
+        length = head.content_length
+        if requester.head_only or head.status == 204 or head.status == 304:
+            self._complete(requester, have == 0, end)
+        elif head.chunked:
+            self._begin_chunked(requester, head, data, end)
+        elif length >= 0:
+            if have >= length:
+                self._complete(requester, have == length, end + length)
+            else:
+                self.state = LENGTH
+                self.left = length - have
+                self.deadline = monotonic() + requester.response_idle
+                requester.response(head, len(data), False)
+        else:
+            self.state = UNTIL_CLOSE
+            self.deadline = monotonic() + requester.response_idle
+            requester.response(head, len(data), False)
+
+    def _begin_chunked(self, requester: Requester, head: ResponseHead, data: bytes, end: int) -> None:
+        decoder = ChunkedDecoder(requester.decode_chunks, True)
+        try:
+            body = decoder.feed(data, end)
+        except ProtocolError as error:
+            self._fail(error.reason)
+            return
+        whole = not requester.decode_chunks and len(body) == decoder.end - end
+        if decoder.done and whole:
+            self._complete(requester, decoder.end == len(data), decoder.end)
+            return
+        self.state = CHUNKED
+        self.decoder = decoder
+        self.deadline = monotonic() + requester.response_idle
+        requester.response(head, len(data) if whole else end, False)
+        if self.requester is not requester:  # the client went away while the head was written
+            return
+        if not whole:
+            if body:
+                requester.data(body)
+            if decoder.done and self.requester is requester:
+                self._finish(requester, decoder.end == len(data))
+
+    def _complete(self, requester: Requester, clean: bool, body_end: int) -> None:
+        """Head and body came in one piece: let go of the connection first, so that the next request may have it."""
+        head = self.head
+        self._release(requester, clean)
+        requester.response(head, body_end, True)
+        head.release()
+
+    def _finish(self, requester: Requester, clean: bool) -> None:
+        """The last byte of the body has been handed on."""
+        self._release(requester, clean)
+        self.head.release()
+        requester.end()
+
+    def _release(self, requester: Requester, clean: bool) -> None:
+        """Back into the pool, or closed if anything about this exchange says so."""
+        head = self.head
+        self.requester = None
+        self.decoder = None
+        self.served += 1
+        self.interims = 0
+        wanted = not head.close if head.minor == 1 else head.keep_alive
+        if clean and wanted and requester.request_done and not self.transport.is_closing():
+            self.state = IDLE
+            self.pool.release(self)
+        else:
+            self.discard()
+
+    def _length_bytes(self, data: bytes) -> None:
+        requester = self.requester
+        assert requester is not None
+        have = len(data)
+        if have < self.left:
+            self.left -= have
+            self.deadline = monotonic() + requester.response_idle
+            requester.data(data)
+            return
+        exact = have == self.left
+        requester.data(data if exact else data[: self.left])
+        if self.requester is requester:
+            self._finish(requester, exact)
+
+    def _chunked_bytes(self, data: bytes) -> None:
+        requester, decoder = self.requester, self.decoder
+        assert requester is not None and decoder is not None
+        try:
+            body = decoder.feed(data, 0)
+        except ProtocolError as error:
+            self._fail(error.reason)
+            return
+        self.deadline = monotonic() + requester.response_idle
+        if body:
+            requester.data(body)
+        if decoder.done and self.requester is requester:
+            self._finish(requester, decoder.end == len(data))
+
+    def _raw_bytes(self, data: bytes) -> None:
+        requester = self.requester
+        assert requester is not None
+        if self.state == UNTIL_CLOSE:
+            self.deadline = monotonic() + requester.response_idle
+        requester.data(data)
+
+    def _switch(self, requester: Requester, head: ResponseHead) -> None:
+        if not requester.upgrading:
+            self._fail(UPGRADE_REFUSED)
+            return
+        self.state = TUNNEL
+        self.deadline = NEVER
+        requester.switched(head)
+        head.release()
+
+    def _fail(self, reason: Reason) -> None:
+        requester = self.requester
+        self.discard()
+        if requester is not None:
+            requester.failed(reason, False)

@@ -1,0 +1,23 @@
+cimport cython
+
+from ..deadlines cimport Sweep, Timed
+from .backend cimport Backend
+from .connection cimport Requester, UpstreamConnection
+
+
+cdef class Pool(Timed):
+    cdef public Backend backend
+    cdef public object settings, waiting
+    cdef public Sweep sweep
+    cdef public int head_size, head_count
+    cdef public list idle
+    cdef public long size, opening
+    cdef public bint closed
+    cdef public set tasks
+
+    @cython.locals(idle=list, connection=UpstreamConnection)
+    cpdef UpstreamConnection acquire(self, bint certain)
+    @cython.locals(now=double)
+    cpdef release(self, UpstreamConnection connection)
+    cpdef cancel(self, Requester requester)
+    cpdef forget(self, UpstreamConnection connection)

@@ -1,0 +1,197 @@
+"""The connections to one backend: idle ones newest first, and requests that wait for one.
+
+Law of this file: `acquire` and `release` are plain list operations. Only opening a connection awaits, in a task of
+its own per connection, never one per request. `size` counts connections that are open or being opened, never more
+than `settings.max`; a request waits in `waiting` until a connection is opened or released for it, or its turn fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections import deque
+from time import monotonic
+from typing import NamedTuple
+
+from ..deadlines import Sweep, Timed
+from ..errors import (
+    CONNECT_DNS,
+    CONNECT_LIMIT,
+    CONNECT_REFUSED,
+    CONNECT_TIMEOUT,
+    CONNECT_UNREACHABLE,
+    POOL_FULL,
+    POOL_TIMEOUT,
+    Reason,
+)
+from .backend import Backend
+from .connection import Requester, UpstreamConnection
+from .group import PoolSettings
+
+log = logging.getLogger("qantara")
+
+
+class Waiting(NamedTuple):
+    """A request that waits for a connection, at most until `deadline`."""
+
+    requester: Requester
+    deadline: float
+
+
+class Pool(Timed):
+    """Connections to one backend. `expire` is its upkeep: waiting requests that are late, the minimum kept warm."""
+
+    def __init__(
+        self, backend: Backend, settings: PoolSettings, sweep: Sweep, head_size: int, head_count: int
+    ) -> None:
+        self.backend = backend
+        self.settings = settings
+        self.sweep = sweep
+        self.head_size = head_size
+        self.head_count = head_count
+        self.idle: list[UpstreamConnection] = []
+        self.waiting: deque[Waiting] = deque()
+        self.size = 0
+        self.opening = 0
+        self.closed = False
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.deadline = 0.0  # due at the first tick, which opens the minimum
+        sweep.watched.add(self)
+
+    # --- the fast path ---
+
+    def acquire(self, certain: bool) -> UpstreamConnection | None:
+        """The idle connection that was used last, None if there is none.
+
+        With `certain` the kernel is asked whether the backend has closed it meanwhile: for a request that could not
+        be sent twice.
+        """
+        idle = self.idle
+        while idle:
+            connection = idle.pop()
+            if connection.usable() and not (certain and not connection.silent()):
+                return connection
+            connection.discard()
+        return None
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take a connection back after a complete exchange."""
+        now = monotonic()
+        if self.closed or now - connection.born > self.settings.lifetime or self.size > self.settings.max:
+            connection.discard()
+            return
+        if self.waiting:
+            self.waiting.popleft().requester.connected(connection)
+            return
+        connection.deadline = now + self.settings.idle
+        self.idle.append(connection)
+
+    # --- the slow path ---
+
+    def wait(self, requester: Requester, fresh: bool = False) -> None:
+        """Have `requester.connected` called with a connection, or `connect_failed`.
+
+        With `fresh` a new connection is opened for it even where idle ones may remain.
+        """
+        if len(self.waiting) >= self.settings.pending:
+            requester.connect_failed(POOL_FULL)
+            return
+        waiting = Waiting(requester, monotonic() + self.settings.connect_timeout)
+        if fresh:
+            self.waiting.appendleft(waiting)
+        else:
+            self.waiting.append(waiting)
+        self.deadline = 0.0
+        if self.size < self.settings.max and self.opening < len(self.waiting):
+            self._open()
+
+    def cancel(self, requester: Requester) -> None:
+        """Forget a request that waits here."""
+        self.waiting = deque([entry for entry in self.waiting if entry.requester is not requester])
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A connection is closed."""
+        self.size -= 1
+        self.sweep.watched.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
+        if self.waiting and not self.closed and self.opening < len(self.waiting):
+            self._open()
+
+    def expire(self, now: float) -> None:
+        """Once per tick: fail those who waited too long, and keep the minimum of connections open."""
+        while self.waiting and self.waiting[0].deadline <= now:
+            self.waiting.popleft().requester.connect_failed(POOL_TIMEOUT)
+        if not self.closed:
+            if self.size < self.settings.min:
+                self._open()
+            self.deadline = now if self.waiting or self.settings.min else now + 1.0
+
+    def adopt(self, settings: PoolSettings, head_size: int, head_count: int) -> None:
+        """Take new settings. Connections that are open stay."""
+        self.settings = settings
+        self.head_size = head_size
+        self.head_count = head_count
+
+    async def close(self) -> None:
+        """Close idle connections and stop opening new ones; those in use close when their exchange is over."""
+        self.closed = True
+        self.sweep.watched.discard(self)
+        for connection in list(self.idle):
+            connection.discard()
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _open(self) -> None:
+        self.size += 1
+        self.opening += 1
+        task = asyncio.get_running_loop().create_task(self._connect())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _connect(self) -> None:
+        connection = UpstreamConnection(self, self.head_size, self.head_count)
+        reason: Reason | None = None
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout):
+                await self._dial(connection)
+        except (TimeoutError, OSError) as error:
+            reason = explain(error)
+            self.backend.failures += 1
+            log.debug("connect to %s: %s", self.backend.name, error)
+        finally:
+            self.opening -= 1
+            if connection.transport is None:
+                self.size -= 1
+        if reason is not None:
+            if self.waiting:
+                self.waiting.popleft().requester.connect_failed(reason)
+        elif connection.usable():
+            self.sweep.watched.add(connection)
+            self.release(connection)
+        else:
+            connection.discard()
+
+    async def _dial(self, connection: UpstreamConnection) -> None:
+        loop = asyncio.get_running_loop()
+        spec = self.backend.spec
+        if spec.path:
+            await loop.create_unix_connection(lambda: connection, spec.path)
+        else:
+            await loop.create_connection(lambda: connection, spec.host, spec.port)
+
+
+def explain(error: OSError) -> Reason:
+    """The reason for an error while connecting: the one border where OSError becomes ours."""
+    if isinstance(error, TimeoutError):
+        return CONNECT_TIMEOUT
+    if isinstance(error, socket.gaierror):
+        return CONNECT_DNS
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL):
+        return CONNECT_LIMIT
+    if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT, errno.EAGAIN):
+        return CONNECT_REFUSED
+    return CONNECT_UNREACHABLE

@@ -1,0 +1,72 @@
+"""Settings of the whole suite: the loop, the form of the package under test, hypothesis profiles.
+
+Invariant: the package under test is the one beside this folder, in the form that QANTARA_FORM names
+("compiled" or "interpreted", set by the Makefile; unset: whatever is built).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.machinery
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import uvloop
+
+import proxy
+
+from .support.servers import AppServers
+
+ROOT = Path(__file__).resolve().parents[1]
+CODEC = ROOT / "proxy" / "http1" / "codec.pyx"
+
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=100_000, print_blob=True)
+hypothesis.settings.load_profile("default")
+
+
+def built(source: Path) -> bool:
+    """True if a compiled module lies beside the source, where it wins on import."""
+    return any(source.with_suffix(end).exists() for end in importlib.machinery.EXTENSION_SUFFIXES)
+
+
+def pytest_configure() -> None:
+    if Path(proxy.__file__ or "").parent != ROOT / "proxy":
+        raise pytest.UsageError(f"another package named proxy is in the way: {proxy.__file__}")
+    missing = [str(path) for path in must_be_built() if not built(path)]
+    if missing:
+        raise pytest.UsageError(f"not compiled: {' '.join(missing)}; run make build")
+    if os.environ.get("QANTARA_FORM") == "interpreted" and any(map(built, augmented())):
+        raise pytest.UsageError("the interpreted form has compiled modules in it")
+
+
+def augmented() -> list[Path]:
+    """The Python files that the build compiles: those with a .pxd beside them."""
+    sources = (path.with_suffix(".py") for path in ROOT.glob("proxy/**/*.pxd"))
+    return sorted(path for path in sources if path.exists())
+
+
+def must_be_built() -> list[Path]:
+    return [CODEC, *augmented()] if os.environ.get("QANTARA_FORM") == "compiled" else [CODEC]
+
+
+def pytest_report_header() -> str:
+    files = augmented()
+    count = sum(map(built, files))
+    form = "interpreted" if count == 0 else "compiled" if count == len(files) else "partly compiled"
+    return f"proxy: {form} ({count} of {len(files)} modules with a .pxd)"
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the proxy runs on in service."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def app_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServers]:
+    """Real app servers, each started when a test first asks for it and ended with the session."""
+    with AppServers(tmp_path_factory.mktemp("app")) as servers:
+        yield servers
