@@ -14,8 +14,8 @@ import select
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -26,9 +26,12 @@ from .origin import serve
 from .peers import PEERS, Peer
 from .processes import NotReady, memory, raise_open_files
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 # One pair of addresses has about 28,000 ephemeral ports; further sources are 127.0.0.3 and so on.
 PER_SOURCE = 20_000
-SPARE_FILES = 500
+SPARE_FILES = 2_000
 PIPED_WIDTH = 120
 
 

@@ -7,14 +7,19 @@ response, any socket error, any time-out and any request left unanswered makes t
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HERE = Path(__file__).parent
 CONNECTIONS = 64
@@ -163,7 +168,9 @@ def run_generator(
 @functools.cache
 def openloop() -> str:
     """Compile the constant-rate generator and return its path."""
-    program = Path(tempfile.mkdtemp(prefix="openloop-")) / "openloop"
+    folder = Path(tempfile.mkdtemp(prefix="openloop-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = folder / "openloop"
     subprocess.run(
         [os.environ.get("CC", "cc"), "-O2", "-o", str(program), str(HERE / "openloop.c")],
         check=True,

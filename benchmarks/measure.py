@@ -11,15 +11,19 @@ import contextlib
 import dataclasses
 import http.client
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .loads import WARM_UP_SECONDS, Load, LoadFailed, drive
 from .origin import BODIES, Origin
-from .peers import Peer
 from .processes import NotReady, core_busy_seconds, cpu_seconds, finished_cpu_seconds, free_port, running
 from .results import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .peers import Peer
 
 READY_SECONDS = 15.0
 # The share of a core above which other work on the machine spoils a run.

@@ -6,7 +6,7 @@
  * that finds no idle connection waits in line and its wait counts, so a stall of the server is seen by every request
  * that fell due meanwhile (no coordinated omission). One thread, keep-alive, one request at a time on a connection,
  * connections used in turn. Any answer but 2xx, any broken connection and any unanswered request is an error.
- * wrk has no rate; h2load paces each client by a timer of at least 10 ms and logs from the moment of sending.
+ * wrk has no rate. h2load --rps sends each client's requests in bursts 10 ms apart and counts from the moment of sending.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -30,6 +30,8 @@
 #ifndef TICK
 #define TICK 250000 /* nanoseconds */
 #endif
+
+#define PATIENCE 10000000000LL /* nanoseconds that late answers are waited for after the end */
 
 enum { HEAD_MAX = 16384, CONNECTIONS_MAX = 4096, REQUEST_MAX = 65536 };
 
@@ -216,7 +218,7 @@ int main(int argc, char **argv) {
     }
     int64_t start = now(), sent = 0;
     record_from = start + (int64_t)(warmup * 1e9);
-    int64_t end = record_from + (int64_t)(seconds * 1e9), give_up = end + 1000000000;
+    int64_t end = record_from + (int64_t)(seconds * 1e9), give_up = end + PATIENCE;
     for (;;) {
         int64_t due = due_at(start, sent, rate), at = now();
         if (due < end && due <= at && idle_count) {

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .peers import ORIGIN
 from .processes import free_port, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 JSON = (
     '{"id":18,"name":"bridge","city":"Cordoba","spans":16,"length":247.5,"built":"1st century","open":true,'

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from .loads import LOADS
 from .measure import DISTURBED
-from .results import Results, Run, Spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from .results import Results, Run, Spread
 
 # Below this the proxy was waiting for load or origin: requests/s then say less than CPU per request.
 SATURATED = 0.95

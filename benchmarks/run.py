@@ -7,9 +7,8 @@ import dataclasses
 import datetime
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,6 +20,9 @@ from .origin import serve
 from .peers import PEERS, Peer
 from .processes import raise_open_files
 from .results import Results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 OPEN_FILES = 20_000

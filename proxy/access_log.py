@@ -1,8 +1,9 @@
 """The access log: one line per request, JSON or the combined format of Apache and nginx.
 
-Law of this file: the path only keeps a record of plain values; lines are formatted a few at a time and written by a
-thread, so that a slow disk or pipe never holds up a request. What cannot be written is counted and reported, never
-silently lost, and what waits to be written is bounded.
+Law of this file: the path only keeps a record of plain values; lines are formatted a few at a time and written
+by a thread, so that a slow disk or pipe never holds up a request, nor the end of the process. What cannot be
+written is counted and reported, never silently lost, and what waits to be written is bounded. A number that two
+threads use has one that writes it.
 """
 
 from __future__ import annotations
@@ -10,27 +11,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from functools import lru_cache
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from .exchange import Exchange
 from .http1.codec import REFERER, USER_AGENT
 from .http1.forwarded import client_address
-from .plan import AccessLogSpec
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+    from .plan import AccessLogSpec
 
 BATCH = 64
 """Records that are formatted together."""
 MOST_WAITING = 16 * 1024 * 1024
 """Bytes that may wait for a disk; beyond it lines are dropped and counted."""
+CLOSE_WITHIN = 2.0
+"""Seconds that a disk or pipe has for the last lines when the log is closed."""
+
+_C1 = re.compile(rb"\xc2([\x80-\x9f])")
 
 log = logging.getLogger("qantara")
 
 
 class Record(NamedTuple):
-    """What a line is made of. Times in seconds."""
+    """What a line is made of. `at` is the time of day, both times are in seconds."""
 
     at: float
     seconds: float
@@ -52,8 +63,12 @@ class Record(NamedTuple):
     user_agent: bytes | None
 
 
-def make_record(x: Exchange, now: float) -> Record:
-    """The record of an exchange that is over at time `now` (monotonic)."""
+def make_record(x: Exchange, now: float, at: float) -> Record:
+    """The record of an exchange that is over at time `now` (monotonic), which is the time of day `at`.
+
+    Of what was refused as no request there is no more than who sent it, why it was refused, and the id that is
+    in the answer.
+    """
     head, route, client, plan = x.head, x.route, x.client, x.plan
     assert client is not None and plan is not None
     parsed = head.data is not None
@@ -61,7 +76,7 @@ def make_record(x: Exchange, now: float) -> Record:
     if client.trusted and parsed:
         address = client_address(head, address, plan.settings.trusts)
     return Record(
-        time.time(),
+        at,
         now - x.started,
         address,
         head.method,
@@ -76,7 +91,7 @@ def make_record(x: Exchange, now: float) -> Record:
         x.backend_name,
         x.tries,
         x.reason.name if x.reason is not None else "",
-        head.request_id() if parsed else b"",
+        head.request_id(),
         head.value(REFERER),
         head.value(USER_AGENT),
     )
@@ -85,12 +100,12 @@ def make_record(x: Exchange, now: float) -> Record:
 def as_json(record: Record) -> bytes:
     """One line of JSON. Empty fields are left out."""
     fields: dict[str, Any] = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.at)) + f".{int(record.at % 1 * 1000):03d}Z",
+        "time": f"{day_and_second(int(record.at))}.{int(record.at % 1 * 1000):03d}Z",
         "client": record.client,
         "method": text(record.method),
         "host": text(record.host),
         "target": text(record.target),
-        "protocol": f"HTTP/1.{record.minor}",
+        "protocol": f"HTTP/1.{record.minor}" if record.target else "",
         "status": record.status,
         "seconds": round(record.seconds, 6),
         "bytes_in": record.bytes_in,
@@ -104,13 +119,22 @@ def as_json(record: Record) -> bytes:
         "referer": text(record.referer),
         "user_agent": text(record.user_agent),
     }
-    return orjson.dumps({key: value for key, value in fields.items() if value != ""}) + b"\n"
+    line = orjson.dumps({key: value for key, value in fields.items() if value != ""})
+    if not line.isascii():  # U+0080 to U+009F control terminals, and U+0085 ends a line for some readers
+        line = _C1.sub(lambda match: b"\\u00%02x" % match[1][0], line)
+    return line + b"\n"
+
+
+@lru_cache(4)
+def day_and_second(second: int) -> str:
+    """ISO 8601 in UTC; many lines share a second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def as_combined(record: Record) -> bytes:
     """One line in the combined format."""
     at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(record.at))
-    line = f"{text(record.method)} {text(record.target)} HTTP/1.{record.minor}"
+    line = f"{text(record.method)} {text(record.target)} HTTP/1.{record.minor}" if record.target else "-"
     return (
         f'{record.client} - - [{at}] "{quoted(line)}" {record.status} {record.bytes_out}'
         f' "{quoted(text(record.referer)) or "-"}" "{quoted(text(record.user_agent)) or "-"}"\n'
@@ -131,8 +155,81 @@ def quoted(value: str) -> str:
 FORMATS = {"json": as_json, "combined": as_combined}
 
 
+class LogFile:
+    """The thread that writes. `put`, `swap` and `close` are called in the loop, the rest runs in the thread."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = open_log(path)
+        self.queue: SimpleQueue[bytes | int | None] = SimpleQueue()
+        self.put_size = 0
+        """Bytes handed over so far: written in the loop."""
+        self.done_size = 0
+        """Bytes done with so far: written in the thread."""
+        self.lost = 0
+        """Lines that could not be written: written in the thread."""
+        self._failed = False
+        self._torn = False
+        # a daemon: a pipe that nobody reads must not keep the process alive
+        self._thread = Thread(target=self._run, name="access-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are handed over and not yet written."""
+        return self.put_size - self.done_size
+
+    def put(self, data: bytes) -> None:
+        """Have whole lines written."""
+        self.put_size += len(data)
+        self.queue.put(data)
+
+    def swap(self, fd: int) -> None:
+        """Write what comes from now on to another file."""
+        self.queue.put(fd)
+
+    def close(self) -> bool:
+        """Wait until everything is written, at most CLOSE_WITHIN. True if it was. Blocks."""
+        self.queue.put(None)
+        self._thread.join(CLOSE_WITHIN)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (item := self.queue.get()) is not None:
+            if isinstance(item, int):
+                self._release()
+                self.fd = item
+            else:
+                self._write(item)
+                self.done_size += len(item)
+        self._release()
+
+    def _release(self) -> None:
+        if self.path != "-":
+            os.close(self.fd)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(b"\n" + data if self._torn else data)
+        try:
+            while view:
+                view = view[os.write(self.fd, view) :]
+            self._failed = self._torn = False
+        except OSError as error:
+            rest = bytes(view)
+            self.lost += rest.count(b"\n")
+            self._torn = 0 < len(rest) < len(data) and data[-len(rest) - 1 : -len(rest)] != b"\n"
+            if not self._failed:
+                log.error("access log %s: %s; lines are dropped until it can be written", self.path, error)
+            self._failed = True
+
+
+def open_log(path: str) -> int:
+    """A file descriptor that appends to the log. Raises OSError."""
+    return 1 if path == "-" else os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+
 class AccessLog:
-    """Collects records and writes them. `start` and `close` in a running loop; `reopen` after a rotation."""
+    """Collects records and has them written. `start` and `close` in a loop; `reopen` after a rotation."""
 
     def __init__(self, spec: AccessLogSpec) -> None:
         self.spec = spec
@@ -140,17 +237,11 @@ class AccessLog:
         self.records: list[Record] = []
         self.lines: list[bytes] = []
         self.size = 0
-        self.writing = 0
         self.dropped = 0
-        self.failed = False
-        self.fd = self._open()
-        self.thread = ThreadPoolExecutor(1, "access-log")
+        self.reported = 0
+        self.file = LogFile(spec.path)
         self.task: asyncio.Task[None] | None = None
-
-    def _open(self) -> int:
-        if self.spec.path == "-":
-            return 1
-        return os.open(self.spec.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._read_clock()
 
     def start(self) -> None:
         """Begin to flush every `flush` seconds."""
@@ -158,39 +249,46 @@ class AccessLog:
 
     def record(self, x: Exchange, now: float) -> None:
         """Keep the record of an exchange that is over at time `now`."""
-        self.records.append(make_record(x, now))
+        self.records.append(make_record(x, now, now + self.epoch))
         if len(self.records) >= BATCH:
             self._format()
+            if self.size >= self.spec.buffer:
+                self._hand_over()
 
     def flush(self) -> None:
-        """Hand everything to the writing thread."""
+        """Format everything and hand it to the writing thread."""
         self._format()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         if not self.lines:
             return
-        if self.writing + self.size > MOST_WAITING:
+        if self.file.waiting + self.size > MOST_WAITING:
             self.dropped += len(self.lines)
         else:
-            self.writing += self.size
-            self.thread.submit(self._write, b"".join(self.lines))
+            self.file.put(b"".join(self.lines))
         self.lines = []
         self.size = 0
 
     def reopen(self) -> None:
-        """Open the file anew, after a rotation has moved it."""
-        if self.spec.path != "-":
-            self.flush()
-            fd = self._open()
-            self.thread.submit(self._swap, fd)
+        """Open the file anew, after a rotation has moved it. If that fails, the old one stays in use."""
+        if self.spec.path == "-":
+            return
+        self.flush()
+        try:
+            self.file.swap(open_log(self.spec.path))
+        except OSError as error:
+            log.error("access log %s: cannot be opened anew: %s", self.spec.path, error)
 
     async def close(self) -> None:
         """Write what is left."""
         if self.task is not None:
             self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
         self.flush()
+        if not await asyncio.to_thread(self.file.close):
+            log.error("access log %s: the last %d bytes could not be written", self.spec.path, self.file.waiting)
         self._report()
-        await asyncio.to_thread(self.thread.shutdown)
-        if self.fd != 1:
-            os.close(self.fd)
 
     def _format(self) -> None:
         for record in self.records:
@@ -198,36 +296,20 @@ class AccessLog:
             self.lines.append(line)
             self.size += len(line)
         self.records = []
-        if self.size >= self.spec.buffer:
-            self.flush()
 
-    def _write(self, data: bytes) -> None:
-        """In the thread."""
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self.fd, view) :]
-            self.failed = False
-        except OSError as error:
-            self.dropped += data.count(b"\n")
-            if not self.failed:
-                log.error("access log %s: %s; lines are dropped until it can be written", self.spec.path, error)
-            self.failed = True
-        finally:
-            self.writing -= len(data)
-
-    def _swap(self, fd: int) -> None:
-        """In the thread."""
-        old, self.fd = self.fd, fd
-        os.close(old)
+    def _read_clock(self) -> None:
+        """What to add to monotonic time for the time of day. Read once per flush: the clock may be set."""
+        self.epoch = time.time() - monotonic()
 
     def _report(self) -> None:
-        if self.dropped:
-            log.warning("access log %s: %d lines were dropped", self.spec.path, self.dropped)
-            self.dropped = 0
+        lost = self.dropped + self.file.lost
+        if lost > self.reported:
+            log.warning("access log %s: %d lines were dropped", self.spec.path, lost - self.reported)
+            self.reported = lost
 
     async def _flush_regularly(self) -> None:
         while True:
             await asyncio.sleep(self.spec.flush)
+            self._read_clock()
             self.flush()
             self._report()

@@ -81,7 +81,9 @@ def demo_command(arguments: argparse.Namespace) -> int:
 
 
 def schema_command(arguments: argparse.Namespace) -> int:
-    from .control.editor_schema import main as print_schema
+    import json
 
-    print_schema()
+    from .control.editor_schema import editor_schema
+
+    print(json.dumps(editor_schema(), indent=2))
     return 0

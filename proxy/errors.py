@@ -61,12 +61,9 @@ HEAD_TOO_LARGE = _accept("head_too_large", "The request head is larger than limi
 TOO_MANY_HEADERS = _accept("too_many_headers", "More header lines than limits.header_count.", 431)
 METHOD_REFUSED = _accept("method_refused", "CONNECT and TRACE are not served.", 405, "http_request_denied")
 HEAD_TIMEOUT = _accept("head_timeout", "The request head did not arrive within timeouts.head.", 408)
-KEEPALIVE_TIMEOUT = _accept("keepalive_timeout", "No request came within timeouts.keepalive.", 408)
 BODY_TIMEOUT = _accept("body_timeout", "The request body stalled for longer than timeouts.body_idle.", 408)
 BODY_INCOMPLETE = _accept("body_incomplete", "The client stopped in the middle of a request.")
-TOO_MANY_CONNECTIONS = _accept(
-    "too_many_connections", "limits.connections are open.", 503, "connection_limit_reached"
-)
+TOO_MANY_CONNECTIONS = _accept("too_many_connections", "limits.connections are open.", 503, "connection_limit_reached")
 TOO_MANY_FROM_CLIENT = _accept(
     "too_many_from_client", "limits.connections_per_client are open.", 429, "connection_limit_reached"
 )
@@ -88,9 +85,7 @@ NO_BACKEND = Reason("pick", "no_backend", 503, "destination_unavailable", "The u
 BALANCER_FAILED = Reason("pick", "balancer_failed", 500, "proxy_internal_error", "The balancing algorithm failed.")
 
 # connect: nothing was sent yet, so another backend may be tried
-CONNECT_REFUSED = Reason(
-    "connect", "refused", 502, "connection_refused", "The backend refused the connection.", True
-)
+CONNECT_REFUSED = Reason("connect", "refused", 502, "connection_refused", "The backend refused the connection.", True)
 CONNECT_TIMEOUT = Reason(
     "connect", "timeout", 504, "connection_timeout", "The backend did not accept within timeouts.connect.", True
 )
@@ -101,12 +96,8 @@ CONNECT_DNS = Reason("connect", "dns", 502, "dns_error", "The backend's name doe
 CONNECT_LIMIT = Reason(
     "connect", "limit", 502, "proxy_internal_error", "This process has no file descriptors left.", True
 )
-POOL_FULL = Reason(
-    "connect", "pool_full", 503, "connection_limit_reached", "Too many requests wait for this backend."
-)
-POOL_TIMEOUT = Reason(
-    "connect", "pool_timeout", 503, "connection_limit_reached", "No connection became free in time."
-)
+POOL_FULL = Reason("connect", "pool_full", 503, "connection_limit_reached", "Too many requests wait for this backend.")
+POOL_TIMEOUT = Reason("connect", "pool_timeout", 503, "connection_limit_reached", "No connection became free in time.")
 
 # send
 SEND_RESET = Reason("send", "reset", 502, "connection_terminated", "The backend closed before it answered.")
@@ -136,9 +127,7 @@ BAD_RESPONSE_CODING = _response(
     "http_response_transfer_coding",
 )
 BAD_RESPONSE_FRAMING = _response("length_and_coding", "The response has both a length and a transfer coding.")
-BAD_RESPONSE_CHUNK = _response(
-    "bad_chunk", "A chunk of the response is malformed.", "http_response_transfer_coding"
-)
+BAD_RESPONSE_CHUNK = _response("bad_chunk", "A chunk of the response is malformed.", "http_response_transfer_coding")
 RESPONSE_HEAD_TOO_LARGE = _response(
     "head_too_large", "The response head is larger than limits.head_size.", "http_response_header_section_size"
 )

@@ -18,7 +18,7 @@ cdef class Client(Timed):
     cpdef send(self, data)
     cpdef send_pair(self, bytes head, body)
     cpdef finished(self, Exchange x, bint keep, double now)
-    cpdef cut(self)
+    cpdef cut(self, bint reset)
     cpdef tunnel(self, double idle)
     cpdef end_tunnel(self)
     cpdef read_body(self)
@@ -62,3 +62,4 @@ cdef class Exchange(Requester):
     cpdef refuse(self, Client client, Plan plan, double now)
     cpdef clear(self)
     cpdef request_data(self, data)
+    cpdef request_complete(self, double now)

@@ -12,8 +12,9 @@ from typing import Any
 from .deadlines import NEVER, Timed
 from .errors import Reason
 from .http1.codec import RequestHead, ResponseHead
+from .http1.forwarded import ALL_FORWARDING, REPLACED, static_lines
 from .metrics import Counters
-from .plan import Plan, RoutePlan
+from .plan import Plan, RoutePlan, Settings
 from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
 
@@ -41,6 +42,17 @@ class Client(Timed):
         self.log: Any = None
         """The access log, None if there is none."""
 
+    def introduce(self, settings: Settings) -> None:
+        """Decide what backends are told about this client."""
+        mode = settings.forwarded
+        self.trusted = settings.trusts(self.address)
+        self.forwarded_static = not self.trusted and mode in ("x-forwarded", "none")
+        self.forwarded = static_lines(mode, self.address, self.scheme, settings.via)
+        self.forwarded_host = mode in ("x-forwarded", "both")
+        self.forwarded_drop = ALL_FORWARDING
+        if self.trusted:
+            self.forwarded_drop = 0 if mode == "none" else REPLACED
+
     def send(self, data: Any) -> None:
         """Send bytes. What the client does not take is buffered; `Exchange.pause` is called when it is too much."""
 
@@ -50,8 +62,9 @@ class Client(Timed):
     def finished(self, x: Exchange, keep: bool, now: float) -> None:
         """The exchange is over at time `now`, the response complete; the next request may begin if `keep`."""
 
-    def cut(self) -> None:
-        """Close at once, so that the client sees that the response is incomplete."""
+    def cut(self, reset: bool) -> None:
+        """Close at once, so that the client sees that the response is incomplete; with a reset where only the close
+        ends the body, and an ordinary one would pass for its end."""
 
     def tunnel(self, idle: float) -> None:
         """From now on hand on plain bytes; close after `idle` seconds without any."""
@@ -115,23 +128,6 @@ class Exchange(Requester):
         self.head = RequestHead()
         self.clear()
 
-    def begin(self, client: Client, plan: Plan, now: float) -> None:
-        """A head was parsed into `self.head` at time `now`."""
-        self.client = client
-        self.plan = plan
-        self.started = now
-        self.head_only = self.head.is_head
-        self.decode_chunks = self.head.minor == 0
-        self.keep = not self.head.close if self.head.minor == 1 else self.head.keep_alive
-
-    def refuse(self, client: Client, plan: Plan, now: float) -> None:
-        """What came at time `now` is no request: only the answer to it is left to be given."""
-        self.client = client
-        self.plan = plan
-        self.started = now
-        self.head_only = False
-        self.keep = False
-
     def clear(self) -> None:
         """Let go of everything that belonged to the request."""
         self.client: Client | None = None
@@ -162,14 +158,36 @@ class Exchange(Requester):
         self.bytes_in = self.bytes_out = 0
         self.head.release()
 
+    def begin(self, client: Client, plan: Plan, now: float) -> None:
+        """A head was parsed into `self.head` at time `now`."""
+        self.client = client
+        self.plan = plan
+        self.started = now
+        self.head_only = self.head.is_head
+        self.decode_chunks = self.head.minor == 0
+        self.keep = not self.head.close if self.head.minor == 1 else self.head.keep_alive
+
+    def refuse(self, client: Client, plan: Plan, now: float) -> None:
+        """What came at time `now` is no request: only the answer to it is left to be given."""
+        self.client = client
+        self.plan = plan
+        self.started = now
+        self.head_only = False
+        self.keep = False
+
     def request_data(self, data: Any) -> None:
         """More of the request body, to be sent on."""
-        self.bytes_in += len(data)
         if self.upstream is not None:
             self.payload = None
             self.upstream.write(data)
         else:  # no connection yet: the client was told to wait, so this happens once at most
             self.body = bytes(self.body) + data if self.body else data
+
+    def request_complete(self, now: float) -> None:
+        """The last byte of the request is here at time `now`."""
+        self.request_done = True
+        if self.upstream is not None:
+            self.upstream.expect_head(now + self.response_head)
 
     # --- what the upstream connection tells: handed to the way back of this route ---
 

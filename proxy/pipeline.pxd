@@ -1,6 +1,7 @@
 cimport cython
 
 from .balancing.base cimport Balancer
+from .ending cimport answer, drop_backend, finish
 from .exchange cimport Client, Exchange, ReturnStage, Stage
 from .http1.codec cimport RequestHead, ResponseHead
 from .plan cimport Plan, RoutePlan
@@ -43,7 +44,7 @@ cdef class Connect(Stage):
 
 cdef class Send(Stage):
     @cython.locals(connection=UpstreamConnection, route=RoutePlan, client=Client, block=bytes, path=bytes, head=bytes,
-                   now=double)
+                   now=double, request=RequestHead, drop=cython.ulonglong, add_host=bint)
     cpdef enter(self, Exchange x)
 
 
@@ -58,14 +59,3 @@ cdef class Relay(ReturnStage):
     cpdef data(self, Exchange x, data)
     @cython.locals(client=Client)
     cpdef end(self, Exchange x)
-
-
-cpdef answer(Exchange x, reason)
-
-
-@cython.locals(backend=Backend, balancer=Balancer)
-cpdef drop_backend(Exchange x, double now)
-
-
-@cython.locals(client=Client, now=double)
-cpdef finish(Exchange x)

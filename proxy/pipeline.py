@@ -9,10 +9,13 @@ that a route needs (control/compile.py), so a feature that is not configured cos
 from __future__ import annotations
 
 import logging
+import re
 from time import monotonic
 from typing import Any
 
 from .balancing.base import Balancer
+from .deadlines import NEVER
+from .ending import answer, drop_backend, finish, respond
 from .errors import (
     BALANCER_FAILED,
     BODY_TOO_LARGE,
@@ -24,11 +27,9 @@ from .errors import (
     Reason,
 )
 from .exchange import Exchange, ReturnStage, Stage
-from .http1 import canned, forwarded
-from .http1.codec import ACCEPT, MAX_FORWARDS as MAX_FORWARDS_HEADER, TRANSFER_ENCODING, UPGRADE, mask_of
-from .http1.codec import ResponseHead
+from .http1 import codec, forwarded
+from .http1.codec import TRANSFER_ENCODING, UPGRADE, ResponseHead, mask_of
 from .plan import Key, RoutePlan
-from .upstream.backend import Backend
 from .upstream.connection import UpstreamConnection
 from .upstream.pool import Pool
 
@@ -44,7 +45,7 @@ STAGES = (
     "send",  # Send                    head and body out
     "relay",  # Relay                   the response back, both sides throttled
     "store",  # (cache)                 keep a copy
-    "finish",  # finish                  count, log, release, next request
+    "finish",  # ending.finish           count, log, release, next request
 )
 
 MOST_TRIES = 3
@@ -52,7 +53,9 @@ MOST_TRIES = 3
 COPY_LIMIT = 16384
 """Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
 DROP_CODING = mask_of(TRANSFER_ENCODING)
+DROP_MAX_FORWARDS = mask_of(codec.MAX_FORWARDS)
 NOTHING = 0
+PLACEHOLDER = re.compile(r"\{(?:host|path|query)\}")
 
 
 def start(x: Exchange) -> None:
@@ -80,12 +83,15 @@ class Redirect(Stage):
         self.to = to
 
     def enter(self, x: Exchange) -> None:
-        head = x.head
-        parts = {"{host}": head.host_header(), "{path}": head.path, "{query}": head.query_string()}
-        to = self.to
-        for name, value in parts.items():
-            to = to.replace(name, value.decode("latin-1"))
-        respond(x, self.reason, f"Location: {to}\r\n", b"")
+        respond(x, self.reason, f"Location: {location(self.to, x)}\r\n", b"")
+
+
+def location(to: str, x: Exchange) -> str:
+    """`to` with its placeholders filled in, each once: what a client sends is never read as a placeholder."""
+    head = x.head
+    path = head.path if head.path != b"*" else b"/"
+    parts = {"{host}": head.host_header(), "{path}": path, "{query}": head.query_string()}
+    return PLACEHOLDER.sub(lambda match: parts[match[0]].decode("latin-1"), to)
 
 
 class Fixed(Stage):
@@ -110,11 +116,11 @@ class Admit(Stage):
         if head.content_length > route.body_size or x.bytes_in > route.body_size:
             answer(x, BODY_TOO_LARGE)
             return
-        if head.has(MAX_FORWARDS_HEADER) and head.method == b"OPTIONS" and head.value(MAX_FORWARDS_HEADER) == b"0":
+        if head.has(codec.MAX_FORWARDS) and head.method == b"OPTIONS" and head.value(codec.MAX_FORWARDS) == b"0":
             respond(x, MAX_FORWARDS, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n", b"")
             return
         if head.upgrade and head.has(UPGRADE):
-            x.upgrading = head.minor == 1 and head.value(UPGRADE).lower() in route.upgrades
+            x.upgrading = head.minor == 1 and (head.value(UPGRADE) or b"").lower() in route.upgrades
         following = self.next
         assert following is not None
         following.enter(x)
@@ -159,7 +165,7 @@ class Connect(Stage):
         assert backend is not None
         pool: Pool = backend.pool
         x.tries += 1
-        connection = pool.acquire(not x.head.idempotent)
+        connection = pool.acquire(not x.head.idempotent, x.started)
         if connection is None:
             x.waiting = True
             pool.wait(x)
@@ -176,22 +182,37 @@ class Send(Stage):
     def enter(self, x: Exchange) -> None:
         connection, route, client = x.upstream, x.route, x.client
         assert connection is not None and route is not None and client is not None
-        if client.forwarded_static:
+        request = x.head
+        drop = client.forwarded_drop
+        add_host = client.forwarded_host
+        if client.forwarded_static and request.minor == 1:
             block = client.forwarded
         else:
             block = forwarding_lines(x)
+            if client.trusted and request.has(codec.X_FORWARDED_HOST):
+                add_host = False
+        if request.has(codec.MAX_FORWARDS) and request.method == b"OPTIONS":
+            block += max_forwards_line(x)
+            drop |= DROP_MAX_FORWARDS
         path = None
-        if route.strip or route.raw_path:
+        if route.rewrites or route.raw_path:
             path = rewritten_path(x, route)
+        x.response_head = route.response_head
         x.response_idle = route.response_idle
-        head = x.head.forward(
-            path, block, client.forwarded_drop, client.forwarded_host, x.upgrading, route.request_edits
-        )
+        head = request.forward(path, block, drop, add_host, x.upgrading, route.request_edits)
         x.payload = head
-        now = x.started if x.tries == 1 and not x.waited else monotonic()
-        connection.send(x, head, x.body, now + route.response_head)
-        if not x.request_done:
+        if x.request_done:
+            now = x.started if x.tries == 1 and not x.waited else monotonic()
+            connection.send(x, head, x.body, now + route.response_head)
+        else:  # the backend has its time from the end of the request on
+            connection.send(x, head, x.body, NEVER)
             client.read_body()
+
+
+def max_forwards_line(x: Exchange) -> bytes:
+    """Max-Forwards, one less (RFC 9110 7.6.2). One that is no number was never meant as one and is left out."""
+    value = x.head.value(codec.MAX_FORWARDS) or b""
+    return b"Max-Forwards: %d\r\n" % (int(value) - 1) if value.isdigit() and len(value) < 10 else b""
 
 
 def forwarding_lines(x: Exchange) -> bytes:
@@ -199,22 +220,27 @@ def forwarding_lines(x: Exchange) -> bytes:
     client, plan = x.client, x.plan
     assert client is not None and plan is not None
     settings = plan.settings
-    return forwarded.lines_for(
-        x.head, settings.forwarded, client.address, client.scheme, settings.via, client.trusted
-    )
+    return forwarded.lines_for(x.head, settings.forwarded, client.address, client.scheme, settings.via, client.trusted)
 
 
 def rewritten_path(x: Exchange, route: RoutePlan) -> bytes | None:
     """The path that the backend sees where the route changes it, None for the canonical one."""
     path = x.head.path
-    if route.strip:
-        if not path.startswith(route.strip):
-            return None
-        rest = path[len(route.strip) :]
-        joined = route.prefix + rest
-        return joined if joined.startswith(b"/") else b"/" + joined
+    if not route.rewrites:
+        return raw_path(x)
+    strip = route.strip  # without its last slash, so that it ends at a segment boundary
+    if path != strip and not path.startswith(strip + b"/"):
+        return None
+    return route.prefix + path[len(strip) :] or b"/"
+
+
+def raw_path(x: Exchange) -> bytes:
+    """The path as the client sent it, out of whatever form of target."""
     raw = x.head.raw_target()
-    return raw.partition(b"?")[0] if raw.startswith(b"/") else None
+    if not raw.startswith((b"/", b"*")):
+        _, slash, rest = raw.partition(b"://")[2].partition(b"/")
+        raw = slash + rest
+    return raw.partition(b"?")[0] or b"/"
 
 
 class Relay(ReturnStage):
@@ -265,15 +291,14 @@ class Relay(ReturnStage):
             and head.clean(NOTHING)
         ):
             data = head.data
+            assert data is not None
             client.send(data if body_end == len(data) and head.start == 0 else data[head.start : body_end])
         else:
             self.rebuild(x, head, body_end, open_ended, bodiless_coding)
         if complete:
             finish(x)
 
-    def rebuild(
-        self, x: Exchange, head: ResponseHead, body_end: int, open_ended: bool, bodiless_coding: bool
-    ) -> None:
+    def rebuild(self, x: Exchange, head: ResponseHead, body_end: int, open_ended: bool, bodiless_coding: bool) -> None:
         """Send a response head that differs from the one received."""
         client, route = x.client, x.route
         assert client is not None and route is not None
@@ -295,6 +320,7 @@ class Relay(ReturnStage):
             block += b"Connection: close\r\n"
         edits = route.response_edits
         if x.chunk_body or body_end - head.end > COPY_LIMIT:
+            assert head.data is not None
             body = memoryview(head.data)[head.end : body_end]
             start = head.forward(block, drop, edits, head.end)
             if x.chunk_body:
@@ -336,119 +362,17 @@ class Relay(ReturnStage):
             answer(x, reason)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
-        client, route = x.client, x.route
-        assert client is not None and route is not None
+        client, route, data = x.client, x.route, head.data
+        assert client is not None and route is not None and data is not None
         x.responding = True
         x.status = 101
         x.keep = False
         lines = b"Connection: upgrade\r\nUpgrade: %s\r\n" % (head.value(UPGRADE) or b"websocket")
         client.tunnel(route.tunnel_idle)
-        client.send(head.forward(lines, NOTHING, route.response_edits, len(head.data)))
-        x.bytes_out += len(head.data) - head.end
+        client.send(head.forward(lines, NOTHING, route.response_edits, len(data)))
+        x.bytes_out += len(data) - head.end
 
 
 def chunk(data: Any) -> bytes:
     """One chunk (RFC 9112 7.1)."""
     return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def answer(x: Exchange, reason: Reason) -> None:
-    """Give the request up for a reason: tell the client if it can still be told, else cut it off."""
-    client, plan = x.client, x.plan
-    assert client is not None and plan is not None
-    detach(x)
-    if x.responding:
-        x.reason = reason
-        x.keep = False
-        client.counters.reason(reason.name)
-        client.cut()
-        finish(x)
-        return
-    if reason.stage == "accept" or not x.request_done or not client.may_keep:
-        x.keep = False
-    payload = canned.error(
-        reason,
-        plan.settings.via or "qantara",
-        x.head.value(ACCEPT) or b"",
-        x.head.request_id().decode("latin-1"),
-        minor=x.head.minor,
-        keep=x.keep,
-        head_only=x.head_only,
-    )
-    conclude(x, reason, payload)
-
-
-def respond(x: Exchange, reason: Reason, lines: str, body: bytes) -> None:
-    """Answer as a route says. `lines` are header lines."""
-    client, plan = x.client, x.plan
-    assert client is not None and plan is not None
-    if not x.request_done or not client.may_keep:
-        x.keep = False
-    lines += canned.proxy_status(plan.settings.via or "qantara", reason)
-    conclude(
-        x,
-        reason,
-        canned.response(
-            reason.status, lines, body, minor=x.head.minor, keep=x.keep, head_only=x.head_only
-        ),
-    )
-
-
-def conclude(x: Exchange, reason: Reason, payload: bytes) -> None:
-    """Send a response of the proxy's own, and finish."""
-    client = x.client
-    assert client is not None
-    x.reason = reason
-    x.status = reason.status
-    x.bytes_out = len(payload)
-    client.counters.reason(reason.name)
-    client.send(payload)
-    finish(x)
-
-
-def abandon(x: Exchange, reason: Reason) -> None:
-    """The client has left: so does the request."""
-    client = x.client
-    assert client is not None
-    detach(x)
-    x.reason = reason
-    x.status = x.status or reason.status
-    x.keep = False
-    client.counters.reason(reason.name)
-    finish(x)
-
-
-def detach(x: Exchange) -> None:
-    """Let go of the upstream side: out of the queue, the connection closed, since its response is not over."""
-    if x.waiting:
-        x.waiting = False
-        if x.backend is not None:
-            x.backend.pool.cancel(x)
-    if x.upstream is not None:
-        x.upstream.discard()
-        x.upstream = None
-
-
-def drop_backend(x: Exchange, now: float) -> None:
-    """The exchange is over for its backend."""
-    backend: Backend | None = x.backend
-    if backend is not None:
-        backend.in_flight -= 1
-        balancer: Balancer = x.balancer
-        balancer.dropped(backend, now - x.picked)
-        x.backend = None
-
-
-def finish(x: Exchange) -> None:
-    """finish: count, log, and let the connection go on."""
-    client = x.client
-    assert client is not None
-    now = monotonic()
-    drop_backend(x, now)
-    counters = client.counters
-    counters.finished(x.status, now - x.started)
-    counters.bytes_in += x.bytes_in
-    counters.bytes_out += x.bytes_out
-    if client.log is not None:
-        client.log.record(x, now)
-    client.finished(x, x.keep, now)

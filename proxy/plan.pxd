@@ -7,7 +7,7 @@ cdef class RoutePlan:
     cdef public object group, first, relay, upgrades
     cdef public HeaderEdits request_edits, response_edits
     cdef public bytes strip, prefix
-    cdef public bint raw_path
+    cdef public bint raw_path, rewrites
     cdef public long long body_size
     cdef public double body_idle, response_head, response_idle, request_timeout, tunnel_idle
 

@@ -82,8 +82,9 @@ class RoutePlan:
         """The first stage of the way back."""
         self.request_edits: HeaderEdits | None = None
         self.response_edits: HeaderEdits | None = None
+        self.rewrites = False
         self.strip = b""
-        """A path prefix to take away, with `prefix` put in its place."""
+        """A path prefix to take away, with `prefix` put in its place. Both without a slash at the end."""
         self.prefix = b""
         self.raw_path = False
         self.upgrades: frozenset[bytes] = frozenset()

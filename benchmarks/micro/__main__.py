@@ -11,14 +11,17 @@ import importlib
 import json
 import pkgutil
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from .. import machine
 from .harness import Case, Timing, time_case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 HARNESS = {"__main__", "harness"}
 PIPED_WIDTH = 120

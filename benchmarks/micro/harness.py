@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BATCH_SECONDS = 0.01
 

@@ -6,11 +6,14 @@ Run by the interpreter of the peers' environment: aiohttp_proxy.py PORT ORIGIN. 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import aiohttp
 import uvloop
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")

@@ -2,7 +2,7 @@
 
 The order is nginx's: at each step every backend gains its weight, the highest goes next and gives up the total.
 Weights 5, 1, 1 give a a b a c a a. The order repeats after sum(weights) / gcd(weights) steps, so it is worked
-out once per rebuild and a pick is one list access. Beyond MOST_WORK steps × backends the same proportions come from a
+out once per rebuild and a pick is one list access. Beyond MOST_WORK steps times backends it comes from a
 sorted schedule (backend i's k-th turn at (k + ½) / weight), which is as smooth but breaks ties differently.
 """
 

@@ -12,7 +12,7 @@ from ..balancing import Balancer, create
 from ..balancing.keys import make_key
 from ..errors import ConfigError, Problem
 from ..exchange import Stage
-from ..http1.codec import HeaderEdits
+from ..http1.codec import HeaderEdits, canonicalize
 from ..pipeline import Admit, Connect, Fixed, Pick, Redirect, Relay, Send
 from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
 from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
@@ -44,9 +44,7 @@ def compile_plan(config: Config) -> Plan:
     if problems:
         raise ConfigError(problems)
     listeners = tuple(
-        ListenerSpec(
-            str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog
-        )
+        ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
         for listener in config.listeners
     )
     return Plan(listeners, compile_settings(config), groups, RouteTable(routes), compile_log(config))
@@ -82,9 +80,7 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> Group:
     members = []
     for backend in upstream.backends:
         address = backend.address
-        spec = BackendSpec(
-            str(address), address.host, address.port, address.path, backend.weight, backend.region
-        )
+        spec = BackendSpec(str(address), address.host, address.port, address.path, backend.weight, backend.region)
         members.append(Backend(spec))
     pool = upstream.pool
     connect = upstream.timeouts.connect or config.timeouts.connect
@@ -151,10 +147,17 @@ def link_stages(plan: RoutePlan, route: Route, upstream: Upstream, group: Group,
     plan.raw_path = route.forward_path == "raw"
     plan.upgrades = frozenset(token.lower().encode() for token in route.upgrades)
     if route.strip_prefix is not None:
-        plan.strip = route.strip_prefix.encode()
+        plan.rewrites = True
+        plan.strip = canonical(route.strip_prefix)
     elif route.replace_prefix is not None:
-        plan.strip = route.replace_prefix.from_.encode()
-        plan.prefix = route.replace_prefix.to.encode()
+        plan.rewrites = True
+        plan.strip = canonical(route.replace_prefix.from_)
+        plan.prefix = canonical(route.replace_prefix.to)
+
+
+def canonical(prefix: str) -> bytes:
+    """A prefix in the form that paths of requests have, without a slash at the end."""
+    return (canonicalize(prefix.encode()) or prefix.encode()).rstrip(b"/")
 
 
 def set_limits(plan: RoutePlan, route: Route, config: Config) -> None:

@@ -144,9 +144,7 @@ def _composed(text: str, name: str) -> Node:
     except ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise _refused(
-            name, "this character is not allowed in YAML; write it as an escape", line, column
-        ) from None
+        raise _refused(name, "this character is not allowed in YAML; write it as an escape", line, column) from None
     except RecursionError:
         raise _refused(name, "the values are nested too deeply") from None
     except Exception as error:  # the parser leaks IndexError and the like on odd input: still bad input

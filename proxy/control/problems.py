@@ -241,9 +241,7 @@ def _exactly_one(path: Path, route: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding((*path, key), f"excludes {matches[0]}; give one of path, exact and regex", at_key=True)
     actions = [key for key in route if key in _ACTIONS]
     for key in actions[1:]:
-        yield Finding(
-            (*path, key), f"excludes {actions[0]}; give one of upstream, redirect and respond", at_key=True
-        )
+        yield Finding((*path, key), f"excludes {actions[0]}; give one of upstream, redirect and respond", at_key=True)
     if not actions and not any(difflib.get_close_matches(key[:100], _ACTIONS) for key in route):
         yield Finding(path, "the route has no action; give one of upstream, redirect and respond")
 

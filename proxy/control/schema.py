@@ -62,9 +62,7 @@ HeadSize = Annotated[int, PlainValidator(units.parse_head_size), WithJsonSchema(
 BackendAddress = Annotated[
     Address, PlainValidator(units.parse_address), PlainSerializer(str), WithJsonSchema(_ADDRESS_SCHEMA)
 ]
-Bind = Annotated[
-    Address, PlainValidator(units.parse_bind), PlainSerializer(str), WithJsonSchema(_BIND_SCHEMA)
-]
+Bind = Annotated[Address, PlainValidator(units.parse_bind), PlainSerializer(str), WithJsonSchema(_BIND_SCHEMA)]
 Network = Annotated[
     IPv4Network | IPv6Network,
     PlainValidator(units.parse_network),
@@ -146,7 +144,7 @@ class Timeouts(Section):
     tunnel_idle: Duration = duration("1h")
     """Nothing passes through an upgraded connection, either way."""
     half_close: Duration = duration("1s")
-    """After closing its side the proxy reads on for this long, so that the client sees the last response."""
+    """A client that closed its sending side after its request gets the response if it begins within this time."""
     drain: Duration = duration("30s")
     """At a stop, requests in flight have this long to finish."""
 

@@ -80,9 +80,7 @@ def parse_size(value: object) -> int:
     hint = ""
     if isinstance(value, str) and (match := _LOOSE_SIZE.fullmatch(value)):
         hint = f" (did you mean {match[1]}{match[2].upper()}iB?)"
-    raise ValueError(
-        f"must be a size such as 64KiB, 1MiB, 1GiB or a number of bytes, not {described(value)}{hint}"
-    )
+    raise ValueError(f"must be a size such as 64KiB, 1MiB, 1GiB or a number of bytes, not {described(value)}{hint}")
 
 
 def parse_head_size(value: object) -> int:
@@ -132,9 +130,7 @@ def _parse_address(value: object, example: str, listening: bool) -> Address:
     if isinstance(value, Address):
         return value
     if not isinstance(value, str):
-        raise ValueError(
-            f"must be an address such as {example} or unix:/run/app.sock, not {described(value)}"
-        )
+        raise ValueError(f"must be an address such as {example} or unix:/run/app.sock, not {described(value)}")
     if value.startswith("unix:"):
         return _unix(value.removeprefix("unix:"))
     if "://" in value:
@@ -241,7 +237,7 @@ def check_regex(value: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what `re` may read differently one day is no error today
         try:
-            re.compile(value)
+            re.compile(value.encode())  # paths and header values are bytes
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"is no valid regular expression: {error}") from None
     return value

@@ -6,6 +6,7 @@ number of connections are kept here, and exchanges wait here between requests.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -22,21 +23,33 @@ class Acceptor:
     """Connections, limits, spare exchanges and the current plan of one worker."""
 
     def __init__(self, plan: Plan, sweep: Sweep, counters: Counters, log: Any) -> None:
-        self.plan = plan
+        self.adopt(plan)
         self.sweep = sweep
         self.counters = counters
         self.log = log
         self.stopping = False
+        self.when_empty: Callable[[], object] | None = None
+        """Called when the last connection has closed after `stop`."""
         self.open: set[Any] = set()
         self.per_client: dict[str, int] = {}
         self.spare: list[Exchange] = []
 
+    def adopt(self, plan: Plan) -> None:
+        """Take up a plan: the next request of each connection begins on it."""
+        self.plan = plan
+        self.head_size = plan.settings.head_size
+        self.target_size = plan.settings.target_size
+        self.header_count = plan.settings.header_count
+
     def take(self) -> Exchange:
         """An exchange for a new request."""
         spare = self.spare
-        if spare:
-            return spare.pop()
-        return Exchange()
+        x = spare.pop() if spare else Exchange()
+        head = x.head
+        head.max_size = self.head_size
+        head.max_target = self.target_size
+        head.max_count = self.header_count
+        return x
 
     def give(self, x: Exchange) -> None:
         """Take an exchange back."""
@@ -69,6 +82,8 @@ class Acceptor:
             self.per_client[address] = held
         else:
             self.per_client.pop(address, None)
+        if self.stopping and not self.open and self.when_empty is not None:
+            self.when_empty()
 
     def stop(self) -> None:
         """Take no more requests: idle connections close now, the others after their response."""
@@ -80,4 +95,4 @@ class Acceptor:
     def cut_all(self) -> None:
         """Close what is still open, whatever it is doing."""
         for connection in list(self.open):
-            connection.cut()
+            connection.cut(False)

@@ -21,17 +21,17 @@ HINTS = {
 }
 
 
-def open_listener(spec: ListenerSpec) -> list[socket.socket]:
-    """Open the sockets of a listener: one, or two where an empty host means every IPv4 and IPv6 address.
+def open_listener(spec: ListenerSpec) -> socket.socket:
+    """Open the socket of a listener. An empty host means every address, IPv4 and IPv6 alike.
 
     Raises BindError with a sentence that says what would be right.
     """
     try:
         if spec.path:
-            return [_open_unix(spec.path, spec.backlog)]
+            return _open_unix(spec.path, spec.backlog)
         if not spec.host:
-            return [_open_tcp("::" if socket.has_dualstack_ipv6() else "0.0.0.0", spec)]
-        return [_open_tcp(spec.host, spec)]
+            return _open_tcp("::" if socket.has_dualstack_ipv6() else "0.0.0.0", spec)
+        return _open_tcp(spec.host, spec)
     except (OSError, OverflowError) as error:
         number = error.errno if isinstance(error, OSError) and error.errno is not None else 0
         raise BindError(f"cannot listen on {spec.bind}: {HINTS.get(number, str(error))}") from error
@@ -84,6 +84,14 @@ def _is_stale(path: str) -> bool:
         except OSError:
             return False
     return False
+
+
+def written(address: tuple[str, int] | str) -> str:
+    """An address as people write it."""
+    if isinstance(address, str):
+        return address
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def address_of(sock: socket.socket) -> tuple[str, int] | str:

@@ -1,20 +1,26 @@
 """Responses that the proxy makes itself.
 
-Law of this file: each one names its reason in Proxy-Status (RFC 9209) and in its body, says how long it is, and
-tells nothing about the inside: no backend addresses, no versions.
+Law of this file: each one names its reason in Proxy-Status (RFC 9209) and in its body, says how long it is,
+and tells nothing about the inside: no backend addresses, no versions.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from email.utils import formatdate
 from html import escape
 from http import HTTPStatus
+from typing import NamedTuple
 
 from ..errors import METHOD_REFUSED, Reason
 
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_SF_TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*")
+_QUALITY = re.compile(rb"[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*", re.IGNORECASE)
+_HTML_RANGES = (b"*/*", b"text/*", b"text/html")
+_JSON_RANGES = (b"*/*", b"application/*", b"application/json")
 _ALLOWED = "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"
 
 
@@ -34,7 +40,13 @@ class _Date:
 
 
 def proxy_status(name: str, reason: Reason) -> str:
-    """The Proxy-Status line. `name` is the pseudonym of this proxy."""
+    """The Proxy-Status line. `name` is the pseudonym of this proxy, a token of RFC 9110 5.6.2.
+
+    The field is structured (RFC 9651 3.3): a name that is no token there, such as one that begins with a
+    digit, stands in quotes. A token of HTTP holds nothing that would have to be escaped in them.
+    """
+    if _SF_TOKEN.fullmatch(name) is None:
+        name = f'"{name}"'
     error = f"; error={reason.error}" if reason.error else ""
     return f'Proxy-Status: {name}{error}; details="{reason.name}"\r\n'
 
@@ -66,11 +78,40 @@ def error(
     return response(status, lines, body, minor=minor, keep=keep, head_only=head_only)
 
 
+class _Preference(NamedTuple):
+    quality: float
+    specific: int
+    earlier: int
+
+
 def wants_html(accept: bytes) -> bool:
-    """Whether an Accept header asks for HTML rather than JSON: it names it, and does not name JSON before it."""
-    accept = accept.lower()
-    html, other = accept.find(b"text/html"), accept.find(b"application/json")
-    return html >= 0 and (other < 0 or html < other)
+    """Whether an Accept header (RFC 9110 12.5.1) prefers HTML to JSON. JSON if it has no preference.
+
+    The higher quality wins; then what is named more specifically; then what is named first.
+    """
+    html = json_ = _Preference(0.0, 0, 0)
+    for position, part in enumerate(accept.lower().split(b",")):
+        media, *parameters = part.split(b";")
+        media = media.strip(b" \t")
+        quality = _quality(parameters)
+        if media in _HTML_RANGES:
+            html = _more_specific(html, _Preference(quality, 1 + _HTML_RANGES.index(media), -position))
+        if media in _JSON_RANGES:
+            json_ = _more_specific(json_, _Preference(quality, 1 + _JSON_RANGES.index(media), -position))
+    return html.quality > 0 and html > json_
+
+
+def _more_specific(a: _Preference, b: _Preference) -> _Preference:
+    return b if b.specific > a.specific else a
+
+
+def _quality(parameters: list[bytes]) -> float:
+    """The weight of a media range: 1 unless it says otherwise, 0 if what it says is no weight."""
+    for parameter in parameters:
+        if parameter.strip(b" \t").startswith(b"q="):
+            match = _QUALITY.fullmatch(parameter)
+            return float(match[1]) if match is not None else 0.0
+    return 1.0
 
 
 def _json(reason: Reason, request_id: str) -> bytes:

@@ -16,6 +16,8 @@ cdef class HeaderEdits:
     cdef readonly bytes lines
     cdef readonly Mask mask
 
+    cdef bytes without(self, bytes block)
+
 
 cdef class Head:
     cdef readonly bytes data

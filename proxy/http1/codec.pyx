@@ -144,6 +144,12 @@ cdef Mask NOT_NAMEABLE = (
 # Headers of which a second line makes the message ambiguous
 cdef Mask ONCE = bit(H_HOST) | bit(H_CONTENT_LENGTH) | bit(H_TRANSFER_ENCODING)
 
+# What the proxy adds to requests by itself
+cdef Mask ADDED_BITS = (
+    bit(H_X_FORWARDED_FOR) | bit(H_X_FORWARDED_PROTO) | bit(H_X_FORWARDED_HOST) | bit(H_FORWARDED) | bit(H_VIA)
+    | bit(H_X_REQUEST_ID)
+)
+
 HOP_BY_HOP = HOP_BY_HOP_BITS
 
 
@@ -280,6 +286,11 @@ cdef class HeaderEdits:
         self.names = tuple(name for name in dropped if not known_header(name))
         pairs = [*(set or {}).items(), *(append or {}).items()]
         self.lines = b"".join(b"%s: %s\r\n" % pair for pair in pairs)
+
+    cdef bytes without(self, bytes block):
+        """`block`, header lines, without those that are set or removed."""
+        lines = block.splitlines(keepends=True)
+        return b"".join([line for line in lines if not self.mask >> known_header(line.partition(b":")[0]) & 1])
 
 
 cdef class Head:
@@ -857,7 +868,7 @@ cdef class RequestHead(Head):
         """The head as it goes to the backend, always HTTP/1.1, in one bytes object.
 
         `path` replaces the path (the query stays), None keeps it; `block` is header lines to add; `drop` the known
-        headers to leave out besides the hop-by-hop ones; `forwarded_host` adds X-Forwarded-Host; `upgrade` lets the
+        headers to leave out besides the hop-by-hop ones; `forwarded_host` adds X-Forwarded-Host if there is none; `upgrade` lets the
         client's Upgrade through; `edits` are the route's. A request without Host (HTTP/1.0) gets an empty one
         (RFC 9112 3.2), unless `drop` or `edits` name Host.
         """
@@ -879,14 +890,22 @@ cdef class RequestHead(Head):
         if edits is not None:
             drop |= edits.mask
             edit_len = PyBytes_GET_SIZE(edits.lines)
-            if edits.mask & bit(H_X_REQUEST_ID):
-                make = False
+            if edits.mask & ADDED_BITS:  # the route has the last word on what the proxy adds
+                block = edits.without(block)
+                block_len = PyBytes_GET_SIZE(block)
+                if edits.mask & bit(H_X_REQUEST_ID):
+                    make = False
+                if edits.mask & bit(H_X_FORWARDED_HOST):
+                    forwarded_host = False
         if not (drop & bit(H_HOST)):
             if self.authority is not None:
                 host = self.authority
                 drop |= bit(H_HOST)
             elif not self.present & bit(H_HOST):
                 host = b""
+        if edits is not None and edits.mask & bit(H_X_FORWARDED_HOST) or (
+                self.present & ~drop & bit(H_X_FORWARDED_HOST)):
+            forwarded_host = False  # the route, or a trusted proxy, has said it already: never two lines
         forwarded_host = forwarded_host and (self.host_len or self.authority is not None)
         path_len = self.query - self.target if path is None else PyBytes_GET_SIZE(path)
         size = method_len + 1 + path_len + query_len + 11 + self._kept(drop, edits) + block_len + edit_len + 2
@@ -1268,7 +1287,8 @@ cdef class HeadBuffer:
             i += 1
         self.scanned = n
         if n > self.limit:
-            raise ProtocolError(TARGET_TOO_LONG if self.line == 0 else HEAD_TOO_LARGE)
+            # an empty line may stand before the request line
+            raise ProtocolError(TARGET_TOO_LONG if self.line <= 2 else HEAD_TOO_LARGE)
         return None
 
 

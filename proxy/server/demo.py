@@ -27,7 +27,6 @@ from rich.text import Text
 from ..control.compile import compile_plan
 from ..control.load import load_text
 from ..errors import BindError, QantaraError
-from .demo_apps import NAME_VARIABLE, aiohttp_app
 from .worker import Proxy
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 def run_demo(apps: bool = False) -> int:
     """Run until SIGINT or SIGTERM; returns the exit status of the command."""
     try:
-        uvloop.run(demo(apps))
+        uvloop.run(_until_signal(apps))
     except asyncio.CancelledError:
         return 0
     except ModuleNotFoundError as error:
@@ -68,7 +67,6 @@ async def demo(apps: bool = False, config: Path | None = None) -> None:
 
     Raises ConfigError, BindError if an address is taken, and QantaraError if an app server does not start.
     """
-    _cancel_on_signals()
     file = config or find_config("app_servers.yaml" if apps else "demo.yaml")
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="qantara-"))
@@ -91,12 +89,13 @@ def find_config(name: str) -> Path:
     raise QantaraError(f"config/{name} is missing from this installation")
 
 
-def _cancel_on_signals() -> None:
+async def _until_signal(apps: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
+    await demo(apps)
 
 
 # --- three apps in this process ----------------------------------------------------------------------
@@ -105,6 +104,8 @@ def _cancel_on_signals() -> None:
 async def _start_apps(stack: AsyncExitStack, config: Config) -> dict[str, str]:
     """Name of each app and where it listens."""
     from aiohttp import web
+
+    from .demo_apps import aiohttp_app
 
     addresses = [b.address for upstream in config.upstreams.values() for b in upstream.backends]
     servers = {}
@@ -154,6 +155,8 @@ def command(upstream: str, address: Address, name: str) -> list[str]:
 
 @asynccontextmanager
 async def _child(name: str, arguments: list[str], address: Address) -> AsyncIterator[None]:
+    from .demo_apps import NAME_VARIABLE
+
     claim(address)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -224,20 +227,14 @@ def claim(address: Address) -> None:
 # --- what to try -------------------------------------------------------------------------------------
 
 
-def introduce(
-    console: Console, address: tuple[str, int] | str, servers: dict[str, str], config: Config
-) -> None:
+def introduce(console: Console, address: tuple[str, int] | str, servers: dict[str, str], config: Config) -> None:
     """Print the picture: which servers, which address, which commands."""
     base = f"http://{_host(address)}"
     unix = f" --unix-socket {address}" if isinstance(address, str) else ""
-    console.print(
-        Text.assemble("\n", ("Qantara", "bold"), " listens on ", (base + unix, "bold"), " in front of")
-    )
+    console.print(Text.assemble("\n", ("Qantara", "bold"), " listens on ", (base + unix, "bold"), " in front of"))
     for name, where in servers.items():
         console.print(Text(f"  {name:<14} {where}"), soft_wrap=True)
-    tries = [
-        (f"curl{unix} {options}{shlex.quote(base + path)}", what) for path, options, what in commands(config)
-    ]
+    tries = [(f"curl{unix} {options}{shlex.quote(base + path)}", what) for path, options, what in commands(config)]
     width = max(len(command) for command, _ in tries)
     console.print("\nTry")
     for command, what in tries:
@@ -266,6 +263,6 @@ def commands(config: Config) -> list[tuple[str, str, str]]:
         (f"{first}/echo", "--data hello ", "a body goes there and back"),
         (f"{first}/stream", "-N ", "server-sent events, one a second"),
         (f"{first}/slow?seconds=2", "-i ", "an answer that takes its time"),
-        ("/%2e%2e/x", "-i --path-as-is ", "one canonical path"),
+        (f"{first}/a/%2e%2e//b", "--path-as-is ", "a path has one canonical form"),
         ("/", "-i -H 'Transfer-Encoding: x' ", "refused, with the reason in Proxy-Status"),
     ]

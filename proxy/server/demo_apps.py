@@ -2,7 +2,7 @@
 
 They answer alike, so that one set of commands tries them all: any path shows the request as JSON, `/slow`
 waits, `/stream` sends server-sent events, `/echo` returns the body, `/ws` echoes a WebSocket (not WSGI).
-Nothing here knows the proxy; each framework is imported only by the app that is written for it.
+Nothing here knows the proxy.
 """
 
 # No `from __future__ import annotations` here: FastAPI reads the annotations of its handlers, which name
@@ -15,13 +15,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
+from aiohttp import WSMsgType, web
 
 if TYPE_CHECKING:
-    from aiohttp import web
     from fastapi import FastAPI
 
 NAME_VARIABLE = "QANTARA_DEMO_NAME"
 """Environment variable with the name that an ASGI or WSGI app answers with."""
+NAME = web.AppKey("name", str)
 EVENTS = 5
 MAX_WAIT = 60.0
 """Longest wait of /slow, in seconds."""
@@ -65,9 +66,7 @@ def waited(seconds: str) -> float:
 # --- aiohttp -----------------------------------------------------------------------------------------
 
 
-def aiohttp_app(name: str) -> "web.Application":
-    from aiohttp import web
-
+def aiohttp_app(name: str) -> web.Application:
     app = web.Application()
     app.add_routes(
         [
@@ -78,44 +77,38 @@ def aiohttp_app(name: str) -> "web.Application":
             web.route("*", "/{path:.*}", _aiohttp_show),
         ]
     )
-    app["name"] = name
+    app[NAME] = name
     return app
 
 
-def aiohttp_main(argv: list[str]) -> "web.Application":
+def aiohttp_main(argv: list[str]) -> web.Application:
     """Entry point of `python -m aiohttp.web`, which would log every request; its one argument is the name."""
     logging.getLogger().setLevel(logging.WARNING)
     return aiohttp_app(argv[0])
 
 
-async def _aiohttp_show(request: "web.Request") -> "web.Response":
-    from aiohttp import web
-
-    body = shown(request.app["name"], request.method, request.raw_path, request.headers.items())
+async def _aiohttp_show(request: web.Request) -> web.Response:
+    body = shown(request.app[NAME], request.method, request.raw_path, request.headers.items())
     return web.Response(body=body, content_type="application/json")
 
 
-async def _aiohttp_slow(request: "web.Request") -> "web.Response":
+async def _aiohttp_slow(request: web.Request) -> web.Response:
     await asyncio.sleep(waited(request.query.get("seconds", "1")))
     return await _aiohttp_show(request)
 
 
-async def _aiohttp_stream(request: "web.Request") -> "web.StreamResponse":
-    from aiohttp import web
-
+async def _aiohttp_stream(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     try:
-        async for part in events(request.app["name"]):
+        async for part in events(request.app[NAME]):
             await response.write(part)
     except ConnectionResetError:
         pass  # the client has seen enough
     return response
 
 
-async def _aiohttp_echo(request: "web.Request") -> "web.StreamResponse":
-    from aiohttp import web
-
+async def _aiohttp_echo(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": request.content_type})
     await response.prepare(request)
     async for part in request.content.iter_any():
@@ -123,9 +116,7 @@ async def _aiohttp_echo(request: "web.Request") -> "web.StreamResponse":
     return response
 
 
-async def _aiohttp_ws(request: "web.Request") -> "web.WebSocketResponse":
-    from aiohttp import WSMsgType, web
-
+async def _aiohttp_ws(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     async for message in socket:
@@ -171,7 +162,7 @@ def asgi_app() -> "FastAPI":
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
     async def show(request: Request) -> Response:
-        path = request.scope["raw_path"].decode("latin-1")
+        path = request.scope["raw_path"].decode("latin-1") + "?" * bool(request.url.query) + request.url.query
         body = shown(name, request.method, path, request.headers.items())
         return Response(body, media_type="application/json")
 
@@ -194,7 +185,7 @@ def wsgi_app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
     if path == "/slow":
         time.sleep(waited(environ.get("QUERY_STRING", "").removeprefix("seconds=")))
     sent = (key for key in environ if key.startswith("HTTP_"))
-    headers = ((key[5:].replace("_", "-"), environ[key]) for key in sent)
+    headers = ((key[5:].replace("_", "-").title(), environ[key]) for key in sent)
     body = shown(name, environ["REQUEST_METHOD"], environ["RAW_URI"], headers)
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

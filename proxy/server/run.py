@@ -16,6 +16,7 @@ import uvloop
 
 from ..control.compile import compile_plan
 from ..control.load import load
+from ..downstream.listener import written
 from ..errors import BindError, ConfigError
 from ..plan import Plan
 from .worker import Proxy, settle_memory
@@ -60,7 +61,7 @@ async def serve(plan: Plan) -> int:
         if proxy.log is not None:
             loop.add_signal_handler(signal.SIGUSR1, proxy.log.reopen)
         for address in proxy.addresses:
-            log.info("listening on %s", address if isinstance(address, str) else f"{address[0]}:{address[1]}")
+            log.info("listening on %s", written(address))
         settle_memory()
         await stop.wait()
         log.info("draining, at most %g seconds; a second signal stops at once", plan.settings.drain)

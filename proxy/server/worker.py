@@ -7,12 +7,14 @@ Law of this file: everything that is opened here is closed here, in the reverse 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import socket
 from time import monotonic
 from types import TracebackType
+from typing import Any
 
 from ..access_log import AccessLog
 from ..deadlines import TICK, Sweep
@@ -36,7 +38,7 @@ class Proxy:
         self.addresses: list[tuple[str, int] | str] = []
         self.acceptor: Acceptor | None = None
         self.log: AccessLog | None = None
-        self._sockets: list[socket.socket] = []
+        self._sockets: list[tuple[socket.socket, int]] = []
         self._servers: list[asyncio.Server] = []
         self._ticker: asyncio.Task[None] | None = None
 
@@ -44,8 +46,8 @@ class Proxy:
         """Open the listeners and serve. Raises BindError, and OSError if the access log cannot be opened."""
         try:
             for spec in self.plan.listeners:
-                self._sockets += open_listener(spec)
-            self.addresses = [address_of(sock) for sock in self._sockets]
+                self._sockets.append((open_listener(spec), spec.backlog))
+            self.addresses = [address_of(sock) for sock, _ in self._sockets]
             if self.plan.access_log is not None:
                 self.log = AccessLog(self.plan.access_log)
                 self.log.start()
@@ -62,11 +64,11 @@ class Proxy:
 
     async def _serve(self, acceptor: Acceptor) -> None:
         loop = asyncio.get_running_loop()
-        for sock in self._sockets:
-            def factory() -> asyncio.Protocol:
-                return ClientConnection(acceptor)  # type: ignore[return-value]  # a protocol by its methods
 
-            backlog = self.plan.listeners[0].backlog
+        def factory() -> Any:  # a protocol by its methods: a compiled class cannot inherit asyncio's
+            return ClientConnection(acceptor)
+
+        for sock, backlog in self._sockets:
             if sock.family == socket.AF_UNIX:
                 self._servers.append(await loop.create_unix_server(factory, sock=sock, backlog=backlog))
             else:
@@ -87,10 +89,12 @@ class Proxy:
         if acceptor is None:
             return True
         self._close_servers()
+        empty = asyncio.Event()
+        acceptor.when_empty = empty.set
         acceptor.stop()
-        end = monotonic() + self.plan.settings.drain
-        while acceptor.open and monotonic() < end:
-            await asyncio.sleep(TICK / 2)
+        if acceptor.open:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(empty.wait(), self.plan.settings.drain)
         return not acceptor.open
 
     async def close(self) -> None:
@@ -115,14 +119,14 @@ class Proxy:
             self.log = None
 
     def _close_servers(self) -> None:
+        for sock, _ in self._sockets:  # the file of a Unix socket first: closed, a socket forgets its name
+            if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(sock.getsockname())
         for server in self._servers:
             server.close()
         self._servers = []
-        for sock in self._sockets:
-            if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
-                path = str(sock.getsockname())
-                if os.path.exists(path):
-                    os.unlink(path)
+        for sock, _ in self._sockets:
             sock.close()
         self._sockets = []
 

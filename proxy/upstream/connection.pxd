@@ -1,12 +1,15 @@
 cimport cython
 
 from ..deadlines cimport Timed
-from ..http1.codec cimport ChunkedDecoder, ResponseHead
+from ..http1.codec cimport ResponseHead
+from ..http1.framing cimport BodyReader
+
+cdef int IDLE, AWAITING, BODY, UNTIL_CLOSE, TUNNEL, CLOSED
 
 
 cdef class Requester:
     cdef public bint request_done, head_only, decode_chunks, upgrading
-    cdef public double response_idle
+    cdef public double response_head, response_idle
     cpdef connected(self, UpstreamConnection connection)
     cpdef connect_failed(self, reason)
     cpdef interim(self, ResponseHead head)
@@ -22,14 +25,15 @@ cdef class Requester:
 cdef class UpstreamConnection(Timed):
     cdef public object pool, transport, poll
     cdef public double born
-    cdef public long long served, left
+    cdef public long long served
+    cdef public BodyReader body
     cdef public ResponseHead head
     cdef public int state, interims
     cdef public Requester requester
     cdef public bytes partial
-    cdef public ChunkedDecoder decoder
 
     cpdef send(self, Requester requester, bytes head, body, double deadline)
+    cpdef expect_head(self, double deadline)
     cpdef write(self, data)
     cpdef write_eof(self)
     cpdef pause_reading(self)
@@ -38,22 +42,21 @@ cdef class UpstreamConnection(Timed):
     cpdef bint silent(self)
     cpdef discard(self)
     cpdef data_received(self, bytes data)
+    cpdef _read(self, bytes data)
     @cython.locals(head=ResponseHead, requester=Requester, start=Py_ssize_t, end=Py_ssize_t)
     cpdef _head_bytes(self, bytes data)
     cpdef _interim(self, Requester requester, ResponseHead head)
     @cython.locals(have=Py_ssize_t, length=cython.longlong)
     cpdef _begin_body(self, Requester requester, ResponseHead head, bytes data, Py_ssize_t end)
-    @cython.locals(decoder=ChunkedDecoder, whole=bint)
+    @cython.locals(body=BodyReader, whole=bint)
     cpdef _begin_chunked(self, Requester requester, ResponseHead head, bytes data, Py_ssize_t end)
+    cpdef _hand_on(self, Requester requester, out, Py_ssize_t size)
     @cython.locals(head=ResponseHead)
     cpdef _complete(self, Requester requester, bint clean, Py_ssize_t body_end)
-    cpdef _finish(self, Requester requester, bint clean)
     @cython.locals(head=ResponseHead, wanted=bint)
     cpdef _release(self, Requester requester, bint clean)
-    @cython.locals(requester=Requester, have=Py_ssize_t, exact=bint)
-    cpdef _length_bytes(self, bytes data)
-    @cython.locals(requester=Requester, decoder=ChunkedDecoder)
-    cpdef _chunked_bytes(self, bytes data)
+    @cython.locals(requester=Requester)
+    cpdef _body_bytes(self, bytes data)
     @cython.locals(requester=Requester)
     cpdef _raw_bytes(self, bytes data)
     cpdef _switch(self, Requester requester, ResponseHead head)

@@ -7,12 +7,14 @@ it is closed: what a backend sends can never reach the next client.
 
 from __future__ import annotations
 
+import logging
 import select
 from time import monotonic
 from typing import Any
 
 from ..deadlines import NEVER, Timed
 from ..errors import (
+    INTERNAL,
     RESPONSE_INCOMPLETE,
     RESPONSE_STALLED,
     RESPONSE_TIMEOUT,
@@ -22,9 +24,12 @@ from ..errors import (
     ProtocolError,
     Reason,
 )
-from ..http1.codec import ChunkedDecoder, ResponseHead
+from ..http1.codec import ResponseHead
+from ..http1.framing import BodyReader
 
-IDLE, AWAITING, LENGTH, CHUNKED, UNTIL_CLOSE, TUNNEL, CLOSED = range(7)
+log = logging.getLogger("qantara")
+
+IDLE, AWAITING, BODY, UNTIL_CLOSE, TUNNEL, CLOSED = range(6)
 MOST_INTERIM = 16
 """1xx responses to one request; more is a backend gone wild."""
 
@@ -41,6 +46,7 @@ class Requester:
         self.head_only = False
         self.decode_chunks = False
         self.upgrading = False
+        self.response_head = NEVER
         self.response_idle = NEVER
 
     def connected(self, connection: UpstreamConnection) -> None:
@@ -87,13 +93,12 @@ class UpstreamConnection(Timed):
         self.head = ResponseHead()
         self.head.max_size = head_size
         self.head.max_count = head_count
+        self.body = BodyReader()
         self.poll: Any = None
         # per request
         self.state = CLOSED
         self.requester: Requester | None = None
         self.partial: bytes | None = None
-        self.decoder: ChunkedDecoder | None = None
-        self.left = 0
         self.interims = 0
 
     # --- what the pipeline asks for ---
@@ -107,6 +112,11 @@ class UpstreamConnection(Timed):
             self.transport.write(head)
         else:  # one writev instead of two writes
             self.transport.writelines((head, body))
+
+    def expect_head(self, deadline: float) -> None:
+        """The request is complete: a response head is due by `deadline`."""
+        if self.state == AWAITING:
+            self.deadline = deadline
 
     def write(self, data: Any) -> None:
         """Send more of the request body, or of a tunnel."""
@@ -154,13 +164,18 @@ class UpstreamConnection(Timed):
         self.state = IDLE
 
     def data_received(self, data: bytes) -> None:
+        try:
+            self._read(data)
+        except Exception:
+            log.exception("a defect of the proxy, while reading from a backend")
+            self._fail(INTERNAL)
+
+    def _read(self, data: bytes) -> None:
         state = self.state
         if state == AWAITING:
             self._head_bytes(data)
-        elif state == LENGTH:
-            self._length_bytes(data)
-        elif state == CHUNKED:
-            self._chunked_bytes(data)
+        elif state == BODY:
+            self._body_bytes(data)
         elif state == UNTIL_CLOSE or state == TUNNEL:
             self._raw_bytes(data)
         else:  # idle: nobody asked for anything
@@ -190,12 +205,18 @@ class UpstreamConnection(Timed):
             requester.failed(RESPONSE_INCOMPLETE, False)
 
     def pause_writing(self) -> None:
-        if self.requester is not None:
-            self.requester.pause()
+        requester = self.requester
+        if requester is not None:
+            if self.state == AWAITING:
+                self.deadline = monotonic() + requester.response_head
+            requester.pause()
 
     def resume_writing(self) -> None:
-        if self.requester is not None:
-            self.requester.resume()
+        requester = self.requester
+        if requester is not None:
+            if self.state == AWAITING and not requester.request_done:
+                self.deadline = NEVER
+            requester.resume()
 
     def expire(self, now: float) -> None:
         if self.requester is not None:
@@ -248,8 +269,8 @@ class UpstreamConnection(Timed):
             if have >= length:
                 self._complete(requester, have == length, end + length)
             else:
-                self.state = LENGTH
-                self.left = length - have
+                self.state = BODY
+                self.body.begin_length(length - have)
                 self.deadline = monotonic() + requester.response_idle
                 requester.response(head, len(data), False)
         else:
@@ -258,27 +279,31 @@ class UpstreamConnection(Timed):
             requester.response(head, len(data), False)
 
     def _begin_chunked(self, requester: Requester, head: ResponseHead, data: bytes, end: int) -> None:
-        decoder = ChunkedDecoder(requester.decode_chunks, True)
+        body = self.body
+        body.begin_chunks(requester.decode_chunks, True, head.max_size)
         try:
-            body = decoder.feed(data, end)
+            out = body.feed(data, end)
         except ProtocolError as error:
             self._fail(error.reason)
             return
-        whole = not requester.decode_chunks and len(body) == decoder.end - end
-        if decoder.done and whole:
-            self._complete(requester, decoder.end == len(data), decoder.end)
+        whole = not requester.decode_chunks and len(out) == body.end - end
+        if body.done and whole:
+            self._complete(requester, body.end == len(data), body.end)
             return
-        self.state = CHUNKED
-        self.decoder = decoder
+        self.state = BODY
         self.deadline = monotonic() + requester.response_idle
         requester.response(head, len(data) if whole else end, False)
-        if self.requester is not requester:  # the client went away while the head was written
-            return
         if not whole:
-            if body:
-                requester.data(body)
-            if decoder.done and self.requester is requester:
-                self._finish(requester, decoder.end == len(data))
+            self._hand_on(requester, out, len(data))
+
+    def _hand_on(self, requester: Requester, out: Any, size: int) -> None:
+        """Hand on body bytes, and finish if they were the last; unless the client has left meanwhile."""
+        if self.requester is requester and len(out):
+            requester.data(out)
+        if self.requester is requester and self.body.done:
+            self._release(requester, self.body.end == size)
+            self.head.release()
+            requester.end()
 
     def _complete(self, requester: Requester, clean: bool, body_end: int) -> None:
         """Head and body came in one piece: let go of the connection first, so that the next request may have it."""
@@ -287,17 +312,10 @@ class UpstreamConnection(Timed):
         requester.response(head, body_end, True)
         head.release()
 
-    def _finish(self, requester: Requester, clean: bool) -> None:
-        """The last byte of the body has been handed on."""
-        self._release(requester, clean)
-        self.head.release()
-        requester.end()
-
     def _release(self, requester: Requester, clean: bool) -> None:
         """Back into the pool, or closed if anything about this exchange says so."""
         head = self.head
         self.requester = None
-        self.decoder = None
         self.served += 1
         self.interims = 0
         wanted = not head.close if head.minor == 1 else head.keep_alive
@@ -307,33 +325,16 @@ class UpstreamConnection(Timed):
         else:
             self.discard()
 
-    def _length_bytes(self, data: bytes) -> None:
+    def _body_bytes(self, data: bytes) -> None:
         requester = self.requester
         assert requester is not None
-        have = len(data)
-        if have < self.left:
-            self.left -= have
-            self.deadline = monotonic() + requester.response_idle
-            requester.data(data)
-            return
-        exact = have == self.left
-        requester.data(data if exact else data[: self.left])
-        if self.requester is requester:
-            self._finish(requester, exact)
-
-    def _chunked_bytes(self, data: bytes) -> None:
-        requester, decoder = self.requester, self.decoder
-        assert requester is not None and decoder is not None
         try:
-            body = decoder.feed(data, 0)
+            out = self.body.feed(data, 0)
         except ProtocolError as error:
             self._fail(error.reason)
             return
         self.deadline = monotonic() + requester.response_idle
-        if body:
-            requester.data(body)
-        if decoder.done and self.requester is requester:
-            self._finish(requester, decoder.end == len(data))
+        self._hand_on(requester, out, len(data))
 
     def _raw_bytes(self, data: bytes) -> None:
         requester = self.requester

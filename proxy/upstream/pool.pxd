@@ -16,8 +16,8 @@ cdef class Pool(Timed):
     cdef public set tasks
 
     @cython.locals(idle=list, connection=UpstreamConnection)
-    cpdef UpstreamConnection acquire(self, bint certain)
-    @cython.locals(now=double)
+    cpdef UpstreamConnection acquire(self, bint certain, double now)
+    @cython.locals(now=double, retire=double)
     cpdef release(self, UpstreamConnection connection)
     cpdef cancel(self, Requester requester)
     cpdef forget(self, UpstreamConnection connection)

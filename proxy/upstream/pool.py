@@ -13,7 +13,7 @@ import logging
 import socket
 from collections import deque
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..deadlines import Sweep, Timed
 from ..errors import (
@@ -43,9 +43,7 @@ class Waiting(NamedTuple):
 class Pool(Timed):
     """Connections to one backend. `expire` is its upkeep: waiting requests that are late, the minimum kept warm."""
 
-    def __init__(
-        self, backend: Backend, settings: PoolSettings, sweep: Sweep, head_size: int, head_count: int
-    ) -> None:
+    def __init__(self, backend: Backend, settings: PoolSettings, sweep: Sweep, head_size: int, head_count: int) -> None:
         self.backend = backend
         self.settings = settings
         self.sweep = sweep
@@ -62,8 +60,8 @@ class Pool(Timed):
 
     # --- the fast path ---
 
-    def acquire(self, certain: bool) -> UpstreamConnection | None:
-        """The idle connection that was used last, None if there is none.
+    def acquire(self, certain: bool, now: float) -> UpstreamConnection | None:
+        """The idle connection that was used last, None if there is none at time `now`.
 
         With `certain` the kernel is asked whether the backend has closed it meanwhile: for a request that could not
         be sent twice.
@@ -71,7 +69,7 @@ class Pool(Timed):
         idle = self.idle
         while idle:
             connection = idle.pop()
-            if connection.usable() and not (certain and not connection.silent()):
+            if connection.deadline > now and connection.usable() and not (certain and not connection.silent()):
                 return connection
             connection.discard()
         return None
@@ -79,13 +77,15 @@ class Pool(Timed):
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back after a complete exchange."""
         now = monotonic()
-        if self.closed or now - connection.born > self.settings.lifetime or self.size > self.settings.max:
+        settings = self.settings
+        retire = connection.born + settings.lifetime
+        if self.closed or now >= retire or self.size > settings.max:
             connection.discard()
             return
         if self.waiting:
             self.waiting.popleft().requester.connected(connection)
             return
-        connection.deadline = now + self.settings.idle
+        connection.deadline = min(now + settings.idle, retire)
         self.idle.append(connection)
 
     # --- the slow path ---
@@ -178,10 +178,11 @@ class Pool(Timed):
     async def _dial(self, connection: UpstreamConnection) -> None:
         loop = asyncio.get_running_loop()
         spec = self.backend.spec
+        protocol: Any = connection  # a protocol by its methods: a compiled class cannot inherit asyncio's
         if spec.path:
-            await loop.create_unix_connection(lambda: connection, spec.path)
+            await loop.create_unix_connection(lambda: protocol, spec.path)
         else:
-            await loop.create_connection(lambda: connection, spec.host, spec.port)
+            await loop.create_connection(lambda: protocol, spec.host, spec.port)
 
 
 def explain(error: OSError) -> Reason:

@@ -1,7 +1,8 @@
 """Request heads that are refused, each with its Reason, and request heads that are accepted.
 
-Law of this file: literal bytes only. `REJECTS` rows are (name, bytes, reason); `ACCEPTS` rows are (name, bytes,
-attributes of the parsed head). The tests, the fuzz seeds and the list of reasons covered all read from here.
+Law of this file: literal bytes only. `REJECTS` rows are (name, bytes, reason); `ACCEPTS` rows are (name,
+bytes, attributes of the parsed head). The tests, the fuzz seeds and the list of reasons covered all read
+from here.
 """
 
 from __future__ import annotations
@@ -209,7 +210,11 @@ ACCEPTS: list[tuple[str, bytes, dict[str, object]]] = [
     ("put", _target(b"/", b"PUT"), {"is_head": False, "idempotent": True}),
     ("post", POST + END, {"method": b"POST", "idempotent": False}),
     ("patch", _target(b"/", b"PATCH"), {"method": b"PATCH", "idempotent": False}),
-    ("own_method", _target(b"/", b"X-y!#$%&'*+.^_`|~1"), {"method": b"X-y!#$%&'*+.^_`|~1", "idempotent": False}),
+    (
+        "own_method",
+        _target(b"/", b"X-y!#$%&'*+.^_`|~1"),
+        {"method": b"X-y!#$%&'*+.^_`|~1", "idempotent": False},
+    ),
     ("method_is_case_sensitive", _target(b"/", b"head"), {"method": b"head", "is_head": False}),
     ("method_32_bytes", _target(b"/", b"M" * 32), {"method": b"M" * 32}),
     ("query", _target(b"/a?b=c&d=/../%zz?"), {"path": b"/a", "rewritten": False}),
@@ -259,7 +264,11 @@ ACCEPTS: list[tuple[str, bytes, dict[str, object]]] = [
     ("connection_keep_alive", GET + b"Connection: keep-alive\r\n\r\n", {"close": False, "keep_alive": True}),
     ("connection_upgrade", GET + b"Connection: keep-alive, Upgrade\r\n\r\n", {"upgrade": True}),
     ("connection_empty_elements", GET + b"Connection: , ,close,,\r\n\r\n", {"close": True}),
-    ("connection_lines", GET + b"Connection: close\r\nConnection: upgrade\r\n\r\n", {"close": True, "upgrade": True}),
+    (
+        "connection_lines",
+        GET + b"Connection: close\r\nConnection: upgrade\r\n\r\n",
+        {"close": True, "upgrade": True},
+    ),
     ("connection_empty", GET + b"Connection:\r\n\r\n", {"close": False}),
     ("connection_100_options", GET + b"Connection: " + b"a," * 100 + END + END, {"close": False}),
     ("value_empty", GET + b"A:\r\n\r\n", {"count": 2}),

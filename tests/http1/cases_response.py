@@ -72,7 +72,11 @@ ACCEPTS: list[tuple[str, bytes, dict[str, object]]] = [
     ("no_headers", OK + b"\r\n", {"status": 200, "minor": 1, "content_length": -1, "count": 0}),
     ("http_1_0", b"HTTP/1.0 404 Not Found\r\n\r\n", {"status": 404, "minor": 0}),
     ("interim", b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n", {"status": 103}),
-    ("switching", b"HTTP/1.1 101 a\r\nConnection: Upgrade\r\nUpgrade: b\r\n\r\n", {"status": 101, "upgrade": True}),
+    (
+        "switching",
+        b"HTTP/1.1 101 a\r\nConnection: Upgrade\r\nUpgrade: b\r\n\r\n",
+        {"status": 101, "upgrade": True},
+    ),
     ("no_content", b"HTTP/1.1 204 No Content\r\n\r\n", {"status": 204}),
     ("unknown_status", b"HTTP/1.1 999 ?\r\n\r\n", {"status": 999}),
     ("empty_reason", b"HTTP/1.1 200 \r\n\r\n", {"status": 200}),

@@ -1,7 +1,7 @@
 """Framing that two readers could understand in two ways: refused, in both directions.
 
-Law of this file: header lines only; the tests put them behind a request line and behind a status line. `CORPUS` rows
-are (name, lines, reason for a request, reason for a response).
+Law of this file: header lines only; the tests put them behind a request line and behind a status line.
+`CORPUS` rows are (name, lines, reason for a request, reason for a response).
 """
 
 from __future__ import annotations

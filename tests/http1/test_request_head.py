@@ -29,7 +29,9 @@ def test_accepted(data: bytes, expected: dict[str, object]) -> None:
 @pytest.mark.parametrize("control", [*range(0x20), 0x7F], ids=hex)
 def test_a_control_byte_anywhere(control: int) -> None:
     """A control byte put in at any offset is refused; only HTAB may stand, inside a value or around it."""
-    data = b"\r\nPOST /a?b HTTP/1.1\r\nHost: a.b\r\nContent-Length: 5\r\nConnection: close, c\r\nC: d e\r\n\r\n"
+    data = (
+        b"\r\nPOST /a?b HTTP/1.1\r\nHost: a.b\r\nContent-Length: 5\r\nConnection: close, c\r\nC: d e\r\n\r\n"
+    )
     original = parse_request(data)
     assert isinstance(original, tuple)
     for at in range(len(data)):
@@ -65,10 +67,21 @@ def test_what_a_head_that_failed_still_shows() -> None:
     with pytest.raises(ProtocolError):
         head.parse(b"PUT /x?y HTTP/1.1\r\nHost: a, b\r\n\r\n", 0)
     assert (head.method, head.raw_target(), head.query_string()) == (b"PUT", b"/x?y", b"")
-    assert (head.path, head.host, head.authority, head.items(), head.host_header()) == (b"", b"", None, [], b"")
+    assert (head.path, head.host, head.authority, head.items(), head.host_header()) == (
+        b"",
+        b"",
+        None,
+        [],
+        b"",
+    )
     with pytest.raises(ProtocolError):
         head.parse(b"(", 0)
-    assert (head.method, head.raw_target(), head.value(codec.HOST), head.get(b"host")) == (b"", b"", None, None)
+    assert (head.method, head.raw_target(), head.value(codec.HOST), head.get(b"host")) == (
+        b"",
+        b"",
+        None,
+        None,
+    )
 
 
 def test_a_head_is_reused() -> None:

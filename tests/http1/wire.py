@@ -1,47 +1,51 @@
 """What every case of the tables must satisfy, however its bytes arrive.
 
-Law of this file: an outcome is everything that can be seen of a parsed head, or the one Reason it was refused for.
-The same bytes have the same outcome whole, cut anywhere, and with other bytes behind them.
+Law of this file: an outcome is everything that can be seen of a parsed head, or the one Reason it was
+refused for. The same bytes have the same outcome whole, cut anywhere, and with other bytes behind them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from proxy.errors import ProtocolError, Reason
 from proxy.http1.codec import ChunkedDecoder, HeadBuffer, RequestHead, ResponseHead
 
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
+
 MORE = "more"
 TRAILING = (b"", b"GET /next HTTP/1.1\r\nHost: evil\r\n\r\n", b"0\r\n\r\n", b"\x00\xff\r\n")
-
-CaseT = TypeVar("CaseT")
 
 
 class Limits(NamedTuple):
     """The limits of a head: bytes of the head, header lines, bytes of the target."""
 
     size: int = 32768
-    count: int = 100
+    lines: int = 100
     target: int = 8192
 
 
-def named(cases: Iterable[tuple[str, CaseT]]) -> list[object]:
+USUAL = Limits()
+
+
+def named(cases: Iterable[tuple[Any, ...]]) -> list[ParameterSet]:
     """Table rows as pytest parameters, the first column as the test's id. Names must differ."""
     rows = list(cases)
     assert len({row[0] for row in rows}) == len(rows)
     return [pytest.param(*row[1:], id=row[0]) for row in rows]
 
 
-def request_head(limits: Limits = Limits()) -> RequestHead:  # noqa: B008 (immutable)
+def request_head(limits: Limits = USUAL) -> RequestHead:
     head = RequestHead()
     head.max_size, head.max_count, head.max_target = limits
     return head
 
 
-def parse_request(data: bytes, start: int = 0, limits: Limits = Limits()) -> object:  # noqa: B008
+def parse_request(data: bytes, start: int = 0, limits: Limits = USUAL) -> object:
     """The outcome of a request head: MORE, a Reason, or everything that can be seen of it."""
     head = request_head(limits)
     try:
@@ -52,13 +56,14 @@ def parse_request(data: bytes, start: int = 0, limits: Limits = Limits()) -> obj
         return MORE
     assert head.end == end
     return (
-        end - start, head.method, head.raw_target(), head.path, head.query_string(), head.rewritten, head.host,
+        end - start, head.method, head.raw_target(), head.path, head.query_string(), head.rewritten,
+        head.host,
         head.host_header(), head.authority, head.minor, head.content_length, head.chunked, head.close,
         head.keep_alive, head.upgrade, head.expect_continue, head.idempotent, head.is_head, head.items(),
     )  # fmt: skip
 
 
-def parse_response(data: bytes, start: int = 0, limits: Limits = Limits()) -> object:  # noqa: B008
+def parse_response(data: bytes, start: int = 0, limits: Limits = USUAL) -> object:
     """The outcome of a response head."""
     head = ResponseHead()
     head.max_size, head.max_count, _ = limits
@@ -76,7 +81,7 @@ def parse_response(data: bytes, start: int = 0, limits: Limits = Limits()) -> ob
 
 
 def prove(parse: Callable[..., object], data: bytes) -> object:
-    """The outcome of `data`, shown to be the same whole, in every prefix, behind other bytes and before them."""
+    """The outcome of `data`, the same whole, in every prefix, behind other bytes and before them."""
     whole = parse(data)
     assert whole != MORE, "a case must be decided"
     decided = [parse(data[:cut]) for cut in range(len(data) + 1)]
@@ -100,7 +105,7 @@ def prove_request(data: bytes) -> object:
 def through_buffer(pieces: Iterable[bytes]) -> object:
     """The outcome of a request head that is collected in a HeadBuffer and parsed once."""
     buffer = HeadBuffer(32768)
-    for piece in (*pieces, b"\r\n\r\n"):  # a refused head may be a fragment, which its sender would go on with
+    for piece in (*pieces, b"\r\n\r\n"):  # a refused head may be a fragment
         held = buffer.feed(piece)
         if held is not None:
             outcome = parse_request(held)
@@ -110,7 +115,7 @@ def through_buffer(pieces: Iterable[bytes]) -> object:
 
 
 class Body(NamedTuple):
-    """What came out of a chunked body: the forwarded bytes, the payload bytes counted, the bytes behind it."""
+    """What came of a chunked body: the forwarded bytes, the count of payload bytes, the bytes behind it."""
 
     out: bytes
     total: int
@@ -146,7 +151,6 @@ def prove_body(data: bytes, *, payload: bool = False, response: bool = False) ->
     for cut in range(len(data) + 1):
         assert feed([data[:cut], data[cut:]]) == whole
     if whole != MORE:
-        with_more = feed([data + b"trailing"])
-        expected = whole if isinstance(whole, Reason) else Body(whole[0], int(whole[1]), whole[2] + b"trailing")
-        assert with_more == expected
+        expected = whole._replace(rest=whole.rest + b"trailing") if isinstance(whole, Body) else whole
+        assert feed([data + b"trailing"]) == expected
     return whole

@@ -7,7 +7,9 @@ serve the app of `apps.py`. Invariant: each child that was started here is ended
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +22,8 @@ from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKLOG = 128
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 KINDS = ("uvicorn", "gunicorn", "aiohttp")
 TRANSPORTS = ("tcp", "unix")
 
@@ -70,7 +74,14 @@ def start(arguments: Sequence[str], sock: socket.socket) -> subprocess.Popen[byt
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=_end_with_parent,
     )
+
+
+def _end_with_parent() -> None:
+    """In the child, before exec: a test run that is killed or crashes takes its servers with it (Linux)."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

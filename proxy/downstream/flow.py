@@ -1,0 +1,94 @@
+"""The socket of a client connection: pacing what is read and written, and closing it without losing the last response.
+
+Law of this file: bytes and states, no requests. A connection that stops reading makes its client wait; one that cannot
+write says so, and whoever feeds it waits.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+from ..exchange import Client
+from ..http1.forwarded import peer_address
+
+READY, BODY, BUSY, TUNNEL, LINGER, CLOSING, CLOSED = range(7)
+"""A connection waits for a head, reads a body, waits for its response, hands on plain bytes, reads on after its last
+response so that the client gets it, flushes, or is gone."""
+
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 1024 * 1024
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for no time: closing then resets the connection (socket(7))."""
+WRITE_HIGH = 262144
+"""Bytes that wait for a slow client before the backend is throttled."""
+
+
+class ClientSocket(Client):
+    """The transport of a client connection, and what may be done with it in which state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transport: Any = None
+        self.state = READY
+        self.eof = False
+        self.write_paused = False
+        self.read_paused = False
+        self.lingered = 0
+
+    def take_transport(self, transport: Any) -> None:
+        """The connection is there: who is it, and how much may wait for it."""
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = peer_address(str(peer[0])) if isinstance(peer, tuple) else "unix"
+        transport.set_write_buffer_limits(WRITE_HIGH)
+
+    def send(self, data: Any) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def send_pair(self, head: bytes, body: Any) -> None:
+        if not self.transport.is_closing():
+            self.transport.writelines((head, body))
+
+    def stop_reading(self) -> None:
+        if not self.read_paused and not self.eof and self.state != CLOSED:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def start_reading(self) -> None:
+        if self.read_paused and self.state != CLOSED:
+            self.read_paused = False
+            if not self.eof and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def close(self, now: float, flush_seconds: float) -> None:
+        """Close so that the client gets everything: if it may still be sending, end our side first and read on.
+
+        Closing a socket with unread bytes makes the kernel reset it, and the reset may overtake the response
+        (RFC 9112 9.6). What is not flushed after `flush_seconds` is lost.
+        """
+        self.deadline = now + LINGER_SECONDS
+        if self.state == BODY and not self.eof and not self.transport.is_closing():
+            self.state = LINGER
+            self.start_reading()
+            self.transport.write_eof()
+        else:
+            if self.transport.get_write_buffer_size():
+                self.deadline = now + flush_seconds
+            self.state = CLOSING
+            self.transport.close()
+
+    def linger(self, size: int) -> None:
+        """Bytes that came after the last response: read and forgotten, up to a limit."""
+        self.lingered += size
+        if self.lingered > LINGER_BYTES:
+            self.transport.abort()
+
+    def cut(self, reset: bool) -> None:
+        if self.state != CLOSED:
+            self.state = CLOSING
+            if reset and not self.transport.is_closing():
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.transport.abort()

@@ -1,0 +1,32 @@
+cimport cython
+
+from ..ending cimport answer, finish
+from ..exchange cimport Exchange
+from ..http1.framing cimport BodyReader
+from ..plan cimport RoutePlan
+from .acceptor cimport Acceptor
+from .flow cimport ClientSocket
+
+cdef int BODY, BUSY, TUNNEL
+
+
+cdef class StreamingSocket(ClientSocket):
+    cdef public Acceptor acceptor
+    cdef public Exchange x
+    cdef public BodyReader body
+    cdef public bytes held
+    cdef public Py_ssize_t held_at
+    cdef public bint backend_eof
+
+    @cython.locals(body=BodyReader)
+    cpdef Py_ssize_t begin_body(self, Exchange x, bytes data, Py_ssize_t end) except -2
+    @cython.locals(x=Exchange, body=BodyReader)
+    cpdef read_body_bytes(self, bytes data)
+    cpdef _end_body(self, Exchange x)
+    cpdef pace_body(self, Exchange x, double now)
+    @cython.locals(route=RoutePlan)
+    cpdef set_request_deadline(self, Exchange x, double now)
+    cpdef hold(self, bytes data)
+    @cython.locals(x=Exchange)
+    cpdef read_tunnel_bytes(self, bytes data)
+    cpdef close_tunnel(self, Exchange x)

@@ -1,0 +1,116 @@
+"""How an exchange ends: answered by the proxy itself, given up, or complete.
+
+Law of this file: every exchange passes `finish`, the last stage, exactly once. Before that it has let go of its
+backend: nothing that belongs to a finished exchange can reach the next one.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from .balancing.base import Balancer
+from .errors import Reason
+from .exchange import Exchange
+from .http1 import canned
+from .http1.codec import ACCEPT
+from .upstream.backend import Backend
+
+
+def answer(x: Exchange, reason: Reason) -> None:
+    """Give the request up for a reason: tell the client if it can still be told, else cut it off."""
+    client, plan = x.client, x.plan
+    assert client is not None and plan is not None
+    detach(x)
+    if x.responding:
+        x.reason = reason
+        x.keep = False
+        client.counters.reason(reason.name)
+        client.cut(x.head.minor == 0)
+        finish(x)
+        return
+    if reason.stage == "accept" or not x.request_done or not client.may_keep:
+        x.keep = False
+    payload = canned.error(
+        reason,
+        plan.settings.via or "qantara",
+        x.head.value(ACCEPT) or b"",
+        x.head.request_id().decode("latin-1"),
+        minor=x.head.minor,
+        keep=x.keep,
+        head_only=x.head_only,
+    )
+    conclude(x, reason, payload)
+
+
+def respond(x: Exchange, reason: Reason, lines: str, body: bytes) -> None:
+    """Answer as a route says. `lines` are header lines."""
+    client, plan = x.client, x.plan
+    assert client is not None and plan is not None
+    if not x.request_done or not client.may_keep:
+        x.keep = False
+    lines += canned.proxy_status(plan.settings.via or "qantara", reason)
+    conclude(
+        x,
+        reason,
+        canned.response(reason.status, lines, body, minor=x.head.minor, keep=x.keep, head_only=x.head_only),
+    )
+
+
+def conclude(x: Exchange, reason: Reason, payload: bytes) -> None:
+    """Send a response of the proxy's own, and finish."""
+    client = x.client
+    assert client is not None
+    x.reason = reason
+    x.status = reason.status
+    x.bytes_out = len(payload)
+    client.counters.reason(reason.name)
+    client.send(payload)
+    finish(x)
+
+
+def abandon(x: Exchange, reason: Reason) -> None:
+    """The client has left: so does the request."""
+    client = x.client
+    assert client is not None
+    detach(x)
+    x.reason = reason
+    x.status = x.status or reason.status
+    x.keep = False
+    client.counters.reason(reason.name)
+    finish(x)
+
+
+def detach(x: Exchange) -> None:
+    """Let go of the upstream side: out of the queue, the connection closed, since its response is not over."""
+    if x.waiting:
+        x.waiting = False
+        if x.backend is not None:
+            x.backend.pool.cancel(x)
+    if x.upstream is not None:
+        x.upstream.discard()
+        x.upstream = None
+
+
+def drop_backend(x: Exchange, now: float) -> None:
+    """The exchange is over for its backend."""
+    backend: Backend | None = x.backend
+    if backend is not None:
+        backend.in_flight -= 1
+        balancer: Balancer = x.balancer
+        balancer.dropped(backend, now - x.picked)
+        x.backend = None
+
+
+def finish(x: Exchange) -> None:
+    """finish: count, log, and let the connection go on."""
+    client = x.client
+    assert client is not None
+    now = monotonic()
+    drop_backend(x, now)
+    counters = client.counters
+    counters.finished(x.status, now - x.started)
+    counters.bytes_in += x.bytes_in
+    counters.bytes_out += x.bytes_out
+    if client.log is not None:
+        client.log.record(x, now)
+    client.finished(x, x.keep, now)

@@ -1,0 +1,63 @@
+"""Where a body ends: by its length or by its chunks (RFC 9112 6.3), in both directions.
+
+Law of this file: a reader hands on bytes that belong to the body, tells where the body ended in what it was given, and
+holds none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .codec import ChunkedDecoder
+
+VIEW_FROM = 4096
+"""Bytes from which a part of what was received is handed on as a view instead of a copy."""
+
+
+class BodyReader:
+    """Follows one body after the other. After `feed`: `done`, and `end`, the offset of the first byte behind it."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.decoder: ChunkedDecoder | None = None
+        self.done = True
+        self.end = 0
+        self.total = 0
+
+    def begin_length(self, length: int) -> None:
+        """A body of `length` bytes follows."""
+        self.left = length
+        self.decoder = None
+        self.total = 0
+        self.done = length == 0
+
+    def begin_chunks(self, decode: bool, response: bool, limit: int) -> None:
+        """A chunked body follows. With `decode` only its payload is handed on. `limit`: see ChunkedDecoder."""
+        self.decoder = ChunkedDecoder(decode, response, limit)
+        self.total = 0
+        self.done = False
+
+    def feed(self, data: bytes, start: int) -> Any:
+        """What of `data[start:]` is to be handed on. Raises ProtocolError for a malformed chunk."""
+        decoder = self.decoder
+        if decoder is not None:
+            out = decoder.feed(data, start)
+            self.done = decoder.done
+            self.end = decoder.end
+            self.total = decoder.total
+            if decoder.done:
+                self.decoder = None
+            return out
+        size = len(data)
+        take = size - start
+        if take >= self.left:
+            take = self.left
+            self.done = True
+        self.left -= take
+        self.total += take
+        self.end = start + take
+        if take == size:
+            return data
+        if take > VIEW_FROM:
+            return memoryview(data)[start : start + take]
+        return data[start : start + take]

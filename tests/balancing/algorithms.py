@@ -1,0 +1,53 @@
+"""Algorithms as a user would write them, named in tests as `tests.balancing.algorithms:Class`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.balancing import Balancer
+from proxy.upstream.backend import Backend
+
+
+class LastByKey(Balancer):
+    """Needs a key and takes a parameter; the key's last byte chooses."""
+
+    name = "last_by_key"
+    needs_key = True
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+        self.members: Sequence[Backend] = ()
+        self.keys: list[bytes | None] = []
+        self.events: list[tuple[str, str]] = []
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = members
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        self.keys.append(key)
+        if not key:
+            return None
+        return self.members[(key[-1] + self.offset) % len(self.members)]
+
+    def took(self, backend: Backend) -> None:
+        self.events.append(("took", backend.name))
+
+    def dropped(self, backend: Backend, seconds: float) -> None:
+        assert seconds >= 0
+        self.events.append(("dropped", backend.name))
+
+
+class Broken(Balancer):
+    """Fails on every pick."""
+
+    name = "broken"
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        pass
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        raise RuntimeError("this algorithm is broken")
+
+
+class NotABalancer:
+    """Has none of the methods."""

@@ -1,0 +1,153 @@
+"""What every algorithm of the table must keep: the contract in proxy/balancing/base.py."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.balancing import ALGORITHMS, Balancer, create
+
+from .members import backends
+
+every = pytest.mark.parametrize("algorithm", ALGORITHMS)
+KEYS = [b"key-%d" % n for n in range(1000)]
+
+
+@every
+def test_its_name_is_that_of_the_table(algorithm: str) -> None:
+    balancer = create(algorithm)
+    assert isinstance(balancer, Balancer)
+    assert type(balancer).name == algorithm
+    assert isinstance(balancer.needs_key, bool)
+
+
+@every
+def test_without_members_there_is_nobody(algorithm: str) -> None:
+    balancer = create(algorithm)
+    for members in ([], backends(0), backends(0, 0)):
+        balancer.rebuild(members)
+        assert balancer.pick(b"key") is None
+
+
+@every
+def test_a_single_member_gets_everything(algorithm: str) -> None:
+    balancer = create(algorithm)
+    (only,) = members = backends(3)
+    balancer.rebuild(members)
+    assert all(balancer.pick(key) is only for key in KEYS[:20])
+
+
+@every
+@given(weights=st.lists(st.integers(0, 256), min_size=1, max_size=12))
+def test_it_picks_members_that_have_a_weight(algorithm: str, weights: list[int]) -> None:
+    balancer = create(algorithm)
+    members = backends(*weights)
+    balancer.rebuild(members)
+    usable = {backend.name for backend in members if backend.weight}
+    picked = [balancer.pick(key) for key in KEYS[:50]]
+    assert {backend.name for backend in picked if backend is not None} <= usable
+    assert (None in picked) == (not usable)
+
+
+@every
+def test_after_a_rebuild_only_the_new_members_count(algorithm: str) -> None:
+    balancer = create(algorithm)
+    members = backends(1, 2, 3)
+    balancer.rebuild(members)
+    for key in KEYS[:7]:
+        balancer.pick(key)
+    balancer.rebuild(members[1:])
+    assert members[0] not in [balancer.pick(key) for key in KEYS]
+    balancer.rebuild(members)
+    assert members[0] in [balancer.pick(key) for key in KEYS]
+
+
+@every
+def test_the_members_that_were_given_are_not_changed(algorithm: str) -> None:
+    balancer = create(algorithm)
+    members = backends(1, 2, 3)
+    before = [(id(backend), backend.weight, backend.requests, backend.in_flight) for backend in members]
+    balancer.rebuild(members)
+    for key in KEYS[:20]:
+        balancer.pick(key)
+    assert [(id(b), b.weight, b.requests, b.in_flight) for b in members] == before
+
+
+@every
+def test_shares_follow_the_weights(algorithm: str) -> None:
+    """A simulation with as many requests in flight as there are members, each ended before the next one begins."""
+    balancer = create(algorithm)
+    weights = (1, 2, 3, 4)
+    balancer.rebuild(backends(*weights))
+    counts: Counter[str] = Counter()
+    flying = []
+    for n in range(10_000):
+        backend = balancer.pick(b"key-%d" % n)
+        assert backend is not None
+        balancer.took(backend)
+        backend.in_flight += 1
+        counts[backend.name] += 1
+        flying.append(backend)
+        if len(flying) > len(weights):
+            over = flying.pop(0)
+            over.in_flight -= 1
+            balancer.dropped(over, 0.001)
+    for backend_name, weight in zip("abcd", weights, strict=True):
+        assert 0.8 * weight / 10 <= counts[backend_name] / 10_000 <= 1.2 * weight / 10
+
+
+@every
+def test_a_pick_allocates_nothing(algorithm: str) -> None:
+    balancer = create(algorithm)
+    balancer.rebuild(backends(5, 1, 1))
+
+    def work() -> None:
+        for key in KEYS:
+            backend = balancer.pick(key)
+            assert backend is not None
+            balancer.took(backend)
+            balancer.dropped(backend, 0.001)
+
+    work()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        work()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 512, "bytes left behind by 1,000 picks"
+
+
+# --- the table and classes of one's own -------------------------------------------------------------------
+
+
+def test_a_class_of_ones_own() -> None:
+    balancer = create("tests.balancing.algorithms:LastByKey", offset=1)
+    members = backends(1, 1, 1)
+    balancer.rebuild(members)
+    assert balancer.pick(b"\x00") is members[1]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "params", "said"),
+    [
+        ("nonsense", {}, "there is no algorithm 'nonsense'; known are round_robin"),
+        ("no.such.module:Thing", {}, "No module named 'no'"),
+        ("tests.balancing.algorithms:Missing", {}, "has no attribute 'Missing'"),
+        ("tests.balancing.algorithms:NotABalancer", {}, "not a subclass of proxy.balancing.base.Balancer"),
+        ("tests.balancing.algorithms:backends", {}, "cannot be used"),
+        ("tests.balancing.algorithms:LastByKey", {"speed": 9}, "unexpected keyword argument 'speed'"),
+        ("round_robin", {"speed": 9}, "cannot be used"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_a_sentence(algorithm: str, params: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match="algorithm") as caught:
+        create(algorithm, **params)
+    assert said in str(caught.value)

@@ -1,0 +1,1 @@
+"""Fuzzing of the codec: bounded in the normal suite, at length by `make fuzz`."""

@@ -1,0 +1,60 @@
+"""The proxy as a process of its own, as `qantara run` starts it, for what can only be seen from outside: memory.
+
+Invariant: the process is ended, by its pid, when the context is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .servers import ROOT
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    address: str
+    """The path of its Unix socket."""
+
+    def memory(self) -> int:
+        """Resident memory in bytes."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE
+
+    def peak_memory(self) -> int:
+        """The most resident memory since the process began, in bytes."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("this kernel does not say VmHWM")
+
+
+@asynccontextmanager
+async def process(folder: Path, yaml: str) -> AsyncIterator[Process]:
+    """Runs `yaml`, which names no listeners and no access log, on a Unix socket in `folder`."""
+    path = folder / "proxy.sock"
+    config = folder / "proxy.yaml"
+    config.write_text(f"{yaml}\nlisteners: [{{bind: 'unix:{path}'}}]\naccess_log: null\n")
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "proxy", "run", "-c", str(config)), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stderr is not None
+        async with asyncio.timeout(15):
+            said = b""
+            while b"listening on" not in said:
+                line = await child.stderr.readline()
+                assert line, said.decode()
+                said += line
+        yield Process(child.pid, str(path))
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.communicate()

@@ -1,0 +1,175 @@
+"""What is shipped: sdist, wheel, container image, service unit; and that the commands of the README exist.
+
+The tests marked `packaging` build the sdist and install it into a clean virtual environment, as pip does
+for a user: the index is asked, everything is compiled. They take a minute or two; `make test` runs them once.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import proxy
+from proxy.control.load import load
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+SERVE_ONE = """
+import asyncio, sys, uvloop
+from proxy.control.compile import compile_plan
+from proxy.control.load import load_text
+from proxy.server.demo import find_config
+from proxy.server.worker import Proxy
+import proxy.http1.codec, proxy.pipeline
+
+assert "site-packages" in proxy.__file__, proxy.__file__
+assert not proxy.http1.codec.__file__.endswith(".py"), proxy.http1.codec.__file__
+assert not proxy.pipeline.__file__.endswith(".py"), proxy.pipeline.__file__
+assert "site-packages" in str(find_config("demo.yaml"))
+
+async def main():
+    text = "listeners: [{bind: '127.0.0.1:0'}]\\nroutes: [{respond: {body: served}}]\\naccess_log: null\\n"
+    async with Proxy(compile_plan(load_text(text).config)) as p:
+        reader, writer = await asyncio.open_connection(*p.addresses[0])
+        writer.write(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+        print((await reader.read()).decode())
+        writer.close()
+
+uvloop.run(main())
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Output of a command that must succeed, run where the checkout is not on the import path."""
+    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    return next(folder.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a clean virtual environment in which pip has built and installed the sdist."""
+    folder = tmp_path_factory.mktemp("clean")
+    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
+    python = folder / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", sdist, cwd=folder)
+    return folder / "venv"
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("packaging")
+def test_sdist_has_the_sources_and_nothing_built(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    sources = (path for suffix in (".py", ".pyx", ".pxd") for path in ROOT.glob(f"proxy/**/*{suffix}"))
+    wanted = {str(path.relative_to(ROOT)) for path in sources}
+    wanted |= {"LICENSE", "setup.py", "proxy/py.typed", "config/demo.yaml", "config/app_servers.yaml"}
+    assert not wanted - names
+    assert not [name for name in names if name.endswith((".so", ".c", ".pyc"))]
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("packaging")
+def test_the_installed_proxy_works_in_a_clean_environment(installed: Path, tmp_path: Path) -> None:
+    qantara = installed / "bin" / "qantara"
+    assert run(qantara, "--version", cwd=tmp_path).split() == ["qantara", PROJECT["version"]]
+    config = next(installed.glob("lib/python3*/site-packages/proxy/config/demo.yaml"))
+    assert "1 upstreams" in run(qantara, "check", config, cwd=tmp_path)
+    assert run(installed / "bin" / "python", "-c", SERVE_ONE, cwd=tmp_path).endswith("served\n")
+
+
+@pytest.mark.packaging
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("packaging")
+def test_what_is_installed(installed: Path, tmp_path: Path) -> None:
+    pip = (installed / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
+    package = next(installed.glob("lib/python3*/site-packages/proxy"))
+    shipped = {str(path.relative_to(package)) for path in package.rglob("*")}
+    assert {"py.typed", "http1/codec.pyx", "http1/codec.pxd", "config/demo.yaml"} <= shipped
+    assert not [name for name in shipped if name.endswith(".c")]
+    compiled = {name.partition(".")[0] for name in shipped if name.endswith(".so")}
+    augmented = {name.removesuffix(".pxd") for name in shipped if name.endswith(".pxd")}
+    assert compiled == augmented
+    names = {entry["name"] for entry in json.loads(run(*pip, "list", "--format=json", cwd=tmp_path))}
+    assert not names & {"Cython", "aiohttp", "pytest"}, (
+        "a build, demo or test dependency became a runtime one"
+    )
+    run(*pip, "check", cwd=tmp_path)
+
+
+# --- quick checks ------------------------------------------------------------------------------------
+
+
+def test_one_version_everywhere() -> None:
+    assert proxy.__version__ == PROJECT["version"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_command_exists() -> None:
+    module, _, function = PROJECT["scripts"]["qantara"].partition(":")
+    assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+def test_container_image_rules() -> None:
+    """What hadolint does not check, or checks only where it has a wheel."""
+    text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text())
+    steps = [line.split(None, 1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    last = max(index for index, (word, _) in enumerate(steps) if word == "FROM")
+    final = dict(steps[last:])
+    assert sum(word == "FROM" for word, _ in steps) == 2
+    assert all(":" in rest and ":latest" not in rest for word, rest in steps if word == "FROM")
+    assert final["USER"] not in ("root", "0")
+    assert json.loads(final["ENTRYPOINT"]) == ["qantara"]
+    assert "HEALTHCHECK" in final
+    assert "gcc" not in str(steps[last:])
+    assert not any(word == "ADD" for word, _ in steps)
+
+
+def test_the_container_has_what_its_build_copies() -> None:
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            *sources, _ = line.split()[1:]
+            assert not [source for source in sources if f"!{source}" not in allowed]
+
+
+def test_configurations_that_are_shipped_load() -> None:
+    loaded = load(ROOT / "deploy" / "container.yaml")
+    assert not loaded.warnings
+    assert str(loaded.config.listeners[0].bind) == ":8080"
+
+
+def test_service_unit() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(ROOT / "deploy" / "qantara.service")
+    service = unit["Service"]
+    assert service["ExecStart"].endswith("qantara run -c /etc/qantara/qantara.yaml")
+    assert service["DynamicUser"] == "yes"
+    assert int(service["TimeoutStopSec"].rstrip("s")) > 30, "longer than the drain"
+    assert int(service["LimitNOFILE"]) >= 2 * 32768
+
+
+@pytest.mark.parametrize("target", "run test dev lint bench bench-quick fuzz soak dist clean".split())
+def test_make_target(target: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert f"make {target}" in makefile, "not in make help"
