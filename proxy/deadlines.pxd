@@ -8,5 +8,6 @@ cdef class Timed:
 
 cdef class Sweep:
     cdef public set watched
+    cdef public double now
     @cython.locals(timed=Timed, late=list)
     cpdef run(self, double now)

@@ -8,6 +8,7 @@ up after a burst. Times are seconds of `time.monotonic`.
 from __future__ import annotations
 
 import logging
+from time import monotonic
 
 NEVER = float("inf")
 TICK = 0.1
@@ -31,9 +32,12 @@ class Sweep:
 
     def __init__(self) -> None:
         self.watched: set[Timed] = set()
+        self.now = monotonic()
+        """The time of the last tick, for what need not be more exact than that."""
 
     def run(self, now: float) -> None:
         """Expire what is late. Called once per tick."""
+        self.now = now
         late: list[Timed] = []
         for timed in self.watched:
             if timed.deadline <= now:

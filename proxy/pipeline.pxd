@@ -9,6 +9,9 @@ from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
 from .upstream.pool cimport Pool
 
+cdef int TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, COPY_LIMIT, MOST_TRIES
+cdef unsigned long long DROP_CODING, DROP_MAX_FORWARDS, NOTHING
+
 
 @cython.locals(plan=Plan, client=Client, route=RoutePlan, first=Stage)
 cpdef start(Exchange x)
@@ -53,7 +56,7 @@ cdef class Relay(ReturnStage):
     cdef public bint only_backend
     @cython.locals(client=Client, route=RoutePlan, open_ended=bint, bodiless_coding=bint, data=bytes)
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
-    @cython.locals(client=Client, route=RoutePlan)
+    @cython.locals(client=Client, route=RoutePlan, drop=cython.ulonglong, block=bytes)
     cpdef rebuild(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint open_ended, bint bodiless_coding)
     @cython.locals(client=Client)
     cpdef data(self, Exchange x, data)

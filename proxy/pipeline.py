@@ -24,11 +24,13 @@ from .errors import (
     NO_BACKEND,
     NO_ROUTE,
     REDIRECT,
+    UPGRADE_REFUSED,
     Reason,
 )
 from .exchange import Exchange, ReturnStage, Stage
-from .http1 import codec, forwarded
-from .http1.codec import TRANSFER_ENCODING, UPGRADE, ResponseHead, mask_of
+from .http1 import forwarded
+from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
+from .http1.codec import TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, ResponseHead, mask_of
 from .plan import Key, RoutePlan
 from .upstream.connection import UpstreamConnection
 from .upstream.pool import Pool
@@ -53,7 +55,7 @@ MOST_TRIES = 3
 COPY_LIMIT = 16384
 """Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
 DROP_CODING = mask_of(TRANSFER_ENCODING)
-DROP_MAX_FORWARDS = mask_of(codec.MAX_FORWARDS)
+DROP_MAX_FORWARDS = mask_of(H_MAX_FORWARDS)
 NOTHING = 0
 PLACEHOLDER = re.compile(r"\{(?:host|path|query)\}")
 
@@ -116,7 +118,7 @@ class Admit(Stage):
         if head.content_length > route.body_size or x.bytes_in > route.body_size:
             answer(x, BODY_TOO_LARGE)
             return
-        if head.has(codec.MAX_FORWARDS) and head.method == b"OPTIONS" and head.value(codec.MAX_FORWARDS) == b"0":
+        if head.has(H_MAX_FORWARDS) and head.method == b"OPTIONS" and head.value(H_MAX_FORWARDS) == b"0":
             respond(x, MAX_FORWARDS, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n", b"")
             return
         if head.upgrade and head.has(UPGRADE):
@@ -189,9 +191,9 @@ class Send(Stage):
             block = client.forwarded
         else:
             block = forwarding_lines(x)
-            if client.trusted and request.has(codec.X_FORWARDED_HOST):
+            if client.trusted and request.has(X_FORWARDED_HOST):
                 add_host = False
-        if request.has(codec.MAX_FORWARDS) and request.method == b"OPTIONS":
+        if request.has(H_MAX_FORWARDS) and request.method == b"OPTIONS":
             block += max_forwards_line(x)
             drop |= DROP_MAX_FORWARDS
         path = None
@@ -211,7 +213,7 @@ class Send(Stage):
 
 def max_forwards_line(x: Exchange) -> bytes:
     """Max-Forwards, one less (RFC 9110 7.6.2). One that is no number was never meant as one and is left out."""
-    value = x.head.value(codec.MAX_FORWARDS) or b""
+    value = x.head.value(H_MAX_FORWARDS) or b""
     return b"Max-Forwards: %d\r\n" % (int(value) - 1) if value.isdigit() and len(value) < 10 else b""
 
 
@@ -364,10 +366,14 @@ class Relay(ReturnStage):
     def switched(self, x: Exchange, head: ResponseHead) -> None:
         client, route, data = x.client, x.route, head.data
         assert client is not None and route is not None and data is not None
+        protocol = head.value(UPGRADE) or b""
+        if protocol.lower() != (x.head.value(UPGRADE) or b"").lower():
+            answer(x, UPGRADE_REFUSED)  # it has switched, but to something that this route may not allow
+            return
         x.responding = True
         x.status = 101
         x.keep = False
-        lines = b"Connection: upgrade\r\nUpgrade: %s\r\n" % (head.value(UPGRADE) or b"websocket")
+        lines = b"Connection: upgrade\r\nUpgrade: %s\r\n" % protocol
         client.tunnel(route.tunnel_idle)
         client.send(head.forward(lines, NOTHING, route.response_edits, len(data)))
         x.bytes_out += len(data) - head.end

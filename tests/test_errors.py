@@ -120,7 +120,9 @@ def test_every_reason_is_used_somewhere() -> None:
 
 def test_no_other_module_defines_an_exception() -> None:
     pattern = re.compile(r"^class \w+\((?:\w+\.)*\w*(?:Error|Exception)\)", re.MULTILINE)
-    found = [str(path) for path in PACKAGE.rglob("*.py") if path.name != "errors.py" and pattern.search(path.read_text())]
+    found = [
+        str(path) for path in PACKAGE.rglob("*.py") if path.name != "errors.py" and pattern.search(path.read_text())
+    ]
     assert found == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def test_the_bounds_grow_by_a_quarter_at_most() -> None:
     bounds = [Histogram.bound(cell) for cell in range(OCTAVES * STEPS)]
     assert bounds == sorted(set(bounds))
     assert bounds[0] == 1e-6
-    assert all(b <= a * 1.250001 for a, b in zip(bounds[4:], bounds[5:], strict=False))
+    assert all(b <= a * 1.250001 for a, b in pairwise(bounds[4:]))
 
 
 @pytest.mark.parametrize(("seconds", "cell"), [(0.0, 0), (-1.0, 0), (1e-6, 1), (3e-6, 3), (4e-6, 4), (8e-6, 8)])

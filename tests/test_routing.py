@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,9 +27,7 @@ from proxy.routing import (
 )
 
 
-def head(
-    target: bytes = b"/", host: bytes = b"x", method: bytes = b"GET", lines: Iterable[bytes] = ()
-) -> RequestHead:
+def head(target: bytes = b"/", host: bytes = b"x", method: bytes = b"GET", lines: Iterable[bytes] = ()) -> RequestHead:
     parsed = RequestHead()
     assert parsed.parse(b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), b"Host: " + host, *lines, b"", b""]), 0)
     return parsed
@@ -38,16 +37,16 @@ def table(*routes: tuple[str, Match]) -> RouteTable:
     return RouteTable([(match, name) for name, match in routes])
 
 
-def exact(text: bytes, **more: object) -> Match:
-    return Match(kind=EXACT, text=text)._replace(**more)
+def exact(text: bytes, **more: Any) -> Match:
+    return Match(kind=EXACT, text=text, **more)
 
 
-def prefix(text: bytes, **more: object) -> Match:
-    return Match(kind=PREFIX, text=text)._replace(**more)
+def prefix(text: bytes, **more: Any) -> Match:
+    return Match(kind=PREFIX, text=text, **more)
 
 
-def regex(text: bytes, **more: object) -> Match:
-    return Match(kind=REGEX, text=text)._replace(**more)
+def regex(text: bytes, **more: Any) -> Match:
+    return Match(kind=REGEX, text=text, **more)
 
 
 # --- hosts ----------------------------------------------------------------------------------------------
@@ -287,7 +286,9 @@ def test_a_condition_on_host() -> None:
 SEGMENT = st.sampled_from([b"a", b"b", b"ab", b"abc", b"b%2Fa", b"A"])
 PATH = st.lists(SEGMENT, max_size=4).map(lambda parts: b"/" + b"/".join(parts))
 SPELLED = st.sampled_from([b"/", b"//", b"/./", b"/a/../"])
-REGEX_TEXT = st.sampled_from([b"^/a", b"^/a$", b"b$", b"^/ab?/", b"^/(a|b)/", b"^/a|^/b", b"a.b", b"^/[ab]+$", b"^/ab{1,2}"])
+REGEX_TEXT = st.sampled_from(
+    [b"^/a", b"^/a$", b"b$", b"^/ab?/", b"^/(a|b)/", b"^/a|^/b", b"a.b", b"^/[ab]+$", b"^/ab{1,2}"]
+)
 METHODS = st.sampled_from([None, frozenset({b"GET"}), frozenset({b"POST", b"PUT"})])
 HEADERS = st.sampled_from([(), (HeaderCondition(b"x-a"),), (HeaderCondition(b"x-a", equals=b"1"),)])
 HOST = st.sampled_from([b"*", b"*.e", b"*.d.e", b"c.d.e", b"d.e", b"f"])

@@ -17,6 +17,7 @@ cdef class Acceptor:
     cdef public dict per_client
     cdef public list spare
 
+    cdef public double keepalive
     cdef public int head_size, target_size, header_count
 
     cpdef adopt(self, Plan plan)

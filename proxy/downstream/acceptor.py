@@ -40,6 +40,7 @@ class Acceptor:
         self.head_size = plan.settings.head_size
         self.target_size = plan.settings.target_size
         self.header_count = plan.settings.header_count
+        self.keepalive = plan.settings.keepalive
 
     def take(self) -> Exchange:
         """An exchange for a new request."""

@@ -126,6 +126,7 @@ class ClientConnection(StreamingSocket):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self.waited_for = self.unsent()
         self.deadline = monotonic() + self.acceptor.plan.settings.send_idle
         x = self.x
         if x is not None and x.upstream is not None:
@@ -133,6 +134,7 @@ class ClientConnection(StreamingSocket):
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self.waited_for = 0
         x = self.x
         if x is not None:
             self.set_request_deadline(x, monotonic())
@@ -144,7 +146,9 @@ class ClientConnection(StreamingSocket):
 
     def expire(self, now: float) -> None:
         state, x = self.state, self.x
-        if x is not None:
+        if self.waited_for and self.takes():
+            self.deadline = now + self.acceptor.plan.settings.send_idle
+        elif x is not None:
             self._expire_request(x)
         elif state == READY and self.gather is not None and not self.write_paused:
             self._refuse(self.acceptor.take(), HEAD_TIMEOUT, now)
@@ -269,7 +273,7 @@ class ClientConnection(StreamingSocket):
         self.state = READY
         if self.write_paused:
             return
-        self.deadline = now + self.acceptor.plan.settings.keepalive
+        self.deadline = now + self.acceptor.keepalive
         if self.held is not None:
             self._go_on()
 

@@ -2,10 +2,10 @@ from ..exchange cimport Client
 
 
 cdef class ClientSocket(Client):
-    cdef public object transport
+    cdef public object transport, write
     cdef public int state
     cdef public bint eof, write_paused, read_paused
-    cdef public long long lingered
+    cdef public long long lingered, waited_for
 
     cpdef stop_reading(self)
     cpdef start_reading(self)

@@ -6,8 +6,11 @@ write says so, and whoever feeds it waits.
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from typing import Any
 
 from ..exchange import Client
@@ -31,22 +34,30 @@ class ClientSocket(Client):
     def __init__(self) -> None:
         super().__init__()
         self.transport: Any = None
+        self.write: Any = None
+        """The transport's method, looked up once."""
         self.state = READY
         self.eof = False
         self.write_paused = False
         self.read_paused = False
         self.lingered = 0
+        self.waited_for = 0
+        """Bytes that were unsent when the client's progress was last looked at."""
 
     def take_transport(self, transport: Any) -> None:
         """The connection is there: who is it, and how much may wait for it."""
         self.transport = transport
+        self.write = transport.write
         peer = transport.get_extra_info("peername")
         self.address = peer_address(str(peer[0])) if isinstance(peer, tuple) else "unix"
         transport.set_write_buffer_limits(WRITE_HIGH)
 
     def send(self, data: Any) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(data)
+        try:
+            self.write(data)
+        except RuntimeError:  # closed this moment by an error of the socket; connection_lost follows
+            if not self.transport.is_closing():
+                raise
 
     def send_pair(self, head: bytes, body: Any) -> None:
         if not self.transport.is_closing():
@@ -70,15 +81,30 @@ class ClientSocket(Client):
         (RFC 9112 9.6). What is not flushed after `flush_seconds` is lost.
         """
         self.deadline = now + LINGER_SECONDS
+        if self.unsent():
+            self.waited_for = self.unsent()
+            self.deadline = now + flush_seconds
         if self.state == BODY and not self.eof and not self.transport.is_closing():
             self.state = LINGER
             self.start_reading()
             self.transport.write_eof()
         else:
-            if self.transport.get_write_buffer_size():
-                self.deadline = now + flush_seconds
             self.state = CLOSING
             self.transport.close()
+
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet: in our buffer, and in the kernel's (tcp(7), SIOCOUTQ)."""
+        waiting: int = self.transport.get_write_buffer_size()
+        try:
+            fd = self.transport.get_extra_info("socket").fileno()
+            return waiting + int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except OSError:
+            return waiting
+
+    def takes(self) -> bool:
+        """Whether the client has taken anything since the last look. Slow is allowed, standing still is not."""
+        before, self.waited_for = self.waited_for, self.unsent()
+        return self.waited_for < before
 
     def linger(self, size: int) -> None:
         """Bytes that came after the last response: read and forgotten, up to a limit."""

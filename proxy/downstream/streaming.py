@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from ..ending import answer, detach, finish
+from ..ending import answer, finish
 from ..errors import BODY_TOO_LARGE, ProtocolError
 from ..exchange import Exchange
 from ..http1.framing import BodyReader
@@ -156,5 +156,7 @@ class StreamingSocket(ClientSocket):
             x.upstream.write(data)
 
     def close_tunnel(self, x: Exchange) -> None:
-        detach(x)
+        if x.upstream is not None:
+            x.upstream.close_gently(monotonic() + self.acceptor.plan.settings.send_idle)
+            x.upstream = None
         finish(x)

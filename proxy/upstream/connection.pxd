@@ -23,7 +23,7 @@ cdef class Requester:
 
 
 cdef class UpstreamConnection(Timed):
-    cdef public object pool, transport, poll
+    cdef public object pool, transport, poll, write_now, is_closing
     cdef public double born
     cdef public long long served
     cdef public BodyReader body
@@ -41,6 +41,7 @@ cdef class UpstreamConnection(Timed):
     cpdef bint usable(self)
     cpdef bint silent(self)
     cpdef discard(self)
+    cpdef close_gently(self, double deadline)
     cpdef data_received(self, bytes data)
     cpdef _read(self, bytes data)
     @cython.locals(head=ResponseHead, requester=Requester, start=Py_ssize_t, end=Py_ssize_t)

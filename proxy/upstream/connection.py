@@ -88,6 +88,9 @@ class UpstreamConnection(Timed):
         self.deadline = NEVER
         self.pool = pool
         self.transport: Any = None
+        self.write_now: Any = None
+        """The transport's method, looked up once; `is_closing` too."""
+        self.is_closing: Any = None
         self.born = monotonic()
         self.served = 0
         self.head = ResponseHead()
@@ -109,7 +112,7 @@ class UpstreamConnection(Timed):
         self.state = AWAITING
         self.deadline = deadline
         if body is None:
-            self.transport.write(head)
+            self.write_now(head)
         else:  # one writev instead of two writes
             self.transport.writelines((head, body))
 
@@ -140,7 +143,7 @@ class UpstreamConnection(Timed):
 
     def usable(self) -> bool:
         """Whether an idle connection is still open, as far as the event loop knows."""
-        return self.state == IDLE and not self.transport.is_closing()
+        return self.state == IDLE and not self.is_closing()
 
     def silent(self) -> bool:
         """Ask the kernel whether nothing came on an idle connection, not even its end. One system call."""
@@ -157,10 +160,22 @@ class UpstreamConnection(Timed):
             self.pool.forget(self)
             self.transport.abort()
 
+    def close_gently(self, deadline: float) -> None:
+        """Close when all that was written has been taken, at the latest at `deadline`. For the end of a tunnel."""
+        self.requester = None
+        if self.state != CLOSED:
+            self.state = CLOSED
+            self.pool.forget(self)
+            self.pool.sweep.watched.add(self)
+            self.deadline = deadline
+            self.transport.close()
+
     # --- what asyncio tells ---
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.write_now = transport.write
+        self.is_closing = transport.is_closing
         self.state = IDLE
 
     def data_received(self, data: bytes) -> None:
@@ -192,6 +207,7 @@ class UpstreamConnection(Timed):
         silent = self.served > 0 and self.partial is None and self.interims == 0
         self.requester = None
         if state == CLOSED:
+            self.pool.sweep.watched.discard(self)
             return
         self.state = CLOSED
         self.pool.forget(self)
@@ -219,7 +235,9 @@ class UpstreamConnection(Timed):
             requester.resume()
 
     def expire(self, now: float) -> None:
-        if self.requester is not None:
+        if self.state == CLOSED:
+            self.transport.abort()
+        elif self.requester is not None:
             self._fail(RESPONSE_TIMEOUT if self.state == AWAITING else RESPONSE_STALLED)
         else:
             self.discard()
@@ -319,7 +337,7 @@ class UpstreamConnection(Timed):
         self.served += 1
         self.interims = 0
         wanted = not head.close if head.minor == 1 else head.keep_alive
-        if clean and wanted and requester.request_done and not self.transport.is_closing():
+        if clean and wanted and requester.request_done:
             self.state = IDLE
             self.pool.release(self)
         else:

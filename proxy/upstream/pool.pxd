@@ -11,6 +11,8 @@ cdef class Pool(Timed):
     cdef public Sweep sweep
     cdef public int head_size, head_count
     cdef public list idle
+    cdef public double lifetime, idle_seconds
+    cdef public long max
     cdef public long size, opening
     cdef public bint closed
     cdef public set tasks

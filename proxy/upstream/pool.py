@@ -45,10 +45,8 @@ class Pool(Timed):
 
     def __init__(self, backend: Backend, settings: PoolSettings, sweep: Sweep, head_size: int, head_count: int) -> None:
         self.backend = backend
-        self.settings = settings
         self.sweep = sweep
-        self.head_size = head_size
-        self.head_count = head_count
+        self.adopt(settings, head_size, head_count)
         self.idle: list[UpstreamConnection] = []
         self.waiting: deque[Waiting] = deque()
         self.size = 0
@@ -76,16 +74,15 @@ class Pool(Timed):
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take a connection back after a complete exchange."""
-        now = monotonic()
-        settings = self.settings
-        retire = connection.born + settings.lifetime
-        if self.closed or now >= retire or self.size > settings.max:
+        now = self.sweep.now
+        retire = connection.born + self.lifetime
+        if self.closed or now >= retire or self.size > self.max:
             connection.discard()
             return
         if self.waiting:
             self.waiting.popleft().requester.connected(connection)
             return
-        connection.deadline = min(now + settings.idle, retire)
+        connection.deadline = min(now + self.idle_seconds, retire)
         self.idle.append(connection)
 
     # --- the slow path ---
@@ -104,8 +101,7 @@ class Pool(Timed):
         else:
             self.waiting.append(waiting)
         self.deadline = 0.0
-        if self.size < self.settings.max and self.opening < len(self.waiting):
-            self._open()
+        self._open_for_waiting()
 
     def cancel(self, requester: Requester) -> None:
         """Forget a request that waits here."""
@@ -117,13 +113,12 @@ class Pool(Timed):
         self.sweep.watched.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
-        if self.waiting and not self.closed and self.opening < len(self.waiting):
-            self._open()
+        self._open_for_waiting()
 
     def expire(self, now: float) -> None:
         """Once per tick: fail those who waited too long, and keep the minimum of connections open."""
         while self.waiting and self.waiting[0].deadline <= now:
-            self.waiting.popleft().requester.connect_failed(POOL_TIMEOUT)
+            self.waiting.popleft().requester.connect_failed(CONNECT_TIMEOUT if self.opening else POOL_TIMEOUT)
         if not self.closed:
             if self.size < self.settings.min:
                 self._open()
@@ -132,6 +127,9 @@ class Pool(Timed):
     def adopt(self, settings: PoolSettings, head_size: int, head_count: int) -> None:
         """Take new settings. Connections that are open stay."""
         self.settings = settings
+        self.max = settings.max
+        self.lifetime = settings.lifetime
+        self.idle_seconds = settings.idle
         self.head_size = head_size
         self.head_count = head_count
 
@@ -144,6 +142,11 @@ class Pool(Timed):
         for task in list(self.tasks):
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _open_for_waiting(self) -> None:
+        """Each request that waits has a connection being opened for it, as far as `max` allows."""
+        while self.opening < len(self.waiting) and self.size < self.max and not self.closed:
+            self._open()
 
     def _open(self) -> None:
         self.size += 1
@@ -169,6 +172,7 @@ class Pool(Timed):
         if reason is not None:
             if self.waiting:
                 self.waiting.popleft().requester.connect_failed(reason)
+            self._open_for_waiting()
         elif connection.usable():
             self.sweep.watched.add(connection)
             self.release(connection)

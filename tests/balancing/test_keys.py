@@ -52,7 +52,9 @@ def test_key(source: str, request_head: RequestHead, key: bytes | None) -> None:
     assert make_key(source, PATTERN)(request_head) == key
 
 
-@pytest.mark.parametrize(("source", "pattern"), [("path:id", None), ("path:nope", PATTERN), ("path:id", re.compile(b"/"))])
+@pytest.mark.parametrize(
+    ("source", "pattern"), [("path:id", None), ("path:nope", PATTERN), ("path:id", re.compile(b"/"))]
+)
 def test_a_key_from_the_path_needs_a_group(source: str, pattern: re.Pattern[bytes] | None) -> None:
     with pytest.raises(ValueError, match="needs a route with a regex"):
         make_key(source, pattern)

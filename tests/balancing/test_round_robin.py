@@ -86,7 +86,7 @@ def test_nobody_is_served_in_bursts(weights: list[int], sorted_schedule: bool) -
     total = sum(weights)
     for backend in members:
         at = [n for n, each in enumerate(order) if each is backend]
-        gaps = [b - a for a, b in zip(at, at[1:] + [at[0] + len(order)], strict=True)]
+        gaps = [b - a for a, b in zip(at, [*at[1:], at[0] + len(order)], strict=True)]
         assert max(gaps) <= 2 * total / backend.weight + len(members)
 
 

@@ -109,7 +109,10 @@ async def hello(client: RawClient) -> None:
 BAD = {
     "wrong type": (LISTEN + RESPOND + "workers: many\n", ":3:10: workers: "),
     "unknown key": (LISTEN + RESPOND + "timeout: {head: 1s}\n", ":3:1: timeout: "),
-    "unknown upstream": (LISTEN + "routes: [{upstream: ap}]\nupstreams: {app: {backends: ['a:1']}}\n", "did you mean app"),
+    "unknown upstream": (
+        LISTEN + "routes: [{upstream: ap}]\nupstreams: {app: {backends: ['a:1']}}\n",
+        "did you mean app",
+    ),
     "no listeners": (RESPOND, ": listeners: "),
     "duration without unit": (LISTEN + RESPOND + "timeouts: {head: 10}\n", ":3:18: timeouts.head: "),
     "no YAML": ("listeners: [", ":1:"),
@@ -270,9 +273,11 @@ async def test_a_stale_unix_socket_is_replaced(file: Path, tmp_path: Path) -> No
     path = tmp_path / "q.sock"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    async with running_service(file, f"listeners: [{{bind: 'unix:{path}'}}]\n" + RESPOND):
-        async with connect(str(path)) as client:
-            await hello(client)
+    async with (
+        running_service(file, f"listeners: [{{bind: 'unix:{path}'}}]\n" + RESPOND),
+        connect(str(path)) as client,
+    ):
+        await hello(client)
 
 
 async def test_a_unix_socket_in_use_is_left_alone(file: Path, tmp_path: Path) -> None:
@@ -401,7 +406,7 @@ async def test_sigusr1_opens_the_log_anew(file: Path, tmp_path: Path) -> None:
         await hello(client)
         log.rename(moved)
         service.signal(signal.SIGUSR1)
-        while not log.exists():  # the signal has no answer but the new file
+        while not log.exists():  # noqa: ASYNC110 (the signal has no answer but the new file)
             await asyncio.sleep(0.005)
         await hello(client)
         await hello(client)

@@ -192,9 +192,7 @@ async def test_a_request_id_is_made_for_each_request() -> None:
         assert all(re.fullmatch(rb"[0-9a-f]{32}", each) for each in ids)
 
 
-@pytest.mark.parametrize(
-    "value", [b"a", b"0af7651916cd43dd8448eb211c80319c", b"req-1_2.3~4+5/6=7:8@9", b"x" * 128]
-)
+@pytest.mark.parametrize("value", [b"a", b"0af7651916cd43dd8448eb211c80319c", b"req-1_2.3~4+5/6=7:8@9", b"x" * 128])
 async def test_a_request_id_is_kept(value: bytes) -> None:
     seen, _ = await exchange(b"X-Request-ID: " + value)
     assert seen.header(b"x-request-id") == value
@@ -256,9 +254,7 @@ ELEMENT = 'for=127.0.0.1;proto=http;host="example.com"'
         ("none", {}),
     ],
 )
-async def test_a_stranger_is_not_believed(
-    mode: str, expected: dict[str, list[str]], claims: list[bytes]
-) -> None:
+async def test_a_stranger_is_not_believed(mode: str, expected: dict[str, list[str]], claims: list[bytes]) -> None:
     seen, _ = await exchange(*claims, top=f"forwarded: {mode}\n")
     assert forwarding(seen) == expected
 
@@ -416,3 +412,37 @@ async def test_edits_hold_for_errors_of_the_backend_and_not_for_other_routes() -
             without_edits = await client.request(request_of([], b"/b"))
         assert (with_edits.status, with_edits.all(b"x-a")) == (500, [b"1"])
         assert (without_edits.status, without_edits.all(b"x-a")) == (500, [])
+
+
+# --- Max-Forwards (RFC 9110 7.6.2) ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "came", "goes"),
+    [
+        (b"OPTIONS", b"5", b"4"),
+        (b"OPTIONS", b"1", b"0"),
+        (b"GET", b"5", b"5"),
+        (b"GET", b"0", b"0"),
+    ],
+)
+async def test_max_forwards_is_counted_down_for_options(method: bytes, came: bytes, goes: bytes) -> None:
+    async with (
+        Origin([request(), response()]) as origin,
+        running(config(origin)) as proxy,
+        connect(proxy.address) as client,
+    ):
+        await client.request(b"%b /a HTTP/1.1\r\nHost: x\r\nMax-Forwards: %b\r\n\r\n" % (method, came), method)
+        assert origin.requests[0].header(b"max-forwards") == goes
+
+
+async def test_at_zero_the_proxy_answers_options_itself() -> None:
+    async with (
+        Origin() as origin,
+        running(config(origin)) as proxy,
+        connect(proxy.address) as client,
+    ):
+        got = await client.request(b"OPTIONS /a HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n", b"OPTIONS")
+        assert (got.status, got.header(b"proxy-status")) == (200, b'qantara; details="admit.max_forwards"')
+        assert got.header(b"allow") is not None
+        assert origin.peers == []

@@ -165,13 +165,13 @@ async def test_a_response_that_stalls(sent: bytes, key: str) -> None:
 
 async def test_a_slow_response_is_not_cut_off_while_it_makes_progress() -> None:
     async def slowly(peer: Peer) -> None:
-        for _ in range(30):
+        for _ in range(40):
             await peer.send(b"x")
             await asyncio.sleep(0.025)
 
-    more = "timeouts: {response_idle: 300ms, response_head: 300ms}"
-    async with path([request(), OK + b"Content-Length: 30\r\n\r\n", slowly], more=more) as way:
-        assert (await way.client.request(GET)).body == b"x" * 30
+    more = "timeouts: {response_idle: 800ms, response_head: 800ms}"
+    async with path([request(), OK + b"Content-Length: 40\r\n\r\n", slowly], more=more) as way:
+        assert (await way.client.request(GET)).body == b"x" * 40
 
 
 @pytest.mark.parametrize("key", ["more", "route"])

@@ -207,7 +207,8 @@ def test_further_headers(reason: Reason, name: bytes, expected: bytes | None) ->
 
 
 @pytest.mark.parametrize(
-    ("minor", "keep", "expected"), [(1, True, None), (1, False, b"close"), (0, True, b"keep-alive"), (0, False, b"close")]
+    ("minor", "keep", "expected"),
+    [(1, True, None), (1, False, b"close"), (0, True, b"keep-alive"), (0, False, b"close")],
 )
 def test_connection(minor: int, keep: bool, expected: bytes | None) -> None:
     head, _ = error(NO_ROUTE, minor=minor, keep=keep)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -123,10 +123,14 @@ def test_the_client_address_is_an_address_whatever_is_claimed(value: bytes) -> N
         ip_address(forwarded.client_address(head(name + value), "10.0.0.1", trusts))
 
 
-ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6).filter(lambda ip: ip.ipv4_mapped is None))
+def unmapped(address: IPv4Address | IPv6Address) -> bool:
+    return isinstance(address, IPv4Address) or address.ipv4_mapped is None
 
 
-@given(claims=st.text("0123456789abcdef:.,\"=; ", max_size=40), client=ADDRESSES)
+ADDRESSES: st.SearchStrategy[IPv4Address | IPv6Address] = st.ip_addresses().filter(unmapped)
+
+
+@given(claims=st.text('0123456789abcdef:.,"=; ', max_size=40), client=ADDRESSES)
 def test_what_stands_left_of_the_client_changes_nothing(claims: str, client: object) -> None:
     outside = str(client)
     expected = outside if not trusts(outside) else None
@@ -191,7 +195,7 @@ def lines(mode: str, *came: bytes, trusted: bool = True, via: str | None = None)
     """The lines that the backend gets beside those that pass."""
     block = forwarded.lines_for(head(*came), mode, "10.0.0.1", "http", via, trusted).decode("latin-1")
     assert block == "" or block.endswith("\r\n")
-    found: dict[str, str] = dict(line.split(": ", 1) for line in block.split("\r\n")[:-1])  # type: ignore[misc]
+    found: dict[str, str] = dict(line.split(": ", 1) for line in block.split("\r\n")[:-1])
     return found
 
 
@@ -206,7 +210,11 @@ OWN = 'for=10.0.0.1;proto=http;host="example.com"'
     ("mode", "given_lines", "expected"),
     [
         ("x-forwarded", [], {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "http"}),
-        ("x-forwarded", [("X-Forwarded-For", "a, b")], {"X-Forwarded-For": "a, b, 10.0.0.1", "X-Forwarded-Proto": "http"}),
+        (
+            "x-forwarded",
+            [("X-Forwarded-For", "a, b")],
+            {"X-Forwarded-For": "a, b, 10.0.0.1", "X-Forwarded-Proto": "http"},
+        ),
         ("x-forwarded", [("X-Forwarded-For", "")], {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "http"}),
         ("x-forwarded", [("X-Forwarded-Proto", "https")], {"X-Forwarded-For": "10.0.0.1"}),
         (

@@ -1,0 +1,101 @@
+"""proxy/pipeline.py: a request and its response through every stage, between two transports that swallow bytes.
+
+What a system call or the event loop costs is not in it. The codec is; its own part is in codec.py, and the mark is the
+sum of the marks for the request head there and for the pipeline above the codec. Law of this file: the transports are
+made of builtin functions, so that next to nothing of what is timed is theirs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from proxy.control.compile import compile_plan
+from proxy.control.load import load_text
+from proxy.deadlines import Sweep
+from proxy.downstream.acceptor import Acceptor
+from proxy.downstream.connection import ClientConnection
+from proxy.metrics import Counters
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.pool import Pool
+
+from .codec import REQUEST, RESPONSE
+from .harness import Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CODEC_MARK, PIPELINE_MARK = 1200.0, 2000.0
+HEAD = "listeners: [{bind: '127.0.0.1:0'}]\nlimits: {requests_per_connection: 2000000000}\n"
+FORWARD = "upstreams: {app: {backends: ['127.0.0.1:9001', '127.0.0.1:9002']}}\nroutes: [{upstream: app}]\n"
+EDITED = FORWARD.replace(
+    "app}]", "app, request_headers: {set: {X-A: '1'}}, response_headers: {set: {X-B: '2'}, remove: [Server]}}]"
+)
+FIXED = "routes: [{respond: {body: hello}}]\n"
+MANY = FORWARD.replace(
+    "[{up", "[" + "".join(f"{{path: /api/v{n}/items, upstream: app}}, " for n in range(1000)) + "{up"
+)
+
+
+class Swallow:
+    """A transport with room for everything."""
+
+    def __init__(self) -> None:
+        self.written: deque[Any] = deque(maxlen=1)
+        self.write = self.written.append
+        self.writelines = self.written.extend
+        self.is_closing = bool
+
+    def get_extra_info(self, name: str) -> object:
+        return ("192.0.2.1", 4711) if name == "peername" else None
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+
+def cases() -> list[Case]:
+    mark = CODEC_MARK + PIPELINE_MARK
+    return [
+        Case("request and response, codec included", forwarded(FORWARD), mark=mark),
+        Case("the same as one of 1,000 routes", forwarded(MANY), mark=mark),
+        Case("the same with headers edited both ways", forwarded(EDITED)),
+        Case("the same with Forwarded of RFC 7239 too", forwarded(FORWARD + "forwarded: both\n")),
+        Case("fixed response", fixed()),
+    ]
+
+
+def client_of(yaml: str) -> ClientConnection:
+    """A client connection on a plan, whose backends have one idle connection each."""
+    plan = compile_plan(load_text(HEAD + yaml, "bench.yaml").config)
+    sweep = Sweep()
+    for group in plan.groups.values():
+        for backend in group.members:
+            backend.pool = Pool(backend, group.pool, sweep, 32768, 100)
+            connection = UpstreamConnection(backend.pool, 32768, 100)
+            connection.connection_made(Swallow())
+            backend.pool.size += 1
+            backend.pool.idle.append(connection)
+    client = ClientConnection(Acceptor(plan, sweep, Counters(), None))
+    client.connection_made(Swallow())
+    return client
+
+
+def forwarded(yaml: str) -> Callable[[], object]:
+    client = client_of(yaml)
+
+    def call() -> None:
+        client.data_received(REQUEST)
+        client.x.upstream.data_received(RESPONSE)  # type: ignore[union-attr]
+
+    call()
+    if not client.transport.written[0].endswith(RESPONSE[-134:]):
+        raise AssertionError(f"the response did not come through: {client.transport.written}")
+    return call
+
+
+def fixed() -> Callable[[], object]:
+    client = client_of(FIXED)
+    client.data_received(REQUEST)
+    if not client.transport.written[0].endswith(b"hello"):
+        raise AssertionError(f"no answer: {client.transport.written}")
+    return lambda: client.data_received(REQUEST)

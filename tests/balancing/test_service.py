@@ -1,0 +1,112 @@
+"""Algorithms in service: named in YAML, fed with keys of real requests, told what they have to know.
+
+Invariant: whatever an algorithm does, a client gets an answer, and each `took` is followed by one `dropped`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from contextlib import AsyncExitStack
+
+from proxy.pipeline import Admit, Pick
+from tests.balancing.algorithms import LastByKey
+from tests.support.client import connect
+from tests.support.origin import Origin, request, reset, response
+from tests.support.running import Running, running
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+BY_KEY = "{algorithm: 'tests.balancing.algorithms:LastByKey', key: 'header:x-user', offset: 0}"
+
+
+async def origins(stack: AsyncExitStack, count: int) -> list[Origin]:
+    script = [request(), response()]
+    return [await stack.enter_async_context(Origin(script, forever=True)) for _ in range(count)]
+
+
+def yaml(addresses: list[str], balance: str, weights: list[int] | None = None) -> str:
+    listed = ", ".join(
+        f"{{address: '{address}', weight: {weight}}}"
+        for address, weight in zip(addresses, weights or [1] * len(addresses), strict=True)
+    )
+    return f"upstreams: {{app: {{balance: {balance}, backends: [{listed}]}}}}\nroutes: [{{upstream: app}}]\n"
+
+
+def balancer_of(proxy: Running) -> LastByKey:
+    """The algorithm of the only route."""
+    tree = proxy.proxy.plan.routes.any_host
+    assert tree is not None
+    first = tree.root.children[47].prefix[0].target.first
+    assert isinstance(first, Admit)
+    assert isinstance(first.next, Pick)
+    balancer = first.next.balancer
+    assert isinstance(balancer, LastByKey)
+    return balancer
+
+
+async def test_round_robin_shares_by_weight() -> None:
+    async with AsyncExitStack() as stack:
+        servers = await origins(stack, 3)
+        text = yaml([server.address for server in servers], "round_robin", [5, 1, 0])
+        proxy = await stack.enter_async_context(running(text))
+        client = await stack.enter_async_context(connect(proxy.address))
+        for _ in range(60):
+            assert (await client.request(GET)).status == 200
+        assert [len(server.requests) for server in servers] == [50, 10, 0]
+
+
+async def test_a_class_of_ones_own_gets_keys_and_events() -> None:
+    async with AsyncExitStack() as stack:
+        servers = await origins(stack, 2)
+        proxy = await stack.enter_async_context(running(yaml([s.address for s in servers], BY_KEY)))
+        client = await stack.enter_async_context(connect(proxy.address))
+        for user in (b"\x2a", b"a1", b"a1", b"x0"):  # the last byte modulo 2
+            got = await client.request(b"GET / HTTP/1.1\r\nHost: x\r\nX-User: %b\r\n\r\n" % user)
+            assert got.status == 200
+        assert [len(server.requests) for server in servers] == [2, 2]
+        balancer = balancer_of(proxy)
+        assert balancer.keys == [b"\x2a", b"a1", b"a1", b"x0"]
+        assert Counter(event for event, _ in balancer.events) == {"took": 4, "dropped": 4}
+        assert balancer.events[:2] == [("took", servers[0].address), ("dropped", servers[0].address)]
+
+
+async def test_without_a_key_the_algorithm_decides() -> None:
+    async with AsyncExitStack() as stack:
+        (server,) = await origins(stack, 1)
+        proxy = await stack.enter_async_context(running(yaml([server.address], BY_KEY)))
+        client = await stack.enter_async_context(connect(proxy.address))
+        got = await client.request(GET)
+        assert got.status == 503
+        assert got.header(b"proxy-status") == b'qantara; error=destination_unavailable; details="pick.no_backend"'
+        assert balancer_of(proxy).events == []
+
+
+async def test_each_backend_that_was_tried_is_given_back() -> None:
+    """A refusing backend, then a good one; and a backend that resets."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        refusing = "{}:{}".format(*closed.getsockname())
+    async with Origin([request(), reset]) as origin:
+        text = yaml([refusing, origin.address], BY_KEY)
+        async with running(text) as proxy, connect(proxy.address) as client:
+            for user in (b"0", b"1"):
+                got = await client.request(b"GET / HTTP/1.1\r\nHost: x\r\nX-User: %b\r\n\r\n" % user)
+                assert got.status == 502
+            counts = Counter(event for event, _ in balancer_of(proxy).events)
+            assert counts["took"] == counts["dropped"] >= 2
+            assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members] == [0, 0]
+
+
+async def test_a_broken_algorithm_is_an_error_of_the_proxy() -> None:
+    text = yaml(["127.0.0.1:1"], "'tests.balancing.algorithms:Broken'")
+    async with running(text) as proxy, connect(proxy.address) as client:
+        got = await client.request(GET)
+        assert got.status == 500
+        assert got.header(b"proxy-status") == b'qantara; error=proxy_internal_error; details="pick.balancer_failed"'
+        assert (await client.request(GET)).status == 500
+
+
+async def test_weights_of_none_are_no_backend() -> None:
+    async with running(yaml(["127.0.0.1:1"], "round_robin", [0])) as proxy, connect(proxy.address) as client:
+        got = await client.request(GET)
+        assert got.status == 503
+        assert got.header(b"proxy-status") == b'qantara; error=destination_unavailable; details="pick.no_backend"'

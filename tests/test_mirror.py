@@ -1,0 +1,71 @@
+"""The tree of tests mirrors the tree of the package: for each module a file of its own, or a reason why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE, TESTS = ROOT / "proxy", ROOT / "tests"
+
+ELSEWHERE = {
+    "__main__.py": ("e2e/test_cli.py", "two lines; every command there starts with `python -m proxy`"),
+    "cli.py": ("e2e/test_cli.py", "arguments, exit codes and reports only mean something in a process"),
+    "plan.py": ("control/test_compile.py", "plain data; what matters is what it is compiled from"),
+    "exchange.py": ("e2e/test_data_path.py", "state and interfaces; what happens to it is the data path"),
+    "ending.py": ("e2e/test_data_path.py", "the ends of a request are told by what both sides see"),
+    "pipeline.py": ("e2e/test_data_path.py", "the stages only make sense between two sockets"),
+    "downstream/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "downstream/flow.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "downstream/streaming.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "downstream/acceptor.py": ("e2e/test_data_path.py", "limits are told by connections that are refused"),
+    "downstream/listener.py": ("e2e/test_cli.py", "addresses in use, stale sockets: needs real ones"),
+    "upstream/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "upstream/pool.py": ("e2e/test_data_path.py", "what it keeps is told by the backend's connections"),
+    "upstream/group.py": ("control/test_compile.py", "plain data"),
+    "upstream/backend.py": ("control/test_compile.py", "plain data"),
+    "http1/codec.pyx": ("http1/test_request_head.py", "one file for each thing that it does: test_chunked and so on"),
+    "http1/framing.py": ("http1/test_chunked.py", "a thin layer over the codec's decoder"),
+    "control/schema.py": ("control/test_load.py", "models are tested through what loads them"),
+    "control/units.py": ("control/test_load.py", "values are tested in the file that they stand in"),
+    "control/editor_schema.py": ("control/test_shipped.py", "tested against what is shipped"),
+    "server/run.py": ("e2e/test_cli.py", "signals and exit codes need a process"),
+    "server/worker.py": ("e2e/test_cli.py", "every test that runs the proxy runs it"),
+    "server/demo.py": ("e2e/test_demo.py", "needs real app servers"),
+    "server/demo_apps.py": ("e2e/test_demo.py", "needs real app servers"),
+}
+"""Module to the test file that stands in for a mirror, and the reason."""
+
+
+def modules() -> set[str]:
+    """All modules with code in them: packages that only hold a docstring and a table are tested with their parts."""
+    found = {*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")}
+    return {path.relative_to(PACKAGE).as_posix() for path in found if path.name != "__init__.py"}
+
+
+def mirror(module: str) -> Path:
+    path = Path(module)
+    return TESTS / path.parent / f"test_{path.stem}.py"
+
+
+def test_every_module_has_a_test_file() -> None:
+    missing = [module for module in sorted(modules()) if module not in ELSEWHERE and not mirror(module).exists()]
+    assert missing == [], "write the test file, or say in ELSEWHERE where the module is tested and why"
+
+
+def test_the_exceptions_hold() -> None:
+    for module, (tested_in, reason) in ELSEWHERE.items():
+        assert module in modules(), f"{module} is gone: take it out of ELSEWHERE"
+        assert not mirror(module).exists(), f"{module} has a mirror: take it out of ELSEWHERE"
+        assert (TESTS / tested_in).exists(), f"{module}: there is no {tested_in}"
+        assert reason
+
+
+def test_every_mirror_has_its_module() -> None:
+    """A test file in a folder of the package's name tests a module there, or a part of the codec."""
+    parts_of_the_codec = {path.name for path in (TESTS / "http1").glob("test_*.py")}
+    for folder in ("balancing", "control", "upstream", "downstream", "server"):
+        for path in (TESTS / folder).glob("test_*.py"):
+            stem = path.stem.removeprefix("test_")
+            known = (PACKAGE / folder / f"{stem}.py").exists() or path.name in ("test_service.py", "test_shipped.py")
+            assert known, f"{path.relative_to(ROOT)} mirrors nothing"
+    assert "test_forwarded.py" in parts_of_the_codec
