@@ -22,7 +22,7 @@ from .upstream.connection import Requester, UpstreamConnection
 class Client(Timed):
     """The side of a connection that faces the client, as an exchange sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters, log: Any) -> None:
         self.deadline = NEVER
         self.address = ""
         """Address of the peer on the socket, without its port; "unix" on a Unix socket."""
@@ -38,8 +38,8 @@ class Client(Timed):
         """Whether `forwarded` is all there is to add besides X-Forwarded-Host."""
         self.may_keep = True
         """Whether the connection may serve another request after this one."""
-        self.counters = Counters()
-        self.log: Any = None
+        self.counters = counters
+        self.log = log
         """The access log, None if there is none."""
 
     def introduce(self, settings: Settings) -> None:

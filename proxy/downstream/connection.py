@@ -41,10 +41,6 @@ class ClientConnection(StreamingSocket):
 
     def __init__(self, acceptor: Acceptor) -> None:
         super().__init__(acceptor)
-        # per process
-        self.counters = acceptor.counters
-        self.log = acceptor.log
-        # per connection
         self.plan: Plan | None = None
         self.served = 0
         self.most_requests = 0

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..exchange import Client
 from ..http1.forwarded import peer_address
+from ..metrics import Counters
 
 READY, BODY, BUSY, TUNNEL, LINGER, CLOSING, CLOSED = range(7)
 """A connection waits for a head, reads a body, waits for its response, hands on plain bytes, reads on after its last
@@ -31,8 +32,8 @@ WRITE_HIGH = 262144
 class ClientSocket(Client):
     """The transport of a client connection, and what may be done with it in which state."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, counters: Counters, log: Any) -> None:
+        super().__init__(counters, log)
         self.transport: Any = None
         self.write: Any = None
         """The transport's method, looked up once."""
@@ -81,7 +82,7 @@ class ClientSocket(Client):
         (RFC 9112 9.6). What is not flushed after `flush_seconds` is lost.
         """
         self.deadline = now + LINGER_SECONDS
-        if self.unsent():
+        if self.transport.get_write_buffer_size():
             self.waited_for = self.unsent()
             self.deadline = now + flush_seconds
         if self.state == BODY and not self.eof and not self.transport.is_closing():

@@ -23,7 +23,7 @@ class StreamingSocket(ClientSocket):
     """A client connection from the end of a request head on."""
 
     def __init__(self, acceptor: Acceptor) -> None:
-        super().__init__()
+        super().__init__(acceptor.counters, acceptor.log)
         self.acceptor = acceptor
         self.x: Exchange | None = None
         """The exchange in flight."""

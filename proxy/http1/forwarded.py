@@ -8,6 +8,7 @@ that is not itself a trusted proxy.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def via_line(pseudonym: str | None, minor: int = 1) -> bytes:
     return b"Via: 1.%d %s\r\n" % (minor, pseudonym.encode()) if pseudonym else b""
 
 
+@lru_cache(4096)
 def static_lines(mode: str, address: str, scheme: str, via: str | None) -> bytes:
     """The lines that are the same for every request of an untrusted peer. `mode` as `forwarded:` in YAML."""
     lines = b""

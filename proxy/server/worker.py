@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -26,6 +27,11 @@ from ..plan import Plan
 from ..upstream.pool import Pool
 
 log = logging.getLogger("qantara")
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers of mallopt(3)."""
+HEAP_KEPT = 64 * 1024 * 1024
+MAPPED_FROM = 4 * 1024 * 1024
 
 
 class Proxy:
@@ -145,7 +151,16 @@ class Proxy:
 
 
 def settle_memory() -> None:
-    """Keep the garbage collector off the path: what lives now lives on, and cycles are rare afterwards."""
+    """Keep garbage collector and page faults off the path, in a process that does nothing but serve.
+
+    What lives now lives on, and cycles are rare afterwards. glibc gives the top of the heap back to the kernel
+    whenever 128 KiB of it are free, and maps larger blocks one by one: for buffers of 64 to 256 KiB, which come and
+    go with every body, that is a fault per page and request. Here it keeps HEAP_KEPT bytes instead.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # glibc; other C libraries have their own ways
+        mallopt(M_TRIM_THRESHOLD, HEAP_KEPT)
+        mallopt(M_MMAP_THRESHOLD, MAPPED_FROM)
