@@ -60,10 +60,10 @@ def check_command(arguments: argparse.Namespace) -> int:
 
     try:
         loaded = load(arguments.config)
-        compile_plan(loaded.config)
+        compile_plan(loaded.config, loaded.report)
     except ConfigError as error:
         for problem in error.problems:
-            print(problem if problem.file else f"{arguments.config}: {problem}", file=sys.stderr)
+            print(problem, file=sys.stderr)
         count = len(error.problems)
         print(f"{arguments.config}: {count} error{'s' if count != 1 else ''}", file=sys.stderr)
         return 2

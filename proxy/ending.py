@@ -6,6 +6,7 @@ backend: nothing that belongs to a finished exchange can reach the next one.
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 
 from .balancing.base import Balancer
@@ -14,6 +15,8 @@ from .exchange import Exchange
 from .http1 import canned
 from .http1.codec import ACCEPT
 from .upstream.backend import Backend
+
+log = logging.getLogger("qantara")
 
 
 def answer(x: Exchange, reason: Reason) -> None:
@@ -96,9 +99,12 @@ def drop_backend(x: Exchange, now: float) -> None:
     backend: Backend | None = x.backend
     if backend is not None:
         backend.in_flight -= 1
-        balancer: Balancer = x.balancer
-        balancer.dropped(backend, now - x.picked)
         x.backend = None
+        balancer: Balancer = x.balancer
+        try:
+            balancer.dropped(backend, now - x.picked)
+        except Exception:  # a user's algorithm must not keep a request from ending
+            log.exception("balancing algorithm %s failed", type(balancer).__name__)
 
 
 def finish(x: Exchange) -> None:

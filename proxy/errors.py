@@ -132,7 +132,7 @@ RESPONSE_HEAD_TOO_LARGE = _response(
     "head_too_large", "The response head is larger than limits.head_size.", "http_response_header_section_size"
 )
 UPGRADE_REFUSED = _response(
-    "unasked_upgrade", "The backend switched protocols without being asked.", "http_upgrade_failed"
+    "unasked_upgrade", "The backend switched to a protocol that it was not asked for.", "http_upgrade_failed"
 )
 TOO_MANY_INTERIM = _response("too_many_interim", "The backend sent too many 1xx responses.")
 CLIENT_GONE = Reason("relay", "client_gone", 499, "", "The client left before the response was complete.")

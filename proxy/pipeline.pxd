@@ -9,8 +9,8 @@ from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
 from .upstream.pool cimport Pool
 
-cdef int TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, COPY_LIMIT, MOST_TRIES
-cdef unsigned long long DROP_CODING, DROP_MAX_FORWARDS, NOTHING
+cdef int HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, COPY_LIMIT, MOST_TRIES
+cdef unsigned long long DROP_CODING, DROP_HOST, DROP_MAX_FORWARDS, NOTHING
 
 
 @cython.locals(plan=Plan, client=Client, route=RoutePlan, first=Stage)

@@ -29,8 +29,8 @@ from .errors import (
 )
 from .exchange import Exchange, ReturnStage, Stage
 from .http1 import forwarded
+from .http1.codec import HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, ResponseHead, mask_of
 from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
-from .http1.codec import TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, ResponseHead, mask_of
 from .plan import Key, RoutePlan
 from .upstream.connection import UpstreamConnection
 from .upstream.pool import Pool
@@ -56,6 +56,7 @@ COPY_LIMIT = 16384
 """Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
 DROP_CODING = mask_of(TRANSFER_ENCODING)
 DROP_MAX_FORWARDS = mask_of(H_MAX_FORWARDS)
+DROP_HOST = mask_of(HOST)
 NOTHING = 0
 PLACEHOLDER = re.compile(r"\{(?:host|path|query)\}")
 
@@ -140,6 +141,8 @@ class Pick(Stage):
         balancer = self.balancer
         try:
             backend = balancer.pick(None if self.key is None else self.key(x.head))
+            if backend is not None:
+                balancer.took(backend)
         except Exception:
             log.exception("balancing algorithm %s failed", type(balancer).__name__)
             answer(x, BALANCER_FAILED)
@@ -153,7 +156,6 @@ class Pick(Stage):
         x.picked = x.started if x.tries == 0 else monotonic()
         backend.requests += 1
         backend.in_flight += 1
-        balancer.took(backend)
         following = self.next
         assert following is not None
         following.enter(x)
@@ -193,6 +195,9 @@ class Send(Stage):
             block = forwarding_lines(x)
             if client.trusted and request.has(X_FORWARDED_HOST):
                 add_host = False
+            if request.minor == 0 and not request.has(HOST):
+                drop |= DROP_HOST
+                block += host_line(x)
         if request.has(H_MAX_FORWARDS) and request.method == b"OPTIONS":
             block += max_forwards_line(x)
             drop |= DROP_MAX_FORWARDS
@@ -207,8 +212,15 @@ class Send(Stage):
             now = x.started if x.tries == 1 and not x.waited else monotonic()
             connection.send(x, head, x.body, now + route.response_head)
         else:  # the backend has its time from the end of the request on
+            client.read_body()  # before the write, which may find that the backend takes no more
             connection.send(x, head, x.body, NEVER)
-            client.read_body()
+
+
+def host_line(x: Exchange) -> bytes:
+    """Host for a backend, where an HTTP/1.0 client sent none: the backend's own name (RFC 9112 3.3)."""
+    backend = x.backend
+    assert backend is not None
+    return b"Host: %s\r\n" % (b"localhost" if backend.spec.path else backend.name.encode())
 
 
 def max_forwards_line(x: Exchange) -> bytes:
@@ -238,11 +250,11 @@ def rewritten_path(x: Exchange, route: RoutePlan) -> bytes | None:
 
 def raw_path(x: Exchange) -> bytes:
     """The path as the client sent it, out of whatever form of target."""
-    raw = x.head.raw_target()
+    raw = x.head.raw_target().partition(b"?")[0]
     if not raw.startswith((b"/", b"*")):
         _, slash, rest = raw.partition(b"://")[2].partition(b"/")
         raw = slash + rest
-    return raw.partition(b"?")[0] or b"/"
+    return raw or b"/"
 
 
 class Relay(ReturnStage):

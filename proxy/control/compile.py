@@ -7,6 +7,7 @@ is not in its chain. Names are resolved; nothing that the data path holds refers
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 
 from ..balancing import Balancer, create
 from ..balancing.keys import make_key
@@ -18,14 +19,24 @@ from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
 from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
 from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group, PoolSettings
+from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 
+Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
 
-def compile_plan(config: Config) -> Plan:
-    """Compile a configuration that has been loaded. Raises ConfigError where only the code can tell what is wrong:
-    an algorithm of the user's own that cannot be imported, or does not take its parameters.
+
+def unplaced(findings: Iterable[Finding]) -> tuple[Problem, ...]:
+    """Findings in a configuration that was not read from a file."""
+    return tuple(Problem("", 0, 0, dotted(finding.path), finding.message) for finding in findings)
+
+
+def compile_plan(config: Config, report: Report = unplaced) -> Plan:
+    """Compile a configuration that has been loaded. `report` (see Loaded) gives problems their places in the file.
+
+    Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
+    imported, or does not take its parameters.
     """
-    problems: list[Problem] = []
+    findings: list[Finding] = []
     groups = {name: compile_group(name, upstream, config) for name, upstream in config.upstreams.items()}
     balancers: dict[str, Balancer] = {}
     for name, upstream in config.upstreams.items():
@@ -33,16 +44,16 @@ def compile_plan(config: Config) -> Plan:
             balancers[name] = create(upstream.balance.algorithm, **upstream.balance.params)
             balancers[name].rebuild(groups[name].members)
         except ValueError as error:
-            problems.append(Problem("", 0, 0, f"upstreams.{name}.balance", str(error)))
+            findings.append(Finding(("upstreams", name, "balance"), str(error)))
     routes = []
-    if not problems:
+    if not findings:
         for index, route in enumerate(config.routes):
             try:
                 routes.append((compile_match(route), compile_route(index, route, config, groups, balancers)))
             except ValueError as error:
-                problems.append(Problem("", 0, 0, f"routes[{index}]", str(error)))
-    if problems:
-        raise ConfigError(problems)
+                findings.append(Finding(("routes", index), str(error)))
+    if findings:
+        raise ConfigError(report(findings))
     listeners = tuple(
         ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
         for listener in config.listeners

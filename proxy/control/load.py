@@ -40,6 +40,8 @@ class Loaded:
 
     config: Config
     warnings: tuple[Problem, ...]
+    report: Callable[[Iterable[Finding]], tuple[Problem, ...]]
+    """Gives findings that come later, when the configuration is compiled, their places in the file."""
 
 
 def load(path: str | os.PathLike[str], algorithms: Collection[str] | None = None) -> Loaded:
@@ -66,7 +68,7 @@ def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | N
         raise ConfigError(document.report([*model_findings(error), *findings])) from None
     if findings or document.problems:
         raise ConfigError(document.report(findings))
-    return Loaded(config, document.report(warning_findings(config)))
+    return Loaded(config, document.report(warning_findings(config)), document.report)
 
 
 def _algorithms() -> Collection[str]:

@@ -17,6 +17,8 @@ from ..metrics import Counters
 from ..plan import Plan
 
 SPARE_EXCHANGES = 256
+MOST_REFUSALS = 64
+"""Connections beyond a limit that are told so; any further are cut off, so that refusing cannot be the attack."""
 
 
 class Acceptor:
@@ -73,6 +75,14 @@ class Acceptor:
             return TOO_MANY_FROM_CLIENT
         return None
 
+    def crowded(self, address: str) -> bool:
+        """Whether there are so many connections beyond a limit that this one is not even told."""
+        settings = self.plan.settings
+        return (
+            len(self.open) > settings.connections + MOST_REFUSALS
+            or self.per_client.get(address, 0) > settings.connections_per_client + MOST_REFUSALS
+        )
+
     def forget(self, connection: Any, address: str) -> None:
         """A connection is closed."""
         self.counters.connections_open -= 1
@@ -96,4 +106,4 @@ class Acceptor:
     def cut_all(self) -> None:
         """Close what is still open, whatever it is doing."""
         for connection in list(self.open):
-            connection.cut(False)
+            connection.stop_now()

@@ -58,7 +58,10 @@ class ClientConnection(StreamingSocket):
         self.deadline = now + acceptor.plan.settings.head_timeout
         if refusal is None and acceptor.stopping:
             refusal = SHUTTING_DOWN
-        if refusal is not None:
+        if refusal is not None and acceptor.crowded(self.address):
+            self.counters.reason(refusal.name)
+            self.cut(True)
+        elif refusal is not None:
             self._refuse(acceptor.take(), refusal, now)
 
     def data_received(self, data: bytes) -> None:
@@ -86,8 +89,6 @@ class ClientConnection(StreamingSocket):
             self.hold(data)
         elif state == TUNNEL:
             self.read_tunnel_bytes(data)
-        elif state == LINGER:
-            self.linger(len(data))
 
     def eof_received(self) -> bool:
         state = self.state
@@ -123,7 +124,7 @@ class ClientConnection(StreamingSocket):
     def pause_writing(self) -> None:
         self.write_paused = True
         self.waited_for = self.unsent()
-        self.deadline = monotonic() + self.acceptor.plan.settings.send_idle
+        self._allow_to_take(monotonic())
         x = self.x
         if x is not None and x.upstream is not None:
             x.upstream.pause_reading()
@@ -142,10 +143,10 @@ class ClientConnection(StreamingSocket):
 
     def expire(self, now: float) -> None:
         state, x = self.state, self.x
-        if self.waited_for and self.takes():
-            self.deadline = now + self.acceptor.plan.settings.send_idle
+        if self.waited_for and (x is None or now < self.latest(x)) and self.takes():
+            self._allow_to_take(now)
         elif x is not None:
-            self._expire_request(x)
+            self._expire_request(x, now)
         elif state == READY and self.gather is not None and not self.write_paused:
             self._refuse(self.acceptor.take(), HEAD_TIMEOUT, now)
         elif state == READY and not self.write_paused:
@@ -153,16 +154,30 @@ class ClientConnection(StreamingSocket):
         elif state != CLOSED:
             self.transport.abort()
 
-    def _expire_request(self, x: Exchange) -> None:
+    def _allow_to_take(self, now: float) -> None:
+        """The client has its time to take what was sent, within that of the whole request."""
+        self.deadline = now + self.acceptor.plan.settings.send_idle
+        if self.x is not None:
+            self.deadline = min(self.deadline, self.latest(self.x))
+
+    def _expire_request(self, x: Exchange, now: float) -> None:
         if self.write_paused:
             x.responding = True  # nothing more can be said to a client that does not read
-            answer(x, WRITE_TIMEOUT)
+            answer(x, WRITE_TIMEOUT if now < self.latest(x) else REQUEST_TIMEOUT)
         elif self.eof and not x.responding:
             self.transport.abort()
         elif self.state == TUNNEL:
             self.close_tunnel(x)
         else:
-            answer(x, BODY_TIMEOUT if self.state == BODY else REQUEST_TIMEOUT)
+            stalled = self.state == BODY and now < self.latest(x)
+            answer(x, BODY_TIMEOUT if stalled else REQUEST_TIMEOUT)
+
+    def stop_now(self) -> None:
+        """The worker stops, and waits no longer."""
+        if self.x is not None:
+            answer(self.x, SHUTTING_DOWN)
+        else:
+            self.cut(False)
 
     # --- heads ---
 
@@ -263,7 +278,7 @@ class ClientConnection(StreamingSocket):
         self.acceptor.give(x)
         if self.state == CLOSED or self.state == CLOSING:
             return
-        if not keep or (self.eof and self.held is None):
+        if not keep or not self.may_keep or (self.eof and self.held is None):
             self._end(now)
             return
         self.state = READY
@@ -275,8 +290,9 @@ class ClientConnection(StreamingSocket):
 
     def _end(self, now: float) -> None:
         """No further request."""
+        unread = self.state == BODY or self.held is not None or self.read_paused or self.working
         self.held = None
-        self.close(now, self.acceptor.plan.settings.send_idle)
+        self.close(now, self.acceptor.plan.settings.send_idle, unread)
 
     def retire(self, now: float) -> None:
         """The worker stops: an idle connection closes, a busy one after its response."""

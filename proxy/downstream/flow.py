@@ -22,7 +22,8 @@ READY, BODY, BUSY, TUNNEL, LINGER, CLOSING, CLOSED = range(7)
 response so that the client gets it, flushes, or is gone."""
 
 LINGER_SECONDS = 2.0
-LINGER_BYTES = 1024 * 1024
+"""How long is read on after the last response. Time alone bounds it: to stop at some size would reset the connection
+and lose what the client has not read yet."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time: closing then resets the connection (socket(7))."""
 WRITE_HIGH = 262144
@@ -41,7 +42,6 @@ class ClientSocket(Client):
         self.eof = False
         self.write_paused = False
         self.read_paused = False
-        self.lingered = 0
         self.waited_for = 0
         """Bytes that were unsent when the client's progress was last looked at."""
 
@@ -75,8 +75,8 @@ class ClientSocket(Client):
             if not self.eof and not self.transport.is_closing():
                 self.transport.resume_reading()
 
-    def close(self, now: float, flush_seconds: float) -> None:
-        """Close so that the client gets everything: if it may still be sending, end our side first and read on.
+    def close(self, now: float, flush_seconds: float, unread: bool) -> None:
+        """Close so that the client gets everything: if there is something `unread`, end our side first and read on.
 
         Closing a socket with unread bytes makes the kernel reset it, and the reset may overtake the response
         (RFC 9112 9.6). What is not flushed after `flush_seconds` is lost.
@@ -85,7 +85,7 @@ class ClientSocket(Client):
         if self.transport.get_write_buffer_size():
             self.waited_for = self.unsent()
             self.deadline = now + flush_seconds
-        if self.state == BODY and not self.eof and not self.transport.is_closing():
+        if unread and not self.eof and not self.transport.is_closing():
             self.state = LINGER
             self.start_reading()
             self.transport.write_eof()
@@ -106,12 +106,6 @@ class ClientSocket(Client):
         """Whether the client has taken anything since the last look. Slow is allowed, standing still is not."""
         before, self.waited_for = self.waited_for, self.unsent()
         return self.waited_for < before
-
-    def linger(self, size: int) -> None:
-        """Bytes that came after the last response: read and forgotten, up to a limit."""
-        self.lingered += size
-        if self.lingered > LINGER_BYTES:
-            self.transport.abort()
 
     def cut(self, reset: bool) -> None:
         if self.state != CLOSED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from ..deadlines import NEVER
 from ..ending import answer, finish
 from ..errors import BODY_TOO_LARGE, ProtocolError
 from ..exchange import Exchange
@@ -92,6 +93,12 @@ class StreamingSocket(ClientSocket):
         elif not self.write_paused:
             self.set_request_deadline(x, now)
 
+    def latest(self, x: Exchange) -> float:
+        """When the exchange has to be over, at the latest."""
+        if x.route is None or self.state == TUNNEL:
+            return NEVER
+        return x.started + x.route.request_timeout
+
     def set_request_deadline(self, x: Exchange, now: float) -> None:
         route = x.route
         if route is None:
@@ -132,12 +139,12 @@ class StreamingSocket(ClientSocket):
     def tunnel(self, idle: float) -> None:
         self.state = TUNNEL
         self.deadline = monotonic() + idle
+        self.start_reading()  # before the write, which may find that the backend takes no more
         held = self.held
         x = self.x
         if held is not None and x is not None and x.upstream is not None:
             self.held = None
             x.upstream.write(held[self.held_at :])
-        self.start_reading()
 
     def end_tunnel(self) -> None:
         self.backend_eof = True

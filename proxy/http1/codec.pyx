@@ -146,7 +146,7 @@ cdef Mask ONCE = bit(H_HOST) | bit(H_CONTENT_LENGTH) | bit(H_TRANSFER_ENCODING)
 
 # What the proxy adds to requests by itself
 cdef Mask ADDED_BITS = (
-    bit(H_X_FORWARDED_FOR) | bit(H_X_FORWARDED_PROTO) | bit(H_X_FORWARDED_HOST) | bit(H_FORWARDED) | bit(H_VIA)
+    bit(H_HOST) | bit(H_X_FORWARDED_FOR) | bit(H_X_FORWARDED_PROTO) | bit(H_X_FORWARDED_HOST) | bit(H_FORWARDED) | bit(H_VIA)
     | bit(H_X_REQUEST_ID)
 )
 
@@ -664,6 +664,7 @@ cdef class RequestHead(Head):
         self.p = <const unsigned char*>PyBytes_AS_STRING(data)
         self.method = b""
         self.target_len = 0
+        self.request_id_made = False
         end = self._parse(start, n)
         if (n if end == 0 else end) - start > self.max_size and end >= 0:
             end = E_SIZE if self.target_len else E_TARGET_SIZE
@@ -687,12 +688,11 @@ cdef class RequestHead(Head):
         return Head._forget(self)
 
     cpdef release(self):
-        """Let go of the received bytes. Only `method`, `path` and `host` may be read afterwards."""
-        cdef bytes path = self.path, host = self.host
+        """Let go of the received bytes and of all that was read from them."""
+        self.method = b""
         self.target_len = 0
+        self.request_id_made = False
         Head.release(self)
-        self.path = path
-        self.host = host
 
     cdef Py_ssize_t _parse(self, Py_ssize_t i, Py_ssize_t n) except? -99:
         cdef const unsigned char* p = self.p
@@ -995,9 +995,9 @@ cdef int ipv6_length(const unsigned char* p, int n) noexcept nogil:
 
 
 cdef int host_length(const unsigned char* p, int n) noexcept nogil:
-    """The length of the host in `host[:port]`, or -1 if it is malformed."""
+    """The length of the host in `host[:port]`, or -1 if it is malformed, or longer than any DNS name can be."""
     cdef int i = 0, length, port = 0
-    if n == 0:
+    if n == 0 or n > 255 + 6:
         return -1
     if p[0] == c"[":
         i = ipv6_length(p, n)

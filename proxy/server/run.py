@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 
@@ -29,18 +30,33 @@ def run(path: str) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         loaded = load(path)
-        plan = compile_plan(loaded.config)
+        plan = compile_plan(loaded.config, loaded.report)
     except ConfigError as error:
         for problem in error.problems:
-            print(f"error: {problem}" if problem.file else f"error: {path}: {problem}", file=sys.stderr)
+            print(f"error: {problem}", file=sys.stderr)
         return 2
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    raise_file_limit(plan.settings.connections)
     try:
         return uvloop.run(serve(plan))
     except (BindError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def raise_file_limit(connections: int) -> None:
+    """Take all the file descriptors that this process may have: a connection through the proxy needs two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < 2 * connections:
+        log.info(
+            "this process may have %d open files, too few for limits.connections (%d) with a backend connection each; "
+            "raise it with ulimit -n or LimitNOFILE=",
+            hard,
+            connections,
+        )
 
 
 async def serve(plan: Plan) -> int:

@@ -22,6 +22,7 @@ from ..errors import (
     CONNECT_REFUSED,
     CONNECT_TIMEOUT,
     CONNECT_UNREACHABLE,
+    INTERNAL,
     POOL_FULL,
     POOL_TIMEOUT,
     Reason,
@@ -80,10 +81,19 @@ class Pool(Timed):
             connection.discard()
             return
         if self.waiting:
-            self.waiting.popleft().requester.connected(connection)
+            self._hand_over(self.waiting.popleft().requester, connection)
             return
         connection.deadline = min(now + self.idle_seconds, retire)
         self.idle.append(connection)
+
+    def _hand_over(self, requester: Requester, connection: UpstreamConnection) -> None:
+        """Give a connection to a request that waited for it."""
+        try:
+            requester.connected(connection)
+        except Exception:  # nobody above would tell the client
+            log.exception("a defect of the proxy, while sending to %s", self.backend.name)
+            connection.discard()
+            requester.failed(INTERNAL, False)
 
     # --- the slow path ---
 
@@ -92,7 +102,7 @@ class Pool(Timed):
 
         With `fresh` a new connection is opened for it even where idle ones may remain.
         """
-        if len(self.waiting) >= self.settings.pending:
+        if self.size >= self.max and len(self.waiting) - self.opening >= self.settings.pending:
             requester.connect_failed(POOL_FULL)
             return
         waiting = Waiting(requester, monotonic() + self.settings.connect_timeout)

@@ -369,7 +369,9 @@ async def test_a_second_signal_stops_at_once(second: signal.Signals, file: Path)
         code, _, err = await service.end()
         assert code == 1
         assert "Traceback" not in err
-        assert await client.closed()
+        last = await client.read_to_end()
+        assert b" 503 " in last
+        assert b"admit.shutting_down" in last
 
 
 async def test_drain_has_an_end(file: Path) -> None:
