@@ -35,6 +35,10 @@ MOST_WAITING = 16 * 1024 * 1024
 CLOSE_WITHIN = 2.0
 """Seconds that a disk or pipe has for the last lines when the log is closed."""
 
+FIELD_LIMIT = 2048
+"""Bytes of what a client sent that a line shows of each field; a head may hold far more."""
+LAST_FIELDS = ("route", "upstream", "backend", "tries", "reason", "request_id", "referer", "user_agent")
+
 _C1 = re.compile(rb"\xc2([\x80-\x9f])")
 
 log = logging.getLogger("qantara")
@@ -59,8 +63,8 @@ class Record(NamedTuple):
     tries: int
     reason: str
     request_id: bytes
-    referer: bytes | None
-    user_agent: bytes | None
+    referer: bytes
+    user_agent: bytes
 
 
 def make_record(x: Exchange, now: float, at: float) -> Record:
@@ -80,7 +84,7 @@ def make_record(x: Exchange, now: float, at: float) -> Record:
         now - x.started,
         address,
         head.method,
-        head.raw_target() if parsed else b"",
+        head.raw_target()[:FIELD_LIMIT] if parsed else b"",
         head.host,
         head.minor,
         x.status,
@@ -92,34 +96,31 @@ def make_record(x: Exchange, now: float, at: float) -> Record:
         x.tries,
         x.reason.name if x.reason is not None else "",
         head.request_id(),
-        head.value(REFERER),
-        head.value(USER_AGENT),
+        (head.value(REFERER) or b"")[:FIELD_LIMIT],
+        (head.value(USER_AGENT) or b"")[:FIELD_LIMIT],
     )
 
 
 def as_json(record: Record) -> bytes:
     """One line of JSON. Empty fields are left out."""
+    at, seconds, client, method, target, host, minor, status, bytes_in, bytes_out, *rest = record
     fields: dict[str, Any] = {
-        "time": f"{day_and_second(int(record.at))}.{int(record.at % 1 * 1000):03d}Z",
-        "client": record.client,
-        "method": text(record.method),
-        "host": text(record.host),
-        "target": text(record.target),
-        "protocol": f"HTTP/1.{record.minor}" if record.target else "",
-        "status": record.status,
-        "seconds": round(record.seconds, 6),
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-        "route": record.route,
-        "upstream": record.upstream,
-        "backend": record.backend,
-        "tries": record.tries,
-        "reason": record.reason,
-        "request_id": text(record.request_id),
-        "referer": text(record.referer),
-        "user_agent": text(record.user_agent),
+        "time": f"{day_and_second(int(at))}.{int(at % 1 * 1000):03d}Z",
+        "client": client,
+        "status": status,
+        "seconds": round(seconds, 6),
+        "bytes_in": bytes_in,
+        "bytes_out": bytes_out,
     }
-    line = orjson.dumps({key: value for key, value in fields.items() if value != ""})
+    if target:
+        fields["method"] = text(method)
+        fields["host"] = text(host)
+        fields["target"] = text(target)
+        fields["protocol"] = f"HTTP/1.{minor}"
+    for name, value in zip(LAST_FIELDS, rest, strict=True):
+        if value:
+            fields[name] = text(value) if isinstance(value, bytes) else value
+    line = orjson.dumps(fields)
     if not line.isascii():  # U+0080 to U+009F control terminals, and U+0085 ends a line for some readers
         line = _C1.sub(lambda match: b"\\u00%02x" % match[1][0], line)
     return line + b"\n"
@@ -131,9 +132,15 @@ def day_and_second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
+@lru_cache(4)
+def combined_time(second: int) -> str:
+    """The time in the combined format, in UTC."""
+    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(second))
+
+
 def as_combined(record: Record) -> bytes:
     """One line in the combined format."""
-    at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(record.at))
+    at = combined_time(int(record.at))
     line = f"{text(record.method)} {text(record.target)} HTTP/1.{record.minor}" if record.target else "-"
     return (
         f'{record.client} - - [{at}] "{quoted(line)}" {record.status} {record.bytes_out}'

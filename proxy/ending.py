@@ -10,7 +10,7 @@ import logging
 from time import monotonic
 
 from .balancing.base import Balancer
-from .errors import Reason
+from .errors import INTERNAL, Reason
 from .exchange import Exchange
 from .http1 import canned
 from .http1.codec import ACCEPT
@@ -31,7 +31,7 @@ def answer(x: Exchange, reason: Reason) -> None:
         client.cut(x.head.minor == 0)
         finish(x)
         return
-    if reason.stage == "accept" or not x.request_done or not client.may_keep:
+    if reason.stage == "accept" or reason is INTERNAL or not x.request_done or not client.may_keep:
         x.keep = False
     payload = canned.error(
         reason,

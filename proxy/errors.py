@@ -147,12 +147,11 @@ class QantaraError(Exception):
 
 
 class ProtocolError(QantaraError):
-    """A peer sent bytes that are not HTTP/1.1. Carries the `Reason` and, in `detail`, what was seen."""
+    """A peer sent bytes that are not HTTP/1.1."""
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(f"{reason.name}: {detail or reason.hint}")
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(f"{reason.name}: {reason.hint}")
         self.reason = reason
-        self.detail = detail
 
 
 class Problem(NamedTuple):

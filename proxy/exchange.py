@@ -178,7 +178,7 @@ class Exchange(Requester):
     def request_data(self, data: Any) -> None:
         """More of the request body, to be sent on."""
         if self.upstream is not None:
-            self.payload = None
+            self.payload = self.body = None
             self.upstream.write(data)
         else:  # no connection yet: the client was told to wait, so this happens once at most
             self.body = bytes(self.body) + data if self.body else data

@@ -10,7 +10,7 @@ from .upstream.connection cimport UpstreamConnection
 from .upstream.pool cimport Pool
 
 cdef int HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, COPY_LIMIT, MOST_TRIES
-cdef unsigned long long DROP_CODING, DROP_HOST, DROP_MAX_FORWARDS, NOTHING
+cdef unsigned long long DROP_CODING, DROP_FRAMING, DROP_HOST, DROP_MAX_FORWARDS, NOTHING
 
 
 @cython.locals(plan=Plan, client=Client, route=RoutePlan, first=Stage)
@@ -54,10 +54,10 @@ cdef class Send(Stage):
 cdef class Relay(ReturnStage):
     cdef public Stage pick, send
     cdef public bint only_backend
-    @cython.locals(client=Client, route=RoutePlan, open_ended=bint, bodiless_coding=bint, data=bytes)
+    @cython.locals(client=Client, route=RoutePlan, open_ended=bint, drop=cython.ulonglong, data=bytes)
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
-    @cython.locals(client=Client, route=RoutePlan, drop=cython.ulonglong, block=bytes)
-    cpdef rebuild(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint open_ended, bint bodiless_coding)
+    @cython.locals(client=Client, route=RoutePlan, block=bytes)
+    cpdef rebuild(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint open_ended, unsigned long long drop)
     @cython.locals(client=Client)
     cpdef data(self, Exchange x, data)
     @cython.locals(client=Client)

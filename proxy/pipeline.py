@@ -9,11 +9,12 @@ that a route needs (control/compile.py), so a feature that is not configured cos
 from __future__ import annotations
 
 import logging
-import re
 from time import monotonic
 from typing import Any
 
+from . import rewriting
 from .balancing.base import Balancer
+from .balancing.keys import Key
 from .deadlines import NEVER
 from .ending import answer, drop_backend, finish, respond
 from .errors import (
@@ -28,10 +29,8 @@ from .errors import (
     Reason,
 )
 from .exchange import Exchange, ReturnStage, Stage
-from .http1 import forwarded
-from .http1.codec import HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, ResponseHead, mask_of
+from .http1.codec import CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, ResponseHead, mask_of
 from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
-from .plan import Key, RoutePlan
 from .upstream.connection import UpstreamConnection
 from .upstream.pool import Pool
 
@@ -55,10 +54,10 @@ MOST_TRIES = 3
 COPY_LIMIT = 16384
 """Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
 DROP_CODING = mask_of(TRANSFER_ENCODING)
+DROP_FRAMING = mask_of(TRANSFER_ENCODING, CONTENT_LENGTH)
 DROP_MAX_FORWARDS = mask_of(H_MAX_FORWARDS)
 DROP_HOST = mask_of(HOST)
 NOTHING = 0
-PLACEHOLDER = re.compile(r"\{(?:host|path|query)\}")
 
 
 def start(x: Exchange) -> None:
@@ -86,15 +85,7 @@ class Redirect(Stage):
         self.to = to
 
     def enter(self, x: Exchange) -> None:
-        respond(x, self.reason, f"Location: {location(self.to, x)}\r\n", b"")
-
-
-def location(to: str, x: Exchange) -> str:
-    """`to` with its placeholders filled in, each once: what a client sends is never read as a placeholder."""
-    head = x.head
-    path = head.path if head.path != b"*" else b"/"
-    parts = {"{host}": head.host_header(), "{path}": path, "{query}": head.query_string()}
-    return PLACEHOLDER.sub(lambda match: parts[match[0]].decode("latin-1"), to)
+        respond(x, self.reason, f"Location: {rewriting.location(self.to, x)}\r\n", b"")
 
 
 class Fixed(Stage):
@@ -123,7 +114,8 @@ class Admit(Stage):
             respond(x, MAX_FORWARDS, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n", b"")
             return
         if head.upgrade and head.has(UPGRADE):
-            x.upgrading = head.minor == 1 and (head.value(UPGRADE) or b"").lower() in route.upgrades
+            asked = head.get_all(b"upgrade")
+            x.upgrading = head.minor == 1 and len(asked) == 1 and asked[0].lower() in route.upgrades
         following = self.next
         assert following is not None
         following.enter(x)
@@ -192,18 +184,18 @@ class Send(Stage):
         if client.forwarded_static and request.minor == 1:
             block = client.forwarded
         else:
-            block = forwarding_lines(x)
+            block = rewriting.forwarding_lines(x)
             if client.trusted and request.has(X_FORWARDED_HOST):
                 add_host = False
             if request.minor == 0 and not request.has(HOST):
                 drop |= DROP_HOST
-                block += host_line(x)
+                block += rewriting.host_line(x)
         if request.has(H_MAX_FORWARDS) and request.method == b"OPTIONS":
-            block += max_forwards_line(x)
+            block += rewriting.max_forwards_line(x)
             drop |= DROP_MAX_FORWARDS
         path = None
         if route.rewrites or route.raw_path:
-            path = rewritten_path(x, route)
+            path = rewriting.rewritten_path(x, route)
         x.response_head = route.response_head
         x.response_idle = route.response_idle
         head = request.forward(path, block, drop, add_host, x.upgrading, route.request_edits)
@@ -214,47 +206,6 @@ class Send(Stage):
         else:  # the backend has its time from the end of the request on
             client.read_body()  # before the write, which may find that the backend takes no more
             connection.send(x, head, x.body, NEVER)
-
-
-def host_line(x: Exchange) -> bytes:
-    """Host for a backend, where an HTTP/1.0 client sent none: the backend's own name (RFC 9112 3.3)."""
-    backend = x.backend
-    assert backend is not None
-    return b"Host: %s\r\n" % (b"localhost" if backend.spec.path else backend.name.encode())
-
-
-def max_forwards_line(x: Exchange) -> bytes:
-    """Max-Forwards, one less (RFC 9110 7.6.2). One that is no number was never meant as one and is left out."""
-    value = x.head.value(H_MAX_FORWARDS) or b""
-    return b"Max-Forwards: %d\r\n" % (int(value) - 1) if value.isdigit() and len(value) < 10 else b""
-
-
-def forwarding_lines(x: Exchange) -> bytes:
-    """Forwarding headers where they depend on the request."""
-    client, plan = x.client, x.plan
-    assert client is not None and plan is not None
-    settings = plan.settings
-    return forwarded.lines_for(x.head, settings.forwarded, client.address, client.scheme, settings.via, client.trusted)
-
-
-def rewritten_path(x: Exchange, route: RoutePlan) -> bytes | None:
-    """The path that the backend sees where the route changes it, None for the canonical one."""
-    path = x.head.path
-    if not route.rewrites:
-        return raw_path(x)
-    strip = route.strip  # without its last slash, so that it ends at a segment boundary
-    if path != strip and not path.startswith(strip + b"/"):
-        return None
-    return route.prefix + path[len(strip) :] or b"/"
-
-
-def raw_path(x: Exchange) -> bytes:
-    """The path as the client sent it, out of whatever form of target."""
-    raw = x.head.raw_target().partition(b"?")[0]
-    if not raw.startswith((b"/", b"*")):
-        _, slash, rest = raw.partition(b"://")[2].partition(b"/")
-        raw = slash + rest
-    return raw or b"/"
 
 
 class Relay(ReturnStage):
@@ -282,7 +233,7 @@ class Relay(ReturnStage):
     def interim(self, x: Exchange, head: ResponseHead) -> None:
         client = x.client
         if client is not None and x.head.minor == 1:  # HTTP/1.0 knows no 1xx (RFC 9110 15.2)
-            client.send(head.forward(b"", NOTHING, None, head.end))
+            client.send(head.forward(b"", DROP_FRAMING, None, head.end))
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
         client, route = x.client, x.route
@@ -295,34 +246,28 @@ class Relay(ReturnStage):
         if not x.request_done or not client.may_keep:
             x.keep = False
         open_ended = not complete and not head.chunked and head.content_length < 0
-        bodiless_coding = head.chunked and (head.status == 204 or head.status == 304)
-        if (
-            x.keep
-            and not x.decode_chunks
-            and not open_ended
-            and not bodiless_coding
-            and route.response_edits is None
-            and head.clean(NOTHING)
-        ):
+        drop = NOTHING
+        if head.status == 204:  # it can have no body, so it may not announce one (RFC 9110 8.6, RFC 9112 6.1)
+            drop = DROP_FRAMING
+        elif head.chunked and head.status == 304:
+            drop = DROP_CODING
+        if x.keep and not x.decode_chunks and not open_ended and route.response_edits is None and head.clean(drop):
             data = head.data
             assert data is not None
             client.send(data if body_end == len(data) and head.start == 0 else data[head.start : body_end])
         else:
-            self.rebuild(x, head, body_end, open_ended, bodiless_coding)
+            self.rebuild(x, head, body_end, open_ended, drop)
         if complete:
             finish(x)
 
-    def rebuild(self, x: Exchange, head: ResponseHead, body_end: int, open_ended: bool, bodiless_coding: bool) -> None:
+    def rebuild(self, x: Exchange, head: ResponseHead, body_end: int, open_ended: bool, drop: int) -> None:
         """Send a response head that differs from the one received."""
         client, route = x.client, x.route
         assert client is not None and route is not None
-        drop = NOTHING
         block = b""
-        if bodiless_coding:
-            drop = DROP_CODING
         if x.decode_chunks:  # HTTP/1.0: no chunks, so the end of the body is the end of the connection
             if head.chunked:
-                drop = DROP_CODING
+                drop |= DROP_CODING
             if open_ended or head.chunked:
                 x.keep = False
             if x.keep:
@@ -367,12 +312,12 @@ class Relay(ReturnStage):
         backend = x.backend
         assert backend is not None
         x.upstream = None
-        backend.failures += 1
         if silent and x.tries < MOST_TRIES and not x.responding and x.payload is not None and x.head.idempotent:
             x.waiting = True  # the connection was stale: that is between us and the backend
             x.tries += 1
             backend.pool.wait(x, True)
         else:
+            backend.failures += 1
             answer(x, reason)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
@@ -387,7 +332,7 @@ class Relay(ReturnStage):
         x.keep = False
         lines = b"Connection: upgrade\r\nUpgrade: %s\r\n" % protocol
         client.tunnel(route.tunnel_idle)
-        client.send(head.forward(lines, NOTHING, route.response_edits, len(data)))
+        client.send(head.forward(lines, DROP_FRAMING, route.response_edits, len(data)))
         x.bytes_out += len(data) - head.end
 
 

@@ -7,7 +7,6 @@ sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, NamedTuple
 
@@ -112,7 +111,3 @@ class Plan:
         self.groups = groups
         self.routes = routes
         self.access_log = access_log
-
-
-Key = Callable[[Any], bytes | None]
-"""Takes a request head, gives the key of a balancing algorithm that needs one."""

@@ -23,7 +23,6 @@ cpdef Candidate first_accepting(list candidates, RequestHead head)
 
 cdef class PathTree:
     cdef public Node root
-    cdef public bint has_regex
     @cython.locals(
         path=bytes, length=Py_ssize_t, at=Py_ssize_t, node=Node, child=Node, best=Candidate, found=Candidate,
         regexes=list,

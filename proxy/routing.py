@@ -125,7 +125,6 @@ class PathTree:
 
     def __init__(self) -> None:
         self.root = Node(b"")
-        self.has_regex = False
 
     def add(self, match: Match, rank: int, target: Any) -> None:
         candidate = Candidate(match, rank, target)
@@ -134,7 +133,6 @@ class PathTree:
         elif match.kind == PREFIX:
             self.root.insert(match.text).prefix.append(candidate)
         else:
-            self.has_regex = True
             self.root.insert(literal_prefix(match.text)).regex.append(candidate)
 
     def find(self, head: RequestHead) -> Candidate | None:

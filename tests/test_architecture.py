@@ -24,7 +24,7 @@ LAYERS = (
     ("routing",),
     ("plan",),
     ("exchange",),
-    ("access_log", "ending"),
+    ("access_log", "ending", "rewriting"),
     ("pipeline",),
     ("downstream",),
     ("control",),
@@ -35,7 +35,10 @@ LAYERS = (
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
 DATA_PATH = frozenset(
-    "http1 upstream balancing exchange routing plan ending pipeline downstream deadlines metrics access_log".split()
+    """
+    http1 upstream balancing exchange routing plan ending rewriting pipeline downstream
+    deadlines metrics access_log
+    """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "proxy"))
 """Packages that the data path does not import. `proxy` is here because imports inside it are relative."""

@@ -69,6 +69,7 @@ class ClientConnection(StreamingSocket):
             self._read(data)
         except Exception:
             log.exception("a defect of the proxy, while reading from %s", self.address)
+            self.working = False
             if self.x is not None:
                 answer(self.x, INTERNAL)
             else:
@@ -109,7 +110,7 @@ class ClientConnection(StreamingSocket):
             elif x.upstream is not None:
                 x.upstream.write_eof()
             return True
-        return False
+        return state == READY and self.held is not None  # answered when the client has read what was sent
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = CLOSED

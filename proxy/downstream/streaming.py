@@ -46,6 +46,7 @@ class StreamingSocket(ClientSocket):
         try:
             out = body.feed(data, end)
         except ProtocolError as error:
+            self.state = BODY  # there may be more of it: linger after the answer
             answer(x, error.reason)
             return -1
         x.bytes_in = body.total
@@ -145,6 +146,8 @@ class StreamingSocket(ClientSocket):
         if held is not None and x is not None and x.upstream is not None:
             self.held = None
             x.upstream.write(held[self.held_at :])
+        if self.eof and x is not None and x.upstream is not None:
+            x.upstream.write_eof()
 
     def end_tunnel(self) -> None:
         self.backend_eof = True

@@ -191,6 +191,16 @@ cdef inline bint same(const unsigned char* p, const char* lower, int n) noexcept
     return True
 
 
+cdef inline bint alike(const unsigned char* p, const char* lower, int n) noexcept nogil:
+    """As `same`, with an underscore taken for a hyphen: CGI and WSGI cannot tell them apart, so neither may we where
+    a backend believes what the header says."""
+    cdef int i
+    for i in range(n):
+        if (p[i] | 0x20) != <unsigned char>lower[i] and not (p[i] == c"_" and lower[i] == c"-"):
+            return False
+    return True
+
+
 cdef int identify(const unsigned char* p, int n) noexcept nogil:
     if n == 2:
         if same(p, b"te", 2): return H_TE
@@ -208,26 +218,26 @@ cdef int identify(const unsigned char* p, int n) noexcept nogil:
         if same(p, b"trailer", 7): return H_TRAILER
         if same(p, b"referer", 7): return H_REFERER
     elif n == 9:
-        if same(p, b"x-real-ip", 9): return H_X_REAL_IP
+        if alike(p, b"x-real-ip", 9): return H_X_REAL_IP
         if same(p, b"forwarded", 9): return H_FORWARDED
     elif n == 10:
         if same(p, b"connection", 10): return H_CONNECTION
         if same(p, b"user-agent", 10): return H_USER_AGENT
         if same(p, b"keep-alive", 10): return H_KEEP_ALIVE
     elif n == 12:
-        if same(p, b"x-request-id", 12): return H_X_REQUEST_ID
+        if alike(p, b"x-request-id", 12): return H_X_REQUEST_ID
         if same(p, b"max-forwards", 12): return H_MAX_FORWARDS
     elif n == 14:
         if same(p, b"content-length", 14): return H_CONTENT_LENGTH
     elif n == 15:
-        if same(p, b"x-forwarded-for", 15): return H_X_FORWARDED_FOR
+        if alike(p, b"x-forwarded-for", 15): return H_X_FORWARDED_FOR
     elif n == 16:
-        if same(p, b"x-forwarded-host", 16): return H_X_FORWARDED_HOST
-        if same(p, b"x-forwarded-port", 16): return H_X_FORWARDED_PORT
+        if alike(p, b"x-forwarded-host", 16): return H_X_FORWARDED_HOST
+        if alike(p, b"x-forwarded-port", 16): return H_X_FORWARDED_PORT
         if same(p, b"proxy-connection", 16): return H_PROXY_CONNECTION
     elif n == 17:
         if same(p, b"transfer-encoding", 17): return H_TRANSFER_ENCODING
-        if same(p, b"x-forwarded-proto", 17): return H_X_FORWARDED_PROTO
+        if alike(p, b"x-forwarded-proto", 17): return H_X_FORWARDED_PROTO
     elif n == 18:
         if same(p, b"proxy-authenticate", 18): return H_PROXY_AUTHENTICATE
     elif n == 19:

@@ -40,16 +40,21 @@ def run(path: str) -> int:
     raise_file_limit(plan.settings.connections)
     try:
         return uvloop.run(serve(plan))
-    except (BindError, OSError) as error:
+    except BindError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:  # the access log
+        print(f"error: cannot open {error.filename}: {error.strerror}", file=sys.stderr)
+    return 1
 
 
 def raise_file_limit(connections: int) -> None:
     """Take all the file descriptors that this process may have: a connection through the proxy needs two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # not allowed here: the soft limit then is the limit
+            hard = soft
     if hard != resource.RLIM_INFINITY and hard < 2 * connections:
         log.info(
             "this process may have %d open files, too few for limits.connections (%d) with a backend connection each; "
@@ -73,6 +78,9 @@ async def serve(plan: Plan) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(
+        signal.SIGHUP, log.warning, "SIGHUP: reloading is not part of this version; nothing changed"
+    )
     async with proxy:
         if proxy.log is not None:
             loop.add_signal_handler(signal.SIGUSR1, proxy.log.reopen)

@@ -127,12 +127,13 @@ class Pool(Timed):
 
     def expire(self, now: float) -> None:
         """Once per tick: fail those who waited too long, and keep the minimum of connections open."""
-        while self.waiting and self.waiting[0].deadline <= now:
-            self.waiting.popleft().requester.connect_failed(CONNECT_TIMEOUT if self.opening else POOL_TIMEOUT)
-        if not self.closed:
-            if self.size < self.settings.min:
-                self._open()
-            self.deadline = now if self.waiting or self.settings.min else now + 1.0
+        self.deadline = now if self.waiting or self.settings.min else now + 1.0
+        late = [entry.requester for entry in self.waiting if entry.deadline <= now]
+        for requester in late:
+            self.cancel(requester)
+            requester.connect_failed(CONNECT_TIMEOUT if self.opening else POOL_TIMEOUT)
+        if self.size < self.settings.min and not self.closed:
+            self._open()
 
     def adopt(self, settings: PoolSettings, head_size: int, head_count: int) -> None:
         """Take new settings. Connections that are open stay."""
@@ -186,8 +187,11 @@ class Pool(Timed):
         elif connection.usable():
             self.sweep.watched.add(connection)
             self.release(connection)
-        else:
+        else:  # it closed again before it could be used
             connection.discard()
+            if self.waiting:
+                self.waiting.popleft().requester.connect_failed(CONNECT_REFUSED)
+            self._open_for_waiting()
 
     async def _dial(self, connection: UpstreamConnection) -> None:
         loop = asyncio.get_running_loop()
