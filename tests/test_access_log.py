@@ -206,6 +206,85 @@ async def test_the_client_behind_trusted_proxies(trusted: str, expected: str, tm
     assert entries(path)[0]["client"] == expected
 
 
+SECRET = b"PATCH /secret HTTP/1.1\r\nHost: victim.example\r\nReferer: http://r/\r\nUser-Agent: a\r\n\r\n"
+SECRETS = {"PATCH", "victim.example", "/secret", "http://r/", "a"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"BAD\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: y\r\nX\x00: z\r\n\r\n",
+        b"GET /x HTTP/1.1\r\n\r\n",
+        b"GE",
+        b"GET /" + b"b" * 10_000,
+    ],
+    ids=["no request", "bad header", "no host", "too late", "too long"],
+)
+async def test_what_is_refused_shows_nothing_of_another_client(sent: bytes, tmp_path: Path) -> None:
+    """An exchange is used again for the next request; neither id nor any field of the one before may stay in it."""
+    path = tmp_path / "log"
+    yaml = with_log("routes: [{path: /secret, respond: {}}]\ntimeouts: {head: 200ms}\n", path)
+    async with running(yaml) as proxy, connect(proxy.address) as good, connect(proxy.address) as bad:
+        assert (await good.request(SECRET, b"PATCH")).status == 200
+        refusal = await bad.request(sent)
+    first, second = entries(path)
+    told = json.loads(refusal.body)
+    assert set(first.values()) >= SECRETS
+    assert (second["reason"], second["request_id"]) == (told["reason"], told["request_id"])
+    assert second["request_id"] != first["request_id"]
+    assert re.fullmatch("[0-9a-f]{32}", str(second["request_id"]))
+    assert not SECRETS & set(second.values())
+    assert "route" not in second
+
+
+async def test_a_refused_connection_shows_nothing_of_another_client(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    yaml = with_log("routes: [{path: /secret, respond: {}}]\nlimits: {connections: 1}\n", path)
+    async with running(yaml) as proxy, connect(proxy.address) as good:
+        assert (await good.request(SECRET, b"PATCH")).status == 200
+        async with connect(proxy.address) as other:
+            refusal = await other.response()
+    first, second = entries(path)
+    assert second["reason"] == "accept.too_many_connections"
+    assert second["request_id"] == json.loads(refusal.body)["request_id"] != first["request_id"]
+    assert not {"method", "host", "target", "protocol", "referer", "user_agent", "route"} & second.keys()
+
+
+async def test_an_id_of_the_client_is_not_that_of_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    async with running(with_log(REFUSED, path)) as proxy, connect(proxy.address) as client:
+        await client.request(b"GET /fixed HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine\r\n\r\n")
+        await client.request(b"GET /fixed HTTP/1.1\r\nHost: x\r\n\r\n")
+        await client.request(b"BAD\r\n\r\n")
+    ids = [str(entry["request_id"]) for entry in entries(path)]
+    assert ids[0] == "mine"
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("form", ["json", "combined"])
+async def test_long_fields_are_cut(form: str, tmp_path: Path) -> None:
+    """A head may hold 32 KiB; a line shows 2 KiB of each field."""
+    path = tmp_path / "log"
+    head = b"GET /fixed?%b HTTP/1.1\r\nHost: x\r\nReferer: %b\r\nUser-Agent: %b\r\nX-Request-ID: %b\r\n\r\n" % (
+        b"t" * 5000,
+        b"r" * 5000,
+        b"u" * 9000,
+        b"i" * 5000,
+    )
+    async with running(with_log(REFUSED, path, f", format: {form}")) as proxy, connect(proxy.address) as client:
+        assert (await client.request(head)).status == 200
+    if form == "json":
+        (entry,) = entries(path)
+        assert [len(str(entry[name])) for name in ("target", "referer", "user_agent")] == [2048] * 3
+        assert len(str(entry["request_id"])) == 32  # made, since that of the client is too long
+    else:
+        match = COMBINED.fullmatch(path.read_text())
+        assert match is not None
+        assert (match["referer"], match["agent"]) == ("r" * 2048, "u" * 2048)
+        assert len(match["line"]) == len("GET  HTTP/1.1") + 2048
+
+
 async def test_hostile_bytes_from_the_wire(tmp_path: Path) -> None:
     """What the codec lets through is all that can reach a line."""
     path = tmp_path / "log"

@@ -1007,7 +1007,7 @@ cdef int ipv6_length(const unsigned char* p, int n) noexcept nogil:
 cdef int host_length(const unsigned char* p, int n) noexcept nogil:
     """The length of the host in `host[:port]`, or -1 if it is malformed, or longer than any DNS name can be."""
     cdef int i = 0, length, port = 0
-    if n == 0 or n > 255 + 6:
+    if n == 0:
         return -1
     if p[0] == c"[":
         i = ipv6_length(p, n)
@@ -1017,7 +1017,7 @@ cdef int host_length(const unsigned char* p, int n) noexcept nogil:
         while i < n and HOSTNAME[p[i]]:
             i += 1
     length = i
-    if length == 0:
+    if length == 0 or length > 255:
         return -1
     if i == n:
         return length

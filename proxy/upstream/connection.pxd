@@ -42,6 +42,7 @@ cdef class UpstreamConnection(Timed):
     cpdef bint silent(self)
     cpdef discard(self)
     cpdef close_gently(self, double deadline)
+    @cython.locals(requester=Requester)
     cpdef data_received(self, bytes data)
     cpdef _read(self, bytes data)
     @cython.locals(head=ResponseHead, requester=Requester, start=Py_ssize_t, end=Py_ssize_t)

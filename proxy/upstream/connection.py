@@ -179,11 +179,13 @@ class UpstreamConnection(Timed):
         self.state = IDLE
 
     def data_received(self, data: bytes) -> None:
+        requester = self.requester
         try:
             self._read(data)
         except Exception:
             log.exception("a defect of the proxy, while reading from a backend")
-            self._fail(INTERNAL)
+            if self.requester is requester:  # else the connection is another request's by now, which did no wrong
+                self._fail(INTERNAL)
 
     def _read(self, data: bytes) -> None:
         state = self.state

@@ -188,9 +188,10 @@ class Pool(Timed):
             self.sweep.watched.add(connection)
             self.release(connection)
         else:  # it closed again before it could be used
+            waiting = self.waiting.popleft() if self.waiting else None
             connection.discard()
-            if self.waiting:
-                self.waiting.popleft().requester.connect_failed(CONNECT_REFUSED)
+            if waiting is not None:
+                waiting.requester.connect_failed(CONNECT_REFUSED)
             self._open_for_waiting()
 
     async def _dial(self, connection: UpstreamConnection) -> None:

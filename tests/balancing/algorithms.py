@@ -49,5 +49,34 @@ class Broken(Balancer):
         raise RuntimeError("this algorithm is broken")
 
 
+class FailsIn(Balancer):
+    """Takes turns, and fails in the method that it is told."""
+
+    name = "fails_in"
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.members: Sequence[Backend] = ()
+        self.turn = -1
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = members
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        self._fail("pick")
+        self.turn += 1
+        return self.members[self.turn % len(self.members)]
+
+    def took(self, backend: Backend) -> None:
+        self._fail("took")
+
+    def dropped(self, backend: Backend, seconds: float) -> None:
+        self._fail("dropped")
+
+    def _fail(self, method: str) -> None:
+        if method == self.method:
+            raise RuntimeError(f"broken in {method}")
+
+
 class NotABalancer:
     """Has none of the methods."""

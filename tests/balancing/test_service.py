@@ -9,10 +9,13 @@ import socket
 from collections import Counter
 from contextlib import AsyncExitStack
 
+import pytest
+
 from proxy.pipeline import Admit, Pick
 from tests.balancing.algorithms import LastByKey
 from tests.support.client import connect
-from tests.support.origin import Origin, request, reset, response
+from tests.support.origin import Origin, end_of_input, request, reset, response
+from tests.support.path import backend_of, until_true
 from tests.support.running import Running, running
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -103,6 +106,50 @@ async def test_a_broken_algorithm_is_an_error_of_the_proxy() -> None:
         assert got.status == 500
         assert got.header(b"proxy-status") == b'qantara; error=proxy_internal_error; details="pick.balancer_failed"'
         assert (await client.request(GET)).status == 500
+
+
+def fails_in(method: str) -> str:
+    return f"{{algorithm: 'tests.balancing.algorithms:FailsIn', method: {method}}}"
+
+
+@pytest.mark.parametrize(("method", "status"), [("pick", 500), ("took", 500), ("dropped", 200)])
+async def test_an_algorithm_that_fails_takes_no_request_with_it(method: str, status: int) -> None:
+    """Each client gets its answer, on a connection that goes on, and nothing stays counted."""
+    async with AsyncExitStack() as stack:
+        (server,) = await origins(stack, 1)
+        proxy = await stack.enter_async_context(running(yaml([server.address], fails_in(method))))
+        client = await stack.enter_async_context(connect(proxy.address))
+        for _ in range(3):
+            assert (await client.request(GET)).status == status
+        (backend,) = proxy.proxy.plan.groups["app"].members
+        assert (backend.in_flight, proxy.proxy.counters.in_flight) == (0, 0)
+        assert proxy.proxy.counters.requests == 3
+
+
+async def test_an_algorithm_that_fails_in_dropped_does_not_keep_a_retry_from_its_backend() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        refusing = "{}:{}".format(*closed.getsockname())
+    async with AsyncExitStack() as stack:
+        (server,) = await origins(stack, 1)
+        text = yaml([refusing, server.address], fails_in("dropped"))
+        proxy = await stack.enter_async_context(running(text))
+        client = await stack.enter_async_context(connect(proxy.address))
+        for _ in range(3):
+            assert (await client.request(GET)).status == 200
+        assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members] == [0, 0]
+
+
+async def test_an_algorithm_that_fails_in_dropped_when_the_client_leaves() -> None:
+    async with (
+        Origin([request(), end_of_input]) as origin,
+        running(yaml([origin.address], fails_in("dropped"))) as proxy,
+        connect(proxy.address) as client,
+    ):
+        await client.send(GET)
+        await until_true(lambda: origin.requests)
+        client.reset()
+        await until_true(lambda: proxy.proxy.counters.in_flight == 0)
+        assert backend_of(proxy.proxy).in_flight == 0
 
 
 async def test_weights_of_none_are_no_backend() -> None:

@@ -231,6 +231,46 @@ def test_algorithms_that_cannot_be_used(text: str, expected: str) -> None:
     assert re.fullmatch(expected, problem) or re.match(expected, problem)
 
 
+def blocks(balance: str, route: str = "upstream: app") -> str:
+    """The value of `balance` begins in line 4, column 14, the route in line 7, column 3."""
+    return f"{HEAD}upstreams:\n  app:\n    balance: {balance}\n    backends: ['a:1']\nroutes:\n- {route}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (blocks("'no.such:Thing'"), "c.yaml:4:14: upstreams.app.balance: "),
+        (blocks("'tests.balancing.algorithms:Missing'"), "c.yaml:4:14: upstreams.app.balance: "),
+        (blocks("'json:JSONDecoder'"), "c.yaml:4:14: upstreams.app.balance: "),
+        (blocks("{algorithm: 'no.such:Thing'}"), "c.yaml:4:14: upstreams.app.balance: "),
+        (blocks("{algorithm: round_robin, speed: 1}"), "c.yaml:4:14: upstreams.app.balance: "),
+        (blocks(f"'{KEYED}'"), "c.yaml:7:3: routes[0]: "),
+        (blocks(f"{{algorithm: '{KEYED}', key: 'path:id'}}", "{path: /x, upstream: app}"), "c.yaml:7:3: routes[0]: "),
+    ],
+    ids=["module", "class", "another kind", "long form", "parameter", "no key", "no group"],
+)
+def test_what_only_the_code_refuses_has_a_place(text: str, place: str) -> None:
+    loaded = load_text(text, "c.yaml")
+    with pytest.raises(ConfigError) as caught:
+        compile_plan(loaded.config, loaded.report)
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(place)
+
+
+def test_all_that_only_the_code_refuses_is_placed_in_the_order_of_the_file() -> None:
+    text = (
+        f"{HEAD}upstreams:\n  b: {{balance: 'no.b:B', backends: ['b:1']}}\n"
+        "  a: {balance: 'no.a:A', backends: ['a:1']}\nroutes:\n- {path: /a, upstream: a}\n- {upstream: b}\n"
+    )
+    loaded = load_text(text, "c.yaml")
+    with pytest.raises(ConfigError) as caught:
+        compile_plan(loaded.config, loaded.report)
+    assert [(p.line, p.column, p.key) for p in caught.value.problems] == [
+        (3, 16, "upstreams.b.balance"),
+        (4, 16, "upstreams.a.balance"),
+    ]
+
+
 @pytest.mark.parametrize("pattern", [r"^/\\u0041", "(?u)x"])
 @pytest.mark.parametrize(
     "route", ['{{regex: "{}", respond: {{}}}}', '{{headers: {{x: {{regex: "{}"}}}}, respond: {{}}}}']

@@ -7,14 +7,16 @@ is bounded by its buffers, whatever the size of the body; all of the body arrive
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import RawClient, connect
-from tests.support.origin import Origin, Peer, end_of_input, request, response, until
+from tests.support.origin import Origin, Peer, end_of_input, request, response, until, wait
 from tests.support.path import GET, config, path, until_true
+from tests.support.path import Path as Way
 from tests.support.process import Process, process
 
 PIECE = b"x" * 1_000_000
@@ -184,3 +186,77 @@ async def test_buffers_of_a_connection_are_bounded() -> None:
         assert 0 < waiting < 1_048_576
         way.client.reset()
         await until_true(lambda: way.pool.size == 0)
+
+
+# --- a write that fills the socket at once -----------------------------------------------------------
+
+UPLOAD = 6_000_000
+ASK = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+AGREE = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+async def connect_to_backend(way: Way) -> None:
+    """Leaves an idle backend connection whose buffers are small, as on a real network: the first write is too much."""
+    for listening in way.origin._server.sockets:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # inherited by what it accepts
+    assert (await way.client.request(GET)).body == b"ok"
+    resize(way, 16384, 8192)
+
+
+def resize(way: Way, send: int, receive: int) -> None:
+    """Set the buffers of the only backend connection, in bytes."""
+    sending = next(iter(way.pool.idle), None) or next(connection.x.upstream for connection in way.open)
+    sending.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send)
+    receiving = way.origin.peers[0].writer.get_extra_info("socket")
+    receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+
+
+async def is_throttled(way: Way) -> None:
+    """The client is not read from any more, and what waits for the backend is bounded."""
+    (connection,) = way.open
+    await until_true(lambda: connection.read_paused)
+    assert await stands_still(connection.x.upstream.transport.get_write_buffer_size) < 1_048_576
+    assert connection.read_paused
+
+
+async def test_an_upload_whose_first_write_is_too_much(tmp_path: Path) -> None:
+    """The client sits on a Unix socket, which hands over far more with the first read than a young TCP window."""
+    go = asyncio.Event()
+    taken = 0
+
+    async def take(peer: Peer) -> None:
+        nonlocal taken
+        while taken < UPLOAD:
+            taken += len(await peer.read())
+
+    script = [request(), response(b"ok"), until(b"\r\n\r\n"), wait(go), take, response(b"thanks"), end_of_input]
+    more = f"listeners: [{{bind: 'unix:{tmp_path}/listener'}}]"
+    async with path(script, more=more) as way:
+        await connect_to_backend(way)
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % UPLOAD
+        sending = asyncio.ensure_future(way.client.send(head + b"x" * UPLOAD))
+        await is_throttled(way)
+        resize(way, 1 << 20, 1 << 20)
+        go.set()
+        await sending
+        assert (await way.client.response(b"POST")).body == b"thanks"
+        assert (taken, len(way.origin.peers)) == (UPLOAD, 1)
+
+
+async def test_a_tunnel_whose_first_write_is_too_much() -> None:
+    """What the client sent before the backend agreed goes out with one write."""
+    agree, go = asyncio.Event(), asyncio.Event()
+    script = [request(), response(b"ok"), until(b"\r\n\r\n"), wait(agree), AGREE, wait(go), end_of_input, b"bye"]
+    async with path(script) as way:
+        await connect_to_backend(way)
+        sending = asyncio.ensure_future(way.client.send(ASK + b"x" * UPLOAD))
+        await until_true(lambda: any(connection.read_paused for connection in way.open))
+        agree.set()
+        assert (await way.client.response(upgrade=b"websocket")).status == 101
+        await is_throttled(way)
+        resize(way, 1 << 20, 1 << 20)
+        go.set()
+        await sending
+        way.client.half_close()
+        assert await way.client.read_to_end() == b"bye"
+        assert len(way.origin.peers[0].received) > UPLOAD

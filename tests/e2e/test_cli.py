@@ -156,6 +156,29 @@ async def test_a_bad_configuration_is_refused_by_check_and_run_alike(case: str, 
     assert "listening" not in run_err
 
 
+PLACED = f"""\
+{LISTEN}upstreams:
+  gone: {{backends: ['a:1'], balance: 'no.such:Thing'}}
+  odd:
+    backends: ['a:1']
+    balance: {{algorithm: round_robin, speed: 9}}
+routes:
+- {{path: /a, upstream: gone}}
+- {{path: /b, upstream: odd}}
+"""
+
+
+async def test_what_only_the_code_finds_wrong_has_its_place_too(file: Path) -> None:
+    """All of it at once: an algorithm that cannot be imported, and one that does not take its parameter."""
+    file.write_text(PLACED, encoding="utf-8")
+    for arguments in (("check", str(file)), ("run", "-c", str(file))):
+        code, out, err = await command(*arguments)
+        assert (code, out) == (2, "")
+        assert f"{file}:3:38: upstreams.gone.balance: " in err
+        assert f"{file}:6:14: upstreams.odd.balance: " in err
+        assert "Traceback" not in err
+
+
 async def test_every_error_is_reported_at_once(file: Path) -> None:
     file.write_text("listeners: [{bind: 8080}]\nvia: 'a b'\nroutes: [{upstrem: app}]\n", encoding="utf-8")
     code, _, err = await command("check", str(file))
@@ -385,6 +408,21 @@ async def test_drain_has_an_end(file: Path) -> None:
         await arrived.wait()
         service.signal(signal.SIGTERM)
         assert (await service.end())[0] == 1
+        last = await client.read_to_end()
+        assert last.startswith(b"HTTP/1.1 503 ")
+        assert b"admit.shutting_down" in last
+
+
+async def test_sighup_ends_nothing(file: Path) -> None:
+    """Service managers send it for a reload, terminals when they close."""
+    async with running_service(file, LISTEN + RESPOND) as service, connect(service.address) as client:
+        await hello(client)
+        for _ in range(2):
+            service.signal(signal.SIGHUP)
+            await service.line("SIGHUP")
+            await hello(client)
+        service.signal(signal.SIGTERM)
+        assert (await service.end())[0] == 0
 
 
 # --- the access log -------------------------------------------------------------------------------------
@@ -418,12 +456,18 @@ async def test_sigusr1_opens_the_log_anew(file: Path, tmp_path: Path) -> None:
     assert len(log.read_text().splitlines()) == 2
 
 
-async def test_a_log_that_cannot_be_opened(file: Path) -> None:
-    file.write_text(f"{LISTEN}{RESPOND}access_log: {{path: /no/such/folder/access.log}}\n", encoding="utf-8")
-    code, _, err = await command("run", "-c", str(file))
-    assert code == 1
-    assert "/no/such/folder/access.log" in err
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("/no/such/folder/access.log", "No such file or directory"), ("/dev", "Is a directory")],
+)
+async def test_a_log_that_cannot_be_opened(path: str, why: str, file: Path) -> None:
+    """Said in plain words, without a trace of the code, and without an errno."""
+    file.write_text(f"{LISTEN}{RESPOND}access_log: {{path: {path}}}\n", encoding="utf-8")
+    code, out, err = await command("run", "-c", str(file))
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == f"error: cannot open {path}: {why}"
     assert "Traceback" not in err
+    assert "listening" not in err
 
 
 async def test_a_full_disk_is_told_and_requests_go_on(file: Path) -> None:

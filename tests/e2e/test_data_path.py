@@ -204,6 +204,28 @@ async def test_no_coding_on_a_204() -> None:
         assert b"transfer-encoding" not in (await way.client.read_until(b"\r\n\r\n")).lower()
 
 
+@pytest.mark.parametrize("line", [b"Content-Length: 0", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("status", [b"103 Early Hints", b"204 No Content"])
+async def test_no_framing_where_there_is_no_body(status: bytes, line: bytes) -> None:
+    """RFC 9110 8.6, RFC 9112 6.1: neither 1xx nor 204 may announce one, whatever the backend says."""
+    odd = b"HTTP/1.1 %b\r\n%b\r\nX-Kept: 1\r\n\r\n" % (status, line)
+    script = [request(), odd] if status.startswith(b"204") else [request(), odd, response(b"final")]
+    async with path(script, forever=True) as way:
+        for _ in range(2):
+            await way.client.send(GET)
+            head = (await way.client.read_until(b"\r\n\r\n")).lower()
+            assert head == b"http/1.1 %b\r\nx-kept: 1\r\n\r\n" % status.lower()
+            if not status.startswith(b"204"):
+                assert (await way.client.response()).body == b"final"
+
+
+async def test_304_keeps_the_length_that_200_would_have() -> None:
+    async with path([request(), b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"], forever=True) as way:
+        for _ in range(2):
+            got = await way.client.request(GET)
+            assert (got.status, got.header(b"content-length"), got.body) == (304, b"5", b"")
+
+
 async def test_a_response_without_an_end_is_chunked_for_http_1_1() -> None:
     async with path([request(), OPEN_ENDED, b", and more", close]) as way:
         got = await way.client.request(GET)

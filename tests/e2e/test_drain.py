@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.client import connect
 from tests.support.origin import end_of_input, request, response, wait
-from tests.support.path import GET, path, post, until_true
+from tests.support.path import GET, made, path, post, until_counted, until_true
 
 ECHO = [request(), response(b"ok")]
 
@@ -61,3 +61,40 @@ async def test_what_does_not_end_is_given_up() -> None:
         assert not way.open
         async with asyncio.timeout(5):
             await way.origin.peers[0].closed_by_peer.wait()
+
+
+async def test_a_response_whose_head_is_out_already_is_finished() -> None:
+    """That head could not say `Connection: close` any more; the connection closes behind the body all the same."""
+    go = asyncio.Event()
+    half = response(b"half" + b"rest")[:-4]
+    async with path([request(), half, wait(go), b"rest", end_of_input]) as way:
+        await way.client.send(GET)
+        assert (await way.client.read_until(b"half")).endswith(b"half")
+        draining = asyncio.ensure_future(way.proxy.drain())
+        await until_true(lambda: all(not connection.may_keep for connection in way.open))
+        go.set()
+        assert await way.client.read_to_end() == b"rest"
+        assert await draining
+
+
+async def test_who_has_no_response_when_the_time_is_up_is_told() -> None:
+    async with path([request(), end_of_input], more="timeouts: {drain: 50ms}") as way:
+        await way.client.send(GET)
+        await until_true(lambda: way.origin.requests)
+        assert not await way.proxy.drain()
+        closing = asyncio.ensure_future(way.proxy.close())
+        got = await way.client.response()
+        assert (made(got), got.header(b"connection")) == ((503, "admit.shutting_down"), b"close")
+        assert await way.client.closed()
+        await closing
+
+
+async def test_who_has_a_part_of_the_response_when_the_time_is_up_is_cut_off() -> None:
+    """The part that came must not pass for the whole."""
+    async with path([request(), response(b"half and rest")[:-9], end_of_input], more="timeouts: {drain: 50ms}") as way:
+        await way.client.send(GET)
+        assert (await way.client.read_until(b"half")).endswith(b"half")
+        assert not await way.proxy.drain()
+        await way.proxy.close()
+        assert await way.client.closed()
+        await until_counted(way.proxy, "admit.shutting_down")

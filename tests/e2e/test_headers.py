@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -236,6 +237,26 @@ def forwarding(seen: Request) -> dict[str, list[str]]:
     return {name: values for name, values in found.items() if values}
 
 
+WITH_UNDERSCORES = [
+    b"X_Forwarded_For: 192.0.2.1",
+    b"X-Forwarded_For: 192.0.2.1",
+    b"x_forwarded_proto: https",
+    b"X-Forwarded_Proto: https",
+    b"X_FORWARDED-HOST: evil.example",
+    b"X_Forwarded_Port: 443",
+    b"X_Real_IP: 192.0.2.1",
+    b"X-Real_Ip: 192.0.2.1",
+]
+
+
+@pytest.mark.parametrize("mode", ["x-forwarded", "rfc7239", "both", "none"])
+async def test_a_stranger_is_not_believed_with_underscores(mode: str) -> None:
+    """CGI and WSGI read an underscore as a hyphen: X_Real_IP is X-Real-IP to the app behind the backend."""
+    seen, _ = await exchange(b"X_Mine: 1", *WITH_UNDERSCORES, b"X_Other: 2", top=f"forwarded: {mode}\n")
+    assert [name for name, _ in seen.headers if b"_" in name] == [b"x_mine", b"x_other"]
+    assert not any(b"192.0.2.1" in value or b"evil" in value for _, value in seen.headers)
+
+
 X_OWN = {
     "x-forwarded-for": ["127.0.0.1"],
     "x-forwarded-proto": ["http"],
@@ -388,6 +409,31 @@ async def test_the_host_can_be_set() -> None:
     seen, _ = await exchange(route="request_headers: {set: {Host: inner.example}}")
     assert seen.header(b"host") == b"inner.example"
     assert seen.header(b"x-forwarded-host") == b"example.com"
+
+
+async def host_for_http_1_0(path: str | None, route: str = "", sent: bytes = b"") -> tuple[Request, str]:
+    """The request that a backend sees of an HTTP/1.0 client that sends `sent` for a Host, and its address."""
+    async with (
+        Origin([request(), response()], path=path) as origin,
+        running(config(origin, route=route)) as proxy,
+        connect(proxy.address) as client,
+    ):
+        await client.send(b"GET / HTTP/1.0\r\n%b\r\n" % sent)
+        await client.read_to_end()
+        return origin.requests[0], origin.address
+
+
+async def test_http_1_0_without_a_host_gets_that_of_the_backend(tmp_path: Path) -> None:
+    seen, address = await host_for_http_1_0(None)
+    assert seen.header(b"host") == address.encode()
+    seen, _ = await host_for_http_1_0(str(tmp_path / "s"))
+    assert seen.header(b"host") == b"localhost"
+
+
+@pytest.mark.parametrize("sent", [b"", b"Host: outer.example\r\n"], ids=["no host", "host"])
+async def test_there_is_one_host_if_a_route_sets_it_for_http_1_0(sent: bytes) -> None:
+    seen, _ = await host_for_http_1_0(None, "request_headers: {set: {Host: inner.example}}", sent)
+    assert seen.all(b"host") == [b"inner.example"]
 
 
 @pytest.mark.parametrize(

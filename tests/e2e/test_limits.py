@@ -5,13 +5,16 @@ Invariant: a refusal closes the connection wherever the rest of the request coul
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
 
 import pytest
 
+from proxy.downstream.acceptor import MOST_REFUSALS
 from tests.support.client import RawClient, Response, connect
 from tests.support.origin import end_of_input, request, response, until
 from tests.support.path import CHUNKED_POST, GET, Path, made, path, post, until_true
+from tests.support.running import running
 
 ECHO = [request(), response(b"ok")]
 
@@ -98,6 +101,41 @@ async def test_header_count_may_be_raised() -> None:
         assert got.status == 200
 
 
+@pytest.mark.parametrize("ending", [b"", b":8080"], ids=["name", "with port"])
+async def test_host_size(ending: bytes) -> None:
+    """No DNS name is longer than 255 bytes."""
+    async with path(ECHO) as way:
+        got = await way.client.request(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % (b"a." * 127 + b"a" + ending))
+        assert got.status == 200
+    async with path(ECHO) as way:
+        got = await way.client.request(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % (b"a." * 127 + b"aa" + ending))
+        await is_refused(way, got, 400, "accept.bad_host")
+
+
+async def test_a_host_of_many_labels_meets_wildcard_routes() -> None:
+    async with path(ECHO, route="host: '*.example.com'") as way:
+        got = await way.client.request(b"GET / HTTP/1.1\r\nHost: %ba\r\n\r\n" % (b"a." * 15_000))
+        await is_refused(way, got, 400, "accept.bad_host")
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (b"," * 32_000, b"application/json"),
+        (b";" * 32_000, b"application/json"),
+        (b"*/*," * 8000, b"application/json"),
+        (b"text/html" + b",a/b" * 7500, b"text/html; charset=utf-8"),
+    ],
+    ids=["commas", "semicolons", "anything", "html first"],
+)
+async def test_a_large_accept(accept: bytes, kind: bytes) -> None:
+    async with path(ECHO, route="host: other") as way:
+        got = await way.client.request(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: %b\r\n\r\n" % accept)
+        assert (made(got), got.header(b"content-type")) == ((404, "route.no_route"), kind)
+        if kind == b"application/json":
+            assert json.loads(got.body)["status"] == 404
+
+
 # --- bodies ------------------------------------------------------------------------------------------
 
 BODY_LIMITS = [{"more": "limits: {body_size: 10}"}, {"route": "limits: {body_size: 10}"}]
@@ -164,6 +202,29 @@ async def test_connections_per_client() -> None:
         await fills_up(way, 3, (429, "accept.too_many_from_client"))
 
 
+@pytest.mark.parametrize(
+    ("limit", "status"), [("connections", 503), ("connections_per_client", 429)], ids=["in all", "per client"]
+)
+async def test_refusing_does_not_go_beyond_the_limit(limit: str, status: int) -> None:
+    """A refused connection lingers; so only some are told, and the others are cut off without a word."""
+    most = 2 + MOST_REFUSALS
+    async with path(ECHO, forever=True, more=f"limits: {{{limit}: 2}}") as way, AsyncExitStack() as stack:
+        assert (await way.client.request(GET)).status == 200
+        welcome, *refused = [await stack.enter_async_context(connect(way.running.address)) for _ in range(most + 50)]
+        answers = [await said(client) for client in refused]
+        assert answers == [b"%d" % status] * MOST_REFUSALS + [b""] * 51
+        assert len(way.open) <= most
+        assert [(await client.request(GET)).status for client in (way.client, welcome)] == [200, 200]
+
+
+async def said(client: RawClient) -> bytes:
+    """The status that a client is told without asking; nothing if it is cut off."""
+    try:
+        return (await client.read_to_end())[9:12]
+    except ConnectionError:
+        return b""
+
+
 async def test_requests_per_connection() -> None:
     async with path(ECHO, forever=True, more="limits: {requests_per_connection: 3}") as way:
         got = [await way.client.request(GET) for _ in range(3)]
@@ -178,3 +239,29 @@ async def test_requests_per_connection_when_pipelined() -> None:
         assert [r.header(b"connection") for r in got] == [None, None, b"close"]
         assert await way.client.closed()
         assert len(way.origin.requests) == 3
+
+
+LARGE = b"x" * 20_000
+PADDED = b"GET / HTTP/1.1\r\nHost: x\r\nX-Pad: %b\r\n\r\n" % (b"p" * 1000)
+
+
+async def are_answered(client: RawClient, count: int) -> None:
+    """Of 2 MB of pipelined requests so many are answered, and nothing of the answers is lost to a reset."""
+    await client.send(PADDED * 2000)
+    got = [await client.response() for _ in range(count)]
+    assert {(r.status, r.body) for r in got} == {(200, LARGE)}
+    assert [r.header(b"connection") for r in got] == [None] * (count - 1) + [b"close"]
+    assert await client.read_to_end() == b""
+
+
+async def test_no_forwarded_response_is_lost_when_a_pipelining_client_meets_the_limit() -> None:
+    script = [request(), response(LARGE)]
+    async with path(script, forever=True, more="limits: {requests_per_connection: 20}") as way:
+        await are_answered(way.client, 20)
+        assert len(way.origin.requests) == 20
+
+
+async def test_no_response_of_the_proxy_is_lost_when_a_pipelining_client_meets_the_limit() -> None:
+    yaml = f"routes: [{{respond: {{body: {LARGE.decode()}}}}}]\nlimits: {{requests_per_connection: 20}}\n"
+    async with running(yaml) as proxy, connect(proxy.address) as client:
+        await are_answered(client, 20)

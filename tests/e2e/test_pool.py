@@ -9,9 +9,16 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import pytest
 
+from proxy.deadlines import Sweep
+from proxy.errors import POOL_TIMEOUT, Reason
+from proxy.upstream.backend import Backend, BackendSpec
+from proxy.upstream.connection import Requester
+from proxy.upstream.group import PoolSettings
+from proxy.upstream.pool import Pool
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, close, end_of_input, request, reset, response, tell, until, wait
 from tests.support.path import GET, Path, made, path, post, until_true
@@ -117,6 +124,34 @@ async def test_nobody_waits_forever() -> None:
         async with connect(way.running.address) as other:
             assert made(await other.request(GET)) == (503, "connect.pool_timeout")
         assert len(way.pool.waiting) == 0
+
+
+class Waits(Requester):
+    """A request that notes why it got no connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reason: Reason | None = None
+
+    def connect_failed(self, reason: Reason) -> None:
+        self.reason = reason
+
+
+async def test_who_waits_longest_is_not_always_the_first_to_be_late() -> None:
+    """A reload, say, has shortened the time to connect: later requests give up before earlier ones."""
+    backend = Backend(BackendSpec("b", "127.0.0.1", 1, "", 1, None))
+    settings = PoolSettings(0, 0, 60.0, 60.0, 10, 60.0)
+    pool = Pool(backend, settings, Sweep(), 1024, 10)
+    patient, hasty, last = Waits(), Waits(), Waits()
+    pool.wait(patient)
+    pool.adopt(settings._replace(connect_timeout=0.0), 1024, 10)
+    pool.wait(hasty)
+    pool.adopt(settings, 1024, 10)
+    pool.wait(last)
+    pool.expire(monotonic())
+    assert [each.reason for each in (patient, hasty, last)] == [None, POOL_TIMEOUT, None]
+    assert [entry.requester for entry in pool.waiting] == [patient, last]
+    await pool.close()
 
 
 async def test_an_idle_connection_is_closed() -> None:
@@ -249,6 +284,44 @@ async def test_several_backends_when_one_refuses() -> None:
                 assert (await client.request(POST, b"POST")).body == b"ok"  # nothing was sent to the other one
             members = next(iter(proxy.proxy.plan.groups.values())).members
             assert [backend.in_flight for backend in members] == [0, 0]
+
+
+def close_once_connected(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Connections to this port are lost between the moment they are there and that at which they are used."""
+    loop = asyncio.get_running_loop()
+    real = loop.create_connection
+
+    async def create_connection(factory: Any, host: Any = None, to: Any = None, **more: Any) -> Any:
+        transport, protocol = await real(factory, host, to, **more)
+        if to == port:
+            transport.abort()
+            await until_true(lambda: not protocol.usable())
+        return transport, protocol
+
+    monkeypatch.setattr(loop, "create_connection", create_connection)
+
+
+@pytest.mark.parametrize("sent", [GET, POST], ids=["GET", "POST"])
+async def test_a_connection_that_closes_before_it_is_used(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits is told at once, and not left to wait for another connection."""
+    async with path(ECHO, forever=True) as way:
+        close_once_connected(monkeypatch, int(way.origin.address.rpartition(":")[2]))
+        for _ in range(3):
+            assert made(await way.client.request(sent, sent[:4].strip())) == (502, "connect.refused")
+        assert (len(way.pool.waiting), way.backend.in_flight) == (0, 0)
+        await until_true(lambda: way.pool.size == way.pool.opening == 0)
+
+
+async def test_another_backend_serves_if_a_connection_closes_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Origin(ECHO, forever=True) as closing, Origin(ECHO, forever=True) as good:
+        close_once_connected(monkeypatch, int(closing.address.rpartition(":")[2]))
+        yaml = f"upstreams: {{app: {{backends: ['{closing.address}', '{good.address}']}}}}\nroutes: [{{upstream: app}}]"
+        async with running(yaml) as proxy, connect(proxy.address) as client:
+            for _ in range(6):
+                assert (await client.request(POST, b"POST")).body == b"ok"
+        assert len(good.requests) == 6
 
 
 async def test_a_told_origin_sees_each_request_once() -> None:

@@ -130,12 +130,29 @@ RAW = [
     (b"/?", b"/?"),
     (b"http://example.com/a/../b?q", b"/a/../b?q"),
     (b"http://example.com", b"/"),
+    (b"http://example.com?/admin", b"/?/admin"),
+    (b"http://example.com?a=http://b/c", b"/?a=http://b/c"),
+    (b"http://example.com/a?/b", b"/a?/b"),
 ]
 
 
 @pytest.mark.parametrize(("target", "expected"), RAW)
 async def test_the_backend_gets_the_raw_path(target: bytes, expected: bytes) -> None:
     assert await forwarded(target, "forward_path: raw") == expected
+
+
+async def test_a_slash_in_a_query_is_no_path() -> None:
+    """The path that is forwarded is the path that was routed: a route that denies cannot be passed by."""
+    async with Origin([request(), response()], forever=True) as origin:
+        yaml = (
+            f"upstreams: {{app: {{backends: ['{origin.address}']}}}}\n"
+            "routes: [{path: /admin, respond: {status: 403}}, {upstream: app, forward_path: raw}]\n"
+        )
+        async with running(yaml) as proxy, connect(proxy.address) as client:
+            for target in (b"/admin", b"http://example.com/admin?/x"):
+                assert (await client.request(get(target))).status == 403
+            assert (await client.request(get(b"http://example.com?/admin"))).status == 200
+        assert [seen.target for seen in origin.requests] == [b"/?/admin"]
 
 
 async def test_options_for_the_whole_server() -> None:

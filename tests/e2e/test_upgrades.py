@@ -121,6 +121,19 @@ async def test_heads_of_an_upgrade() -> None:
         assert (seen.header(b"connection"), seen.header(b"upgrade")) == (b"upgrade", b"websocket")
 
 
+@pytest.mark.parametrize("line", [b"Content-Length: 0", b"Transfer-Encoding: chunked"])
+async def test_no_framing_on_a_101(line: bytes) -> None:
+    agree = AGREE.replace(b"X-Kept: 1", line)
+    async with path([until(HEAD_END), agree, echo]) as way:
+        await way.client.send(ASK)
+        head = (await way.client.read_until(HEAD_END)).lower()
+        assert b"upgrade: websocket" in head
+        assert b"content-length" not in head
+        assert b"transfer-encoding" not in head
+        await way.client.send(b"hello")
+        assert await way.client.read_exactly(5) == b"hello"
+
+
 async def test_bytes_both_ways() -> None:
     async with path([until(HEAD_END), AGREE, echo]) as way:
         await opened(way)
@@ -145,6 +158,22 @@ async def test_the_client_ends_its_side() -> None:
         await way.client.send(b"bye")
         way.client.half_close()
         assert await way.client.read_to_end() == b"last words"
+        await until_over(way)
+
+
+@pytest.mark.parametrize("early", [b"", b"first words"], ids=["nothing", "early bytes"])
+async def test_the_client_ends_its_side_before_the_backend_agrees(early: bytes) -> None:
+    """The backend learns of it as soon as there is a tunnel, behind the bytes that came before."""
+    go = asyncio.Event()
+    script = [until(HEAD_END), wait(go), AGREE, expect(early), end_of_input, b"last words", close]
+    async with path(script, more="timeouts: {half_close: 10s}") as way:
+        await way.client.send(ASK + early)
+        way.client.half_close()
+        await until_true(lambda: any(connection.eof for connection in way.open))
+        go.set()
+        assert (await way.client.response(upgrade=b"websocket")).status == 101
+        assert await way.client.read_to_end() == b"last words"
+        assert way.origin.peers[0].received.endswith(HEAD_END + early)
         await until_over(way)
 
 
@@ -303,6 +332,22 @@ async def test_other_protocols_are_not_asked_for(lines: bytes) -> None:
         assert got.body == b"ok"
         seen = way.origin.requests[0]
         assert seen.all(b"upgrade") + seen.all(b"connection") + seen.all(b"http2-settings") == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Upgrade: websocket\r\nUpgrade: h2c\r\n",
+        b"Upgrade: h2c\r\nUpgrade: websocket\r\n",
+        b"Upgrade: websocket\r\nUpgrade: websocket\r\n",
+    ],
+)
+async def test_two_upgrade_lines_are_no_upgrade(lines: bytes) -> None:
+    """The route allows one; which of them the backend would take, nobody knows."""
+    async with path(ECHO) as way:
+        got = await way.client.request(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n%b\r\n" % lines)
+        assert got.body == b"ok"
+        assert way.origin.requests[0].all(b"upgrade") + way.origin.requests[0].all(b"connection") == []
 
 
 async def test_a_route_without_upgrades() -> None:
