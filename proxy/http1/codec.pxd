@@ -54,7 +54,7 @@ cdef class RequestHead(Head):
     cdef public int max_target
     cdef readonly bytes method, path, host
     cdef readonly bytes authority
-    cdef readonly bint rewritten, expect_continue, idempotent, is_head
+    cdef readonly bint rewritten, idempotent, is_head
     cdef int target, target_len, query
     cdef int host_value, host_len
     cdef unsigned char request_id_hex[32]

@@ -139,9 +139,6 @@ class RequestHead(Head):
     def rewritten(self) -> bool:
         """Whether `path` is not what the client sent."""
     @property
-    def expect_continue(self) -> bool:
-        """Whether the client waits for 100 (Continue)."""
-    @property
     def idempotent(self) -> bool:
         """Whether the method may be sent twice (RFC 9110 9.2.2)."""
     @property

@@ -694,7 +694,7 @@ cdef class RequestHead(Head):
         self.host_len = 0
         self.path = self.host = b""
         self.authority = None
-        self.rewritten = self.expect_continue = False
+        self.rewritten = False
         return Head._forget(self)
 
     cpdef release(self):
@@ -765,12 +765,6 @@ cdef class RequestHead(Head):
             code = self._read_host()
         if code < 0:
             return code
-        self.request_id_made = False
-        self.expect_continue = False
-        if self.present & bit(H_EXPECT):
-            length = self.at[H_EXPECT]
-            self.expect_continue = self.minor == 1 and self.fields[length].value_len == 12 and same(
-                p + self.fields[length].value, b"100-continue", 12)
         return i
 
     cdef int _read_target(self) except -99:

@@ -59,7 +59,7 @@ def parse_request(data: bytes, start: int = 0, limits: Limits = USUAL) -> object
         end - start, head.method, head.raw_target(), head.path, head.query_string(), head.rewritten,
         head.host,
         head.host_header(), head.authority, head.minor, head.content_length, head.chunked, head.close,
-        head.keep_alive, head.upgrade, head.expect_continue, head.idempotent, head.is_head, head.items(),
+        head.keep_alive, head.upgrade, head.idempotent, head.is_head, head.items(),
     )  # fmt: skip
 
 
