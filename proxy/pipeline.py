@@ -36,18 +36,20 @@ from .upstream.pool import Pool
 
 log = logging.getLogger("qantara")
 
+# fmt: off
 STAGES = (
-    "accept",  # downstream.connection   a head has arrived and is a valid request
-    "route",  # routing                 which route serves it: here `start`, Redirect, Fixed
-    "admit",  # Admit                   limits
-    "lookup",  # (cache)                 answer from the cache?
-    "pick",  # Pick                    which backend
+    "accept",   # downstream.connection   a head has arrived and is a valid request
+    "route",    # start, Redirect, Fixed  which route serves it
+    "admit",    # Admit                   limits
+    "lookup",   # (cache, not yet)        answer from the cache?
+    "pick",     # Pick                    which backend
     "connect",  # Connect                 an idle connection, or a new one
-    "send",  # Send                    head and body out
-    "relay",  # Relay                   the response back, both sides throttled
-    "store",  # (cache)                 keep a copy
-    "finish",  # ending.finish           count, log, release, next request
+    "send",     # Send                    head and body out
+    "relay",    # Relay                   the response back, both sides throttled
+    "store",    # (cache, not yet)        keep a copy
+    "finish",   # ending.finish           count, log, release, next request
 )
+# fmt: on
 
 MOST_TRIES = 3
 """Backends tried until one accepts a connection."""
