@@ -9,6 +9,10 @@ from .upstream.backend cimport Backend
 cpdef answer(Exchange x, reason)
 
 
+@cython.locals(client=Client)
+cpdef settle_keep(Exchange x)
+
+
 @cython.locals(backend=Backend, balancer=Balancer)
 cpdef drop_backend(Exchange x, double now)
 

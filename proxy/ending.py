@@ -31,7 +31,8 @@ def answer(x: Exchange, reason: Reason) -> None:
         client.cut(x.head.minor == 0)
         finish(x)
         return
-    if reason.stage == "accept" or reason is INTERNAL or not x.request_done or not client.may_keep:
+    settle_keep(x)
+    if reason.stage == "accept" or reason is INTERNAL:
         x.keep = False
     payload = canned.error(
         reason,
@@ -47,16 +48,23 @@ def answer(x: Exchange, reason: Reason) -> None:
 
 def respond(x: Exchange, reason: Reason, lines: str, body: bytes) -> None:
     """Answer as a route says. `lines` are header lines."""
-    client, plan = x.client, x.plan
-    assert client is not None and plan is not None
-    if not x.request_done or not client.may_keep:
-        x.keep = False
+    plan = x.plan
+    assert plan is not None
+    settle_keep(x)
     lines += canned.proxy_status(plan.settings.via or "qantara", reason)
     conclude(
         x,
         reason,
         canned.response(reason.status, lines, body, minor=x.head.minor, keep=x.keep, head_only=x.head_only),
     )
+
+
+def settle_keep(x: Exchange) -> None:
+    """Before a response head: a connection with more of the request to come, or none allowed, closes behind it."""
+    client = x.client
+    assert client is not None
+    if not x.request_done or not client.may_keep:
+        x.keep = False
 
 
 def conclude(x: Exchange, reason: Reason, payload: bytes) -> None:

@@ -1,7 +1,7 @@
 cimport cython
 
 from .balancing.base cimport Balancer
-from .ending cimport answer, drop_backend, finish
+from .ending cimport answer, drop_backend, finish, settle_keep
 from .exchange cimport Client, Exchange, ReturnStage, Stage
 from .http1.codec cimport RequestHead, ResponseHead
 from .plan cimport Plan, RoutePlan

@@ -16,7 +16,7 @@ from . import rewriting
 from .balancing.base import Balancer
 from .balancing.keys import Key
 from .deadlines import NEVER
-from .ending import answer, drop_backend, finish, respond
+from .ending import answer, drop_backend, finish, respond, settle_keep
 from .errors import (
     BALANCER_FAILED,
     BODY_TOO_LARGE,
@@ -245,8 +245,7 @@ class Relay(ReturnStage):
         x.bytes_out += body_end - head.end
         if complete:
             x.upstream = None
-        if not x.request_done or not client.may_keep:
-            x.keep = False
+        settle_keep(x)
         open_ended = not complete and not head.chunked and head.content_length < 0
         drop = NOTHING
         if head.status == 204:  # it can have no body, so it may not announce one (RFC 9110 8.6, RFC 9112 6.1)

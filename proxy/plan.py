@@ -71,10 +71,9 @@ class Settings(NamedTuple):
 class RoutePlan:
     """One route, compiled: the first stage of its pipeline and what the stages need to know."""
 
-    def __init__(self, name: str, group: Group | None = None) -> None:
+    def __init__(self, name: str, upstream: str = "") -> None:
         self.name = name
-        self.upstream = group.name if group is not None else ""
-        self.group = group
+        self.upstream = upstream
         self.first: Any = None
         """The stage after `route`."""
         self.relay: Any = None

@@ -128,7 +128,7 @@ def compile_route(
 ) -> RoutePlan:
     name = route.name or route.exact or route.regex or route.path or f"routes[{index}]"
     group = groups.get(route.upstream) if route.upstream is not None else None
-    plan = RoutePlan(name, group)
+    plan = RoutePlan(name, route.upstream or "")
     set_limits(plan, route, config)
     if route.redirect is not None:
         plan.first = Redirect(route.redirect.status, route.redirect.to)
