@@ -17,14 +17,15 @@ PACKAGE = Path(__file__).resolve().parents[1] / "proxy"
 
 # A unit imports only what stands in an earlier line; neighbours in one line do not import each other.
 LAYERS = (
-    ("deadlines", "errors", "metrics"),
-    ("http1", "sharding"),
+    ("deadlines", "errors", "metrics", "scoreboard"),
+    ("http1", "sharding", "limits"),
     ("upstream",),
     ("balancing", "cache"),
     ("routing",),
     ("plan",),
     ("exchange",),
     ("access_log", "ending", "rewriting"),
+    ("admission", "chaos"),
     ("pipeline",),
     ("downstream",),
     ("control",),
@@ -37,7 +38,7 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 DATA_PATH = frozenset(
     """
     http1 upstream balancing exchange routing plan ending rewriting pipeline downstream
-    deadlines metrics access_log
+    deadlines metrics access_log scoreboard limits admission chaos
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "proxy"))

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "http1/codec.pyx": ("http1/test_request_head.py", "one file for each thing that it does: test_chunked and so on"),
     "http1/framing.py": ("http1/test_chunked.py", "a thin layer over the codec's decoder"),
     "control/schema.py": ("control/test_load.py", "models are tested through what loads them"),
+    "control/fields.py": ("control/test_load.py", "values are tested in the file that they stand in"),
     "control/units.py": ("control/test_load.py", "values are tested in the file that they stand in"),
     "control/editor_schema.py": ("control/test_shipped.py", "tested against what is shipped"),
     "server/run.py": ("e2e/test_cli.py", "signals and exit codes need a process"),

@@ -9,96 +9,39 @@ default is in docs/configuration.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    Strict,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from . import units
-from .units import Address
-
-T = TypeVar("T")
-
-
-def duration(text: str) -> Any:
-    """A default, written as in the file; the JSON Schema shows it that way too."""
-    return Field(default=units.parse_duration(text), json_schema_extra={"default": text})
-
-
-def size(text: str) -> Any:
-    return Field(default=units.parse_size(text), json_schema_extra={"default": text})
-
-
-def _bare(key: str, model: type[BaseModel]) -> BeforeValidator:
-    """A bare string stands for a mapping with that one key."""
-    return BeforeValidator(
-        lambda value: {key: value} if isinstance(value, str) else value,
-        json_schema_input_type=str | model,
-    )
-
-
-_DURATION_SCHEMA = {"type": "string", "pattern": f"^{units.DURATION}$", "examples": ["250ms", "2s", "5m"]}
-_SIZE_SCHEMA = {
-    "anyOf": [{"type": "string", "pattern": f"^{units.SIZE}$"}, {"type": "integer", "exclusiveMinimum": 0}],
-    "examples": ["64KiB", "1MiB", "1GiB"],
-}
-_ADDRESS_SCHEMA = {"type": "string", "examples": ["127.0.0.1:9001", "[::1]:9001", "unix:/run/app.sock"]}
-_BIND_SCHEMA = {"type": "string", "examples": ["127.0.0.1:8080", "[::1]:8080", ":8080", "unix:/run/q.sock"]}
-
-Duration = Annotated[float, PlainValidator(units.parse_positive_duration), WithJsonSchema(_DURATION_SCHEMA)]
-Size = Annotated[int, PlainValidator(units.parse_size), WithJsonSchema(_SIZE_SCHEMA)]
-HeadSize = Annotated[int, PlainValidator(units.parse_head_size), WithJsonSchema(_SIZE_SCHEMA)]
-BackendAddress = Annotated[
-    Address, PlainValidator(units.parse_address), PlainSerializer(str), WithJsonSchema(_ADDRESS_SCHEMA)
-]
-Bind = Annotated[Address, PlainValidator(units.parse_bind), PlainSerializer(str), WithJsonSchema(_BIND_SCHEMA)]
-Network = Annotated[
-    IPv4Network | IPv6Network,
-    PlainValidator(units.parse_network),
-    PlainSerializer(str),
-    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}),
-]
-Workers = Annotated[
-    int | Literal["auto"],
-    PlainValidator(units.parse_workers),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}]}),
-]
-Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
-"""At least one; the upper bound is what a C `int` holds."""
-Whole = Annotated[int, Field(ge=0, le=2**31 - 1)]
-List = Annotated[tuple[T, ...], Strict(False)]
-"""A YAML list, kept as a tuple: Strict(False) lets pydantic take a list for it."""
-
-Host = Annotated[str, AfterValidator(units.check_host)]
-Path = Annotated[str, AfterValidator(units.check_path)]
-Regex = Annotated[str, AfterValidator(units.check_regex)]
-Token = Annotated[str, AfterValidator(units.check_token)]
-Method = Annotated[str, AfterValidator(units.check_token), AfterValidator(str.upper)]
-Protocol = Annotated[str, AfterValidator(units.check_upgrade)]
-HeaderValue = Annotated[str, AfterValidator(units.check_header_value)]
-HeaderName = Annotated[str, AfterValidator(units.check_header_name)]
-HeaderButHost = Annotated[str, AfterValidator(units.check_header_but_host)]
-HeadersToSet = Mapping[HeaderButHost, HeaderValue]
-RequestHeadersToSet = Mapping[HeaderName, HeaderValue]
-RespondHeaders = Mapping[Annotated[str, AfterValidator(units.check_respond_header)], HeaderValue]
-Later = Annotated[None, PlainValidator(units.refuse_shards), WithJsonSchema({"type": "null"})]
-
-
-class Section(BaseModel):
-    """What every section has in common: no unknown keys, no guessed types, no change after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+from .fields import (
+    BackendAddress,
+    Bind,
+    Count,
+    Duration,
+    HeaderButHost,
+    HeadersToSet,
+    HeaderValue,
+    HeadSize,
+    Host,
+    Later,
+    List,
+    Method,
+    Network,
+    Path,
+    Protocol,
+    Regex,
+    RequestHeadersToSet,
+    RespondHeaders,
+    Section,
+    Size,
+    Token,
+    Whole,
+    Workers,
+    bare,
+    duration,
+    size,
+)
 
 
 class Listener(Section):
@@ -227,11 +170,11 @@ class Health(Section):
 
 
 class Upstream(Section):
-    balance: Annotated[Balance, _bare("algorithm", Balance)] = Field(
+    balance: Annotated[Balance, bare("algorithm", Balance)] = Field(
         default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
     )
     """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
-    backends: Annotated[List[Annotated[Backend, _bare("address", Backend)]], Field(min_length=1)]
+    backends: Annotated[List[Annotated[Backend, bare("address", Backend)]], Field(min_length=1)]
     """The app servers; a bare string is an address."""
     pool: Pool = Field(default_factory=Pool)
     """Connections to each backend that are kept and shared."""
@@ -324,7 +267,7 @@ class Route(Section):
     """A regular expression for the path; its named groups serve as keys."""
     methods: Annotated[List[Method], Field(min_length=1)] | None = None
     """The methods it takes; all if absent."""
-    headers: Mapping[Token, Annotated[HeaderMatch, _bare("exact", HeaderMatch)]] = Field(default_factory=dict)
+    headers: Mapping[Token, Annotated[HeaderMatch, bare("exact", HeaderMatch)]] = Field(default_factory=dict)
     """Conditions on headers: name to text, {present: bool} or {regex: text}."""
     upstream: str | None = None
     """Action: forward to this upstream."""

@@ -18,8 +18,10 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40
 # Digits are bounded: the text comes from a file, and int() of a million digits is slow.
 DURATION = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h)"
 SIZE = r"([0-9]{1,15})(B|KiB|MiB|GiB|TiB)"
+PERCENT = r"([0-9]{1,3}(?:\.[0-9]{1,4})?)%"
 _DURATION = re.compile(DURATION)
 _SIZE = re.compile(SIZE)
+_PERCENT = re.compile(PERCENT)
 _LOOSE_SIZE = re.compile(r"([0-9]{1,15})\s*([kmgt])i?b?", re.IGNORECASE)
 
 DURATION_MAX = 365 * 24 * 3600.0
@@ -69,6 +71,17 @@ def parse_positive_duration(value: object) -> float:
     if seconds <= 0:
         raise ValueError("must be greater than 0; where no limit is wanted, write a long one such as 24h")
     return seconds
+
+
+def parse_percent(value: object) -> float:
+    """The share, from 0 to 1, of "50%"."""
+    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
+        share = float(match[1]) / 100
+        if share <= 1:
+            return share
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"must be a percentage such as 50%; put a percent sign behind {value}")
+    raise ValueError(f"must be a percentage from 0% to 100%, not {described(value)}")
 
 
 def parse_size(value: object) -> int:
