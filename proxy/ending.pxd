@@ -2,8 +2,10 @@ cimport cython
 
 from .balancing.base cimport Balancer
 from .exchange cimport Client, Exchange
-from .metrics cimport Counters
 from .upstream.backend cimport Backend
+from .upstream.group cimport Group
+
+cdef int IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_STATUSES
 
 
 cpdef answer(Exchange x, reason)
@@ -17,5 +19,9 @@ cpdef settle_keep(Exchange x)
 cpdef drop_backend(Exchange x, double now)
 
 
-@cython.locals(client=Client, now=double, counters=Counters)
+@cython.locals(client=Client, now=double)
 cpdef finish(Exchange x)
+
+
+@cython.locals(group=Group)
+cpdef leave_group(Exchange x, double now)

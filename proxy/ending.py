@@ -14,7 +14,10 @@ from .errors import INTERNAL, Reason
 from .exchange import Exchange
 from .http1 import canned
 from .http1.codec import ACCEPT
+from .metrics import U_ACTIVE, U_STATUSES
+from .scoreboard import IN_FLIGHT, MICROSECONDS
 from .upstream.backend import Backend
+from .upstream.group import Group
 
 log = logging.getLogger("qantara")
 
@@ -97,6 +100,13 @@ def detach(x: Exchange) -> None:
         x.waiting = False
         if x.backend is not None:
             x.backend.pool.cancel(x)
+    if x.queued:
+        x.queued = False
+        if x.group is not None:
+            x.group.leave_queue(x)
+    if x.timer is not None:
+        x.timer.cancel()
+        x.timer = None
     if x.upstream is not None:
         x.upstream.discard()
         x.upstream = None
@@ -106,8 +116,9 @@ def drop_backend(x: Exchange, now: float) -> None:
     """The exchange is over for its backend."""
     backend: Backend | None = x.backend
     if backend is not None:
-        backend.in_flight -= 1
         x.backend = None
+        backend.rows[backend.own + IN_FLIGHT] -= 1
+        backend.rows[backend.own + MICROSECONDS] += int((now - x.picked) * 1e6)
         balancer: Balancer = x.balancer
         try:
             balancer.dropped(backend, now - x.picked)
@@ -121,10 +132,25 @@ def finish(x: Exchange) -> None:
     assert client is not None
     now = monotonic()
     drop_backend(x, now)
-    counters = client.counters
-    counters.finished(x.status, now - x.started)
-    counters.bytes_in += x.bytes_in
-    counters.bytes_out += x.bytes_out
+    if x.group is not None:
+        leave_group(x, now)
+    client.counters.finished(x.status, now - x.started, x.bytes_in, x.bytes_out)
     if client.log is not None:
         client.log.record(x, now)
     client.finished(x, x.keep, now)
+
+
+def leave_group(x: Exchange, now: float) -> None:
+    """The exchange is over for its upstream, and makes room for one that waits."""
+    group: Group | None = x.group
+    assert group is not None
+    x.group = None
+    group.rows[U_ACTIVE] -= 1
+    group.rows[U_STATUSES + x.status // 100] += 1
+    group.finish_seconds.observe(now - x.started)
+    if x.responding:
+        group.relay_seconds.observe((x.headed or now) - x.picked)
+    if x.tried is not None:
+        group.retrying -= 1
+    if group.queue.length:
+        group.wake()

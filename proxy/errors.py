@@ -81,6 +81,12 @@ MAX_FORWARDS = Reason("admit", "max_forwards", 200, "", "Max-Forwards was 0: ans
 SHUTTING_DOWN = Reason("admit", "shutting_down", 503, "destination_unavailable", "The proxy is stopping.")
 
 # pick
+QUEUE_FULL = Reason(
+    "pick", "queue_full", 503, "connection_limit_reached", "As many requests wait for this upstream as its queue takes."
+)
+QUEUE_TIMEOUT = Reason(
+    "pick", "queue_timeout", 503, "connection_limit_reached", "The upstream had no room within limits.queue_timeout."
+)
 NO_BACKEND = Reason("pick", "no_backend", 503, "destination_unavailable", "The upstream has no usable backend.")
 BALANCER_FAILED = Reason("pick", "balancer_failed", 500, "proxy_internal_error", "The balancing algorithm failed.")
 
@@ -178,3 +184,7 @@ class ConfigError(QantaraError):
 
 class BindError(QantaraError):
     """A listener could not be opened: the address is in use, not allowed, or not of this machine."""
+
+
+class BoardFull(QantaraError):
+    """There are more backends or upstreams than the scoreboard has rows for."""

@@ -6,6 +6,7 @@ from .metrics cimport Counters
 from .plan cimport Plan, RoutePlan
 from .upstream.backend cimport Backend
 from .upstream.connection cimport Requester, UpstreamConnection
+from .upstream.group cimport Group
 
 
 cdef class Client(Timed):
@@ -32,6 +33,7 @@ cdef class Stage:
 
 
 cdef class ReturnStage:
+    cpdef room(self, Exchange x)
     cpdef connected(self, Exchange x, UpstreamConnection connection)
     cpdef connect_failed(self, Exchange x, reason)
     cpdef interim(self, Exchange x, ResponseHead head)
@@ -48,13 +50,15 @@ cdef class Exchange(Requester):
     cdef public Plan plan
     cdef public RoutePlan route
     cdef public ReturnStage relay
-    cdef public object balancer, body, reason
+    cdef public object balancer, body, reason, timer
+    cdef public Group group
+    cdef public list tried, kept
     cdef public Backend backend
     cdef public UpstreamConnection upstream
     cdef public bytes payload
-    cdef public bint waiting, waited, keep, responding, chunk_body
+    cdef public bint waiting, queued, waited, keep, responding, chunk_body
     cdef public int tries, status
-    cdef public double started, picked
+    cdef public double started, picked, headed
     cdef public long long bytes_in, bytes_out
     cdef public str backend_name
 

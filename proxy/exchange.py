@@ -17,6 +17,7 @@ from .metrics import Counters
 from .plan import Plan, RoutePlan, Settings
 from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
+from .upstream.group import Group
 
 
 class Client(Timed):
@@ -95,6 +96,9 @@ class Stage:
 class ReturnStage:
     """A station on the way back to the client. The pipeline's `Relay` is the last; others wrap it."""
 
+    def room(self, x: Exchange) -> None:
+        """The upstream has room for the exchange, which waited in its queue."""
+
     def connected(self, x: Exchange, connection: UpstreamConnection) -> None:
         """The connection that the exchange waited for is there."""
 
@@ -134,6 +138,8 @@ class Exchange(Requester):
         self.plan: Plan | None = None
         self.route: RoutePlan | None = None
         self.relay: ReturnStage | None = None
+        self.group: Group | None = None
+        """The upstream, from the first pick on."""
         self.balancer: Any = None
         self.backend: Backend | None = None
         self.backend_name = ""
@@ -144,11 +150,18 @@ class Exchange(Requester):
         self.body: Any = None
         """What of the request body came before there was anywhere to send it."""
         self.payload: bytes | None = None
-        """What was sent to the backend, as long as that is all, so that it can be sent again."""
+        """The head as it was sent to the backend, as long as the whole request can be sent again."""
+        self.kept: list[Any] | None = None
+        """What was sent of the body behind `body`, to be sent again after a failure."""
         self.waiting = False
+        self.queued = False
+        self.timer: Any = None
+        """The pause before the next try."""
         self.waited = False
         self.tries = 0
-        self.started = self.picked = 0.0
+        self.tried: list[Backend] | None = None
+        """The backends at which this request has failed."""
+        self.started = self.picked = self.headed = 0.0
         self.keep = False
         # the response
         self.responding = False
@@ -178,10 +191,20 @@ class Exchange(Requester):
     def request_data(self, data: Any) -> None:
         """More of the request body, to be sent on."""
         if self.upstream is not None:
-            self.payload = self.body = None
+            if self.payload is not None:
+                self._keep(data)
             self.upstream.write(data)
         else:  # no connection yet: the client was told to wait, so this happens once at most
             self.body = bytes(self.body) + data if self.body else data
+
+    def _keep(self, data: Any) -> None:
+        """Keep a part of the body for another try, or let go of everything if it becomes too much."""
+        if self.group is None or self.bytes_in > self.group.spec.retry.buffer:
+            self.payload = self.body = self.kept = None
+        elif self.kept is None:
+            self.kept = [data]
+        else:
+            self.kept.append(data)
 
     def request_complete(self, now: float) -> None:
         """The last byte of the request is here at time `now`."""
@@ -190,6 +213,10 @@ class Exchange(Requester):
             self.upstream.expect_head(now + self.response_head)
 
     # --- what the upstream connection tells: handed to the way back of this route ---
+
+    def room(self) -> None:
+        assert self.relay is not None
+        self.relay.room(self)
 
     def connected(self, connection: UpstreamConnection) -> None:
         assert self.relay is not None

@@ -1,15 +1,18 @@
 cimport cython
 
+cdef int _OCTAVES, _STEPS, C_BYTES_IN, C_BYTES_OUT, C_CONNECTIONS, C_CONNECTIONS_OPEN, C_IN_FLIGHT, C_REQUESTS, C_STATUSES
+
 
 cdef class Histogram:
-    cdef public unsigned long long[::1] cells
+    cdef public long long[::1] cells
     @cython.locals(micros=cython.longlong, octave=cython.int)
     cpdef observe(self, double seconds)
 
 
 cdef class Counters:
-    cdef public long long connections, connections_open, requests, in_flight, bytes_in, bytes_out
-    cdef public unsigned long long[::1] statuses
-    cdef public dict reasons
+    cdef public long long[::1] cells
     cdef public Histogram seconds
-    cpdef finished(self, int status, double seconds)
+    cpdef opened(self)
+    cpdef closed(self)
+    cpdef began(self)
+    cpdef finished(self, int status, double seconds, long long bytes_in, long long bytes_out)

@@ -1,24 +1,62 @@
 """Counters and histograms.
 
-Law of this file: counting is one addition to a cell; reading is somebody else's work, off the path. Cells are
-unsigned 64-bit numbers in one flat array, so that they can later lie in memory that processes share.
+Law of this file: counting is one addition to a cell of the scoreboard; reading is somebody else's work, off the path.
+A worker writes its own cells and no others, so the numbers of a machine are sums over its slots, and a worker that
+takes the place of another goes on counting where that one stopped.
 """
 
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from .errors import REASONS
+from .scoreboard import (
+    C_BYTES_IN,
+    C_BYTES_OUT,
+    C_CONNECTIONS,
+    C_CONNECTIONS_OPEN,
+    C_HISTOGRAMS,
+    C_IN_FLIGHT,
+    C_REASONS,
+    C_REQUESTS,
+    C_STATUSES,
+    SLOT_CELLS,
+)
 
 OCTAVES = 36
 STEPS = 4
 """Buckets per doubling: a quantile is at most a quarter too high."""
+HISTOGRAM_CELLS = OCTAVES * STEPS
+_OCTAVES, _STEPS = OCTAVES, STEPS  # C integers where this is compiled
+
+REASON_CELLS = {reason.name: C_REASONS + index for index, reason in enumerate(REASONS)}
+
+# What a worker counts for each upstream, in its row there
+(
+    U_REQUESTS,
+    U_ACTIVE,
+    U_RETRIES,
+    U_RETRIES_REFUSED,
+    U_QUEUED,
+    U_QUEUE_LENGTH,
+    U_QUEUE_REFUSED,
+    U_QUEUE_EXPIRED,
+    U_PANICKED,
+    U_HEDGES,
+    U_HEDGES_WON,
+) = range(11)
+U_STATUSES = 16
+"""Ten cells: responses by the hundreds of their status."""
+U_CONNECT, U_RELAY, U_FINISH = 64, 208, 352
+"""Histograms: waiting for a connection, from pick to the response head, and the whole request."""
 
 
 class Histogram:
     """Durations in buckets that grow by powers of two, four to a doubling, from 1 µs to 19 hours."""
 
-    def __init__(self) -> None:
-        self.cells = array("Q", bytes(8 * OCTAVES * STEPS))
+    def __init__(self, cells: Any = None) -> None:
+        self.cells = array("q", bytes(8 * HISTOGRAM_CELLS)) if cells is None else cells
 
     def observe(self, seconds: float) -> None:
         """Count one duration in seconds."""
@@ -26,15 +64,15 @@ class Histogram:
         octave = 0
         if micros < 0:
             micros = 0
-        while micros >= 2 * STEPS:
+        while micros >= 2 * _STEPS:
             micros >>= 1
             octave += 1
-        if micros >= STEPS:  # octave k covers [4·2^k, 8·2^k) µs, and the first four cells 0 to 3 µs
+        if micros >= _STEPS:  # octave k covers [4·2^k, 8·2^k) µs, and the first four cells 0 to 3 µs
             octave += 1
-            micros -= STEPS
-        if octave >= OCTAVES:
-            octave = OCTAVES - 1
-        self.cells[octave * STEPS + micros] += 1
+            micros -= _STEPS
+        if octave >= _OCTAVES:
+            octave = _OCTAVES - 1
+        self.cells[octave * _STEPS + micros] += 1
 
     @staticmethod
     def bound(cell: int) -> float:
@@ -72,41 +110,73 @@ class Snapshot(NamedTuple):
 
 
 class Counters:
-    """What one worker counts over all its connections."""
+    """What one worker counts over all its connections, in the head of its slot (see scoreboard.py)."""
 
-    def __init__(self) -> None:
-        self.connections = 0
-        self.connections_open = 0
-        self.requests = 0
-        self.in_flight = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.statuses = array("Q", bytes(8 * 10))
-        self.reasons: dict[str, int] = {}
-        self.seconds = Histogram()
+    def __init__(self, cells: Any = None) -> None:
+        self.cells = array("q", bytes(8 * SLOT_CELLS)) if cells is None else cells
+        start = C_HISTOGRAMS
+        self.seconds = Histogram(memoryview(self.cells)[start : start + HISTOGRAM_CELLS])
 
-    def finished(self, status: int, seconds: float) -> None:
+    @property
+    def connections(self) -> int:
+        return int(self.cells[C_CONNECTIONS])
+
+    @property
+    def connections_open(self) -> int:
+        return int(self.cells[C_CONNECTIONS_OPEN])
+
+    @property
+    def requests(self) -> int:
+        return int(self.cells[C_REQUESTS])
+
+    @property
+    def in_flight(self) -> int:
+        return int(self.cells[C_IN_FLIGHT])
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How often each reason was given, without those that never were."""
+        return {name: int(self.cells[cell]) for name, cell in REASON_CELLS.items() if self.cells[cell]}
+
+    def opened(self) -> None:
+        """Count a connection."""
+        self.cells[C_CONNECTIONS] += 1
+        self.cells[C_CONNECTIONS_OPEN] += 1
+
+    def closed(self) -> None:
+        """Count the end of a connection."""
+        self.cells[C_CONNECTIONS_OPEN] -= 1
+
+    def began(self) -> None:
+        """Count the begin of a request."""
+        self.cells[C_IN_FLIGHT] += 1
+
+    def finished(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
         """Count one request that is over."""
-        self.requests += 1
-        self.in_flight -= 1
-        self.statuses[status // 100] += 1
+        self.cells[C_REQUESTS] += 1
+        self.cells[C_IN_FLIGHT] -= 1
+        self.cells[C_BYTES_IN] += bytes_in
+        self.cells[C_BYTES_OUT] += bytes_out
+        self.cells[C_STATUSES + status // 100] += 1
         self.seconds.observe(seconds)
 
     def reason(self, name: str) -> None:
         """Count one reason."""
-        self.reasons[name] = self.reasons.get(name, 0) + 1
+        self.cells[REASON_CELLS[name]] += 1
 
     def snapshot(self) -> Snapshot:
         """All numbers as they are now."""
+        cells = self.cells
+        statuses = {hundred: int(cells[C_STATUSES + hundred]) for hundred in range(10)}
         return Snapshot(
             self.connections,
             self.connections_open,
             self.requests,
             self.in_flight,
-            self.bytes_in,
-            self.bytes_out,
-            {hundred: count for hundred, count in enumerate(self.statuses) if count},
-            dict(self.reasons),
+            int(cells[C_BYTES_IN]),
+            int(cells[C_BYTES_OUT]),
+            {hundred: count for hundred, count in statuses.items() if count},
+            self.reasons,
             self.seconds.quantile(0.5),
             self.seconds.quantile(0.99),
         )

@@ -1,16 +1,17 @@
 cimport cython
 
 from .balancing.base cimport Balancer
-from .ending cimport answer, drop_backend, finish, settle_keep
-from .exchange cimport Client, Exchange, ReturnStage, Stage
-from .http1.codec cimport RequestHead, ResponseHead
+from .ending cimport answer
+from .exchange cimport Client, Exchange, Stage
+from .http1.codec cimport RequestHead
 from .plan cimport Plan, RoutePlan
 from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
+from .upstream.group cimport Group
 from .upstream.pool cimport Pool
 
-cdef int HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, COPY_LIMIT, MOST_TRIES
-cdef unsigned long long DROP_CODING, DROP_FRAMING, DROP_HOST, DROP_MAX_FORWARDS, NOTHING
+cdef int HOST, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, U_ACTIVE, U_REQUESTS, IN_FLIGHT, REQUESTS
+cdef unsigned long long DROP_HOST, DROP_MAX_FORWARDS
 
 
 @cython.locals(plan=Plan, client=Client, route=RoutePlan, first=Stage)
@@ -34,10 +35,13 @@ cdef class Admit(Stage):
 
 
 cdef class Pick(Stage):
-    cdef public Balancer balancer
+    cdef public Group group
     cdef public object key
-    @cython.locals(balancer=Balancer, backend=Backend, following=Stage)
+    cdef public int priority
+    @cython.locals(group=Group, balancer=Balancer, backend=Backend, following=Stage, at_limit=cython.bint)
     cpdef enter(self, Exchange x)
+    @cython.locals(group=Group)
+    cpdef Backend within_limits(self, Exchange x, Backend backend)
 
 
 cdef class Connect(Stage):
@@ -49,16 +53,3 @@ cdef class Send(Stage):
     @cython.locals(connection=UpstreamConnection, route=RoutePlan, client=Client, block=bytes, path=bytes, head=bytes,
                    now=double, request=RequestHead, drop=cython.ulonglong, add_host=bint)
     cpdef enter(self, Exchange x)
-
-
-cdef class Relay(ReturnStage):
-    cdef public Stage pick, send
-    cdef public bint only_backend
-    @cython.locals(client=Client, route=RoutePlan, open_ended=bint, drop=cython.ulonglong, data=bytes)
-    cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
-    @cython.locals(client=Client, route=RoutePlan, block=bytes)
-    cpdef rebuild(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint open_ended, unsigned long long drop)
-    @cython.locals(client=Client)
-    cpdef data(self, Exchange x, data)
-    @cython.locals(client=Client)
-    cpdef end(self, Exchange x)

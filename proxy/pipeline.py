@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 from time import monotonic
-from typing import Any
 
 from . import rewriting
 from .balancing.base import Balancer
 from .balancing.keys import Key
 from .deadlines import NEVER
-from .ending import answer, drop_backend, finish, respond, settle_keep
+from .ending import answer, respond
 from .errors import (
     BALANCER_FAILED,
     BODY_TOO_LARGE,
@@ -25,13 +24,15 @@ from .errors import (
     NO_BACKEND,
     NO_ROUTE,
     REDIRECT,
-    UPGRADE_REFUSED,
-    Reason,
 )
-from .exchange import Exchange, ReturnStage, Stage
-from .http1.codec import CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, ResponseHead, mask_of
+from .exchange import Exchange, Stage
+from .http1.codec import CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, mask_of
 from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
-from .upstream.connection import UpstreamConnection
+from .metrics import U_ACTIVE, U_REQUESTS
+from .retrying import forget_payload
+from .scoreboard import IN_FLIGHT, REQUESTS
+from .upstream.backend import Backend
+from .upstream.group import Group
 from .upstream.pool import Pool
 
 log = logging.getLogger("qantara")
@@ -51,8 +52,10 @@ STAGES = (
 )
 # fmt: on
 
-MOST_TRIES = 3
-"""Backends tried until one accepts a connection."""
+MOST_TRIES = 16
+"""Connections that one request may use up, those included that turn out to be stale."""
+GATEWAY_STATUSES = frozenset((502, 503, 504))
+"""What a backend answers for others: that it cannot be reached or is overloaded (RFC 9110 15.6.3 to 15.6.5)."""
 COPY_LIMIT = 16384
 """Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
 DROP_CODING = mask_of(TRANSFER_ENCODING)
@@ -124,18 +127,30 @@ class Admit(Stage):
 
 
 class Pick(Stage):
-    """pick: the balancing algorithm names a backend."""
+    """pick: the balancing algorithm names a backend; if none has room, the request waits in the queue."""
 
-    def __init__(self, balancer: Balancer, key: Key | None, following: Stage) -> None:
+    def __init__(self, group: Group, key: Key | None, priority: int, following: Stage) -> None:
         super().__init__(following)
-        self.balancer = balancer
+        self.group = group
         self.key = key
+        self.priority = priority
 
     def enter(self, x: Exchange) -> None:
-        balancer = self.balancer
+        group = self.group
+        balancer: Balancer = group.balancer
+        if x.group is None:
+            x.group = group
+            group.rows[U_REQUESTS] += 1
+            group.rows[U_ACTIVE] += 1
         try:
-            backend = balancer.pick(None if self.key is None else self.key(x.head))
+            key = None if self.key is None else self.key(x.head)
+            backend = balancer.pick(key) if x.tried is None else group.another(x.tried, key)
             if backend is not None:
+                at_limit = group.most or backend.rows[backend.own + IN_FLIGHT] >= group.most_here
+                if at_limit or (group.shared and backend.load() >= group.most_per_backend):
+                    backend = self.within_limits(x, backend)
+                    if backend is None:
+                        return
                 balancer.took(backend)
         except Exception:
             log.exception("balancing algorithm %s failed", type(balancer).__name__)
@@ -147,12 +162,26 @@ class Pick(Stage):
         x.backend = backend
         x.backend_name = backend.name
         x.balancer = balancer
-        x.picked = x.started if x.tries == 0 else monotonic()
-        backend.requests += 1
-        backend.in_flight += 1
+        x.picked = x.started if x.tries == 0 and not x.waited else monotonic()
+        backend.rows[backend.own + REQUESTS] += 1
+        backend.rows[backend.own + IN_FLIGHT] += 1
         following = self.next
         assert following is not None
         following.enter(x)
+
+    def within_limits(self, x: Exchange, backend: Backend) -> Backend | None:
+        """The backend, or another, if there is room; None if the request now waits for it."""
+        group = self.group
+        if group.has_room(backend):
+            return backend
+        if x.tried is None:
+            other = group.with_room()
+            if other is not None:
+                return other
+        x.queued = True
+        x.waited = True
+        group.enqueue(x, self.priority)
+        return None
 
 
 class Connect(Stage):
@@ -202,141 +231,11 @@ class Send(Stage):
         x.response_idle = route.response_idle
         head = request.forward(path, block, drop, add_host, x.upgrading, route.request_edits)
         x.payload = head
+        x.headed = 0.0
         if x.request_done:
             now = x.started if x.tries == 1 and not x.waited else monotonic()
             connection.send(x, head, x.body, now + route.response_head)
         else:  # the backend has its time from the end of the request on
+            forget_payload(x)
             client.read_body()  # before the write, which may find that the backend takes no more
             connection.send(x, head, x.body, NEVER)
-
-
-class Relay(ReturnStage):
-    """relay: the response goes back to the client as it comes; and what to do if it does not come."""
-
-    def __init__(self, pick: Stage, send: Stage, only_backend: bool) -> None:
-        self.pick = pick
-        self.send = send
-        self.only_backend = only_backend
-
-    def connected(self, x: Exchange, connection: UpstreamConnection) -> None:
-        x.waiting = False
-        x.waited = True
-        x.upstream = connection
-        self.send.enter(x)
-
-    def connect_failed(self, x: Exchange, reason: Reason) -> None:
-        x.waiting = False
-        if reason.retryable and not self.only_backend and x.tries < MOST_TRIES:
-            drop_backend(x, monotonic())
-            self.pick.enter(x)
-        else:
-            answer(x, reason)
-
-    def interim(self, x: Exchange, head: ResponseHead) -> None:
-        client = x.client
-        if client is not None and x.head.minor == 1:  # HTTP/1.0 knows no 1xx (RFC 9110 15.2)
-            client.send(head.forward(b"", DROP_FRAMING, None, head.end))
-
-    def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
-        client, route = x.client, x.route
-        assert client is not None and route is not None
-        x.responding = True
-        x.status = head.status
-        x.bytes_out += body_end - head.end
-        if complete:
-            x.upstream = None
-        settle_keep(x)
-        open_ended = not complete and not head.chunked and head.content_length < 0
-        drop = NOTHING
-        if head.status == 204:  # it can have no body, so it may not announce one (RFC 9110 8.6, RFC 9112 6.1)
-            drop = DROP_FRAMING
-        elif head.chunked and head.status == 304:
-            drop = DROP_CODING
-        if x.keep and not x.decode_chunks and not open_ended and route.response_edits is None and head.clean(drop):
-            data = head.data
-            assert data is not None
-            client.send(data if body_end == len(data) and head.start == 0 else data[head.start : body_end])
-        else:
-            self.rebuild(x, head, body_end, open_ended, drop)
-        if complete:
-            finish(x)
-
-    def rebuild(self, x: Exchange, head: ResponseHead, body_end: int, open_ended: bool, drop: int) -> None:
-        """Send a response head that differs from the one received."""
-        client, route = x.client, x.route
-        assert client is not None and route is not None
-        block = b""
-        if x.decode_chunks:  # HTTP/1.0: no chunks, so the end of the body is the end of the connection
-            if head.chunked:
-                drop |= DROP_CODING
-            if open_ended or head.chunked:
-                x.keep = False
-            if x.keep:
-                block = b"Connection: keep-alive\r\n"
-        elif open_ended:
-            x.chunk_body = True
-            block = b"Transfer-Encoding: chunked\r\n"
-        if not x.keep:
-            block += b"Connection: close\r\n"
-        edits = route.response_edits
-        if x.chunk_body or body_end - head.end > COPY_LIMIT:
-            assert head.data is not None
-            body = memoryview(head.data)[head.end : body_end]
-            start = head.forward(block, drop, edits, head.end)
-            if x.chunk_body:
-                client.send(start + (chunk(body) if len(body) else b""))
-            else:
-                client.send_pair(start, body)
-        else:
-            client.send(head.forward(block, drop, edits, body_end))
-
-    def data(self, x: Exchange, data: Any) -> None:
-        client = x.client
-        assert client is not None
-        x.bytes_out += len(data)
-        if x.status == 101 and x.route is not None:
-            client.deadline = monotonic() + x.route.tunnel_idle
-        client.send(chunk(data) if x.chunk_body else data)
-
-    def end(self, x: Exchange) -> None:
-        client = x.client
-        assert client is not None
-        if x.status == 101:
-            client.end_tunnel()
-            return
-        x.upstream = None
-        if x.chunk_body:
-            client.send(b"0\r\n\r\n")
-        finish(x)
-
-    def failed(self, x: Exchange, reason: Reason, silent: bool) -> None:
-        backend = x.backend
-        assert backend is not None
-        x.upstream = None
-        if silent and x.tries < MOST_TRIES and not x.responding and x.payload is not None and x.head.idempotent:
-            x.waiting = True  # the connection was stale: that is between us and the backend
-            x.tries += 1
-            backend.pool.wait(x, True)
-        else:
-            backend.failures += 1
-            answer(x, reason)
-
-    def switched(self, x: Exchange, head: ResponseHead) -> None:
-        client, route, data = x.client, x.route, head.data
-        assert client is not None and route is not None and data is not None
-        protocol = head.value(UPGRADE) or b""
-        if protocol.lower() != (x.head.value(UPGRADE) or b"").lower():
-            answer(x, UPGRADE_REFUSED)  # it has switched, but to something that this route may not allow
-            return
-        x.responding = True
-        x.status = 101
-        x.keep = False
-        lines = b"Connection: upgrade\r\nUpgrade: %s\r\n" % protocol
-        client.tunnel(route.tunnel_idle)
-        client.send(head.forward(lines, DROP_FRAMING, route.response_edits, len(data)))
-        x.bytes_out += len(data) - head.end
-
-
-def chunk(data: Any) -> bytes:
-    """One chunk (RFC 9112 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,8 +1,8 @@
 """The plan: a checked configuration, compiled for the data path.
 
 Law of this file: a plan never changes after it was compiled, and holds numbers, bytes and tables, no configuration
-types. It is swapped by one assignment; a request finishes on the plan that it began with. Times are seconds,
-sizes are bytes.
+types; the live groups it only names. It is swapped by one assignment; a request finishes on the plan that it began
+with. Times are seconds, sizes are bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from .http1.codec import HeaderEdits
 from .routing import RouteTable
-from .upstream.group import Group
+from .upstream.group import GroupSpec
+from .upstream.registry import Registry
 
 Network = IPv4Network | IPv6Network
 
@@ -45,6 +46,7 @@ class Settings(NamedTuple):
     send_idle: float = 60.0
     half_close: float = 1.0
     drain: float = 30.0
+    accept_grace: float = 0.0
     head_size: int = 32768
     target_size: int = 8192
     header_count: int = 100
@@ -101,12 +103,28 @@ class Plan:
         self,
         listeners: tuple[ListenerSpec, ...],
         settings: Settings,
-        groups: dict[str, Group],
+        specs: dict[str, GroupSpec],
+        registry: Registry,
+        balancers: dict[str, Any],
         routes: RouteTable,
         access_log: AccessLogSpec | None,
     ) -> None:
         self.listeners = listeners
         self.settings = settings
-        self.groups = groups
+        self.specs = specs
+        """What is said of each upstream."""
+        self.registry = registry
+        """Where the live groups are."""
+        self.groups = {name: registry.group(name) for name in specs}
+        """The live groups that the routes lead to; they take `specs` up when the plan is adopted."""
+        self.balancers = balancers
+        """An algorithm for each upstream, for those groups that have none like it yet."""
         self.routes = routes
         self.access_log = access_log
+
+    def settle_groups(self) -> None:
+        """Let the live groups take up what this plan says of them."""
+        settings = self.settings
+        for spec in self.specs.values():
+            self.registry.adopt(spec, self.balancers[spec.name], settings.head_size, settings.header_count)
+        self.registry.keep_only(self.specs)

@@ -17,7 +17,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "proxy"
 
 # A unit imports only what stands in an earlier line; neighbours in one line do not import each other.
 LAYERS = (
-    ("deadlines", "errors", "metrics", "scoreboard"),
+    ("deadlines", "errors"),
+    ("scoreboard",),
+    ("metrics",),
     ("http1", "sharding", "limits"),
     ("upstream",),
     ("balancing", "cache"),
@@ -25,7 +27,8 @@ LAYERS = (
     ("plan",),
     ("exchange",),
     ("access_log", "ending", "rewriting"),
-    ("admission", "chaos"),
+    ("admission", "chaos", "retrying"),
+    ("relaying",),
     ("pipeline",),
     ("downstream",),
     ("control",),
@@ -38,7 +41,7 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 DATA_PATH = frozenset(
     """
     http1 upstream balancing exchange routing plan ending rewriting pipeline downstream
-    deadlines metrics access_log scoreboard limits admission chaos
+    deadlines metrics access_log scoreboard limits admission chaos retrying relaying
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "proxy"))
@@ -60,8 +63,8 @@ BANNED_CALLS = {
 }
 TASK_MAKERS = frozenset((Path("upstream/pool.py"), Path("access_log.py")))
 """The pool connects in tasks; the access log writes in one for the whole worker."""
-WALL_CLOCKS = frozenset((Path("http1/canned.py"), Path("access_log.py")))
-"""The Date header and the log's time are the wall clock."""
+WALL_CLOCKS = frozenset((Path("http1/canned.py"), Path("access_log.py"), Path("retrying.py")))
+"""The Date header, the log's time and a date in Retry-After are the wall clock."""
 LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log"))
 
 Check = Callable[[Path, ast.Module], Iterator[str]]

@@ -66,14 +66,15 @@ def test_a_quantile_of_nothing() -> None:
 
 def test_counters() -> None:
     counters = Counters()
-    counters.in_flight = 3
+    for _ in range(6):
+        counters.began()
     for status in (200, 204, 404, 499, 502):
-        counters.finished(status, 0.001)
+        counters.finished(status, 0.001, 10, 100)
     counters.reason("route.no_route")
     counters.reason("route.no_route")
     counters.reason("send.reset")
     seen = counters.snapshot()
-    assert (seen.requests, seen.in_flight) == (5, -2)
+    assert (seen.requests, seen.in_flight, seen.bytes_in, seen.bytes_out) == (5, 1, 50, 500)
     assert seen.statuses == {2: 2, 4: 2, 5: 1}
     assert seen.reasons == {"route.no_route": 2, "send.reset": 1}
     assert 0.001 <= seen.p50 <= 0.00125
@@ -82,16 +83,16 @@ def test_counters() -> None:
 
 def test_a_snapshot_does_not_change_afterwards() -> None:
     counters = Counters()
-    counters.reason("a.b")
+    counters.reason("route.no_route")
     before = counters.snapshot()
-    counters.reason("a.b")
-    counters.finished(200, 1)
-    assert before.reasons == {"a.b": 1}
+    counters.reason("route.no_route")
+    counters.finished(200, 1, 0, 0)
+    assert before.reasons == {"route.no_route": 1}
     assert (before.requests, before.statuses) == (0, {})
 
 
 @pytest.mark.parametrize("status", [0, 100, 599, 999])
 def test_any_status_is_counted(status: int) -> None:
     counters = Counters()
-    counters.finished(status, 0.0)
+    counters.finished(status, 0.0, 0, 0)
     assert counters.snapshot().statuses == {status // 100: 1}

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.control.compile import compile_plan
 from proxy.control.load import load_text
-from proxy.deadlines import Sweep
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
 from proxy.metrics import Counters
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import Pool
 
 from .codec import REQUEST, RESPONSE
 from .harness import Case
@@ -67,15 +65,14 @@ def cases() -> list[Case]:
 def client_of(yaml: str) -> ClientConnection:
     """A client connection on a plan, whose backends have one idle connection each."""
     plan = compile_plan(load_text(HEAD + yaml, "bench.yaml").config)
-    sweep = Sweep()
+    plan.settle_groups()
     for group in plan.groups.values():
         for backend in group.members:
-            backend.pool = Pool(backend, group.pool, sweep, 32768, 100)
             connection = UpstreamConnection(backend.pool, 32768, 100)
             connection.connection_made(Swallow())
             backend.pool.size += 1
             backend.pool.idle.append(connection)
-    client = ClientConnection(Acceptor(plan, sweep, Counters(), None))
+    client = ClientConnection(Acceptor(plan, plan.registry.sweep, Counters(), None))
     client.connection_made(Swallow())
     return client
 

@@ -11,16 +11,27 @@ from collections.abc import Callable, Iterable
 
 from ..balancing import Balancer, create
 from ..balancing.keys import make_key
+from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
 from ..exchange import Stage
 from ..http1.codec import HeaderEdits, canonicalize
-from ..pipeline import Admit, Connect, Fixed, Pick, Redirect, Relay, Send
+from ..pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
 from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
+from ..relaying import Relay
 from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
+from ..scoreboard import alone
 from ..upstream.backend import Backend, BackendSpec
-from ..upstream.group import Group, PoolSettings
+from ..upstream.group import Group, GroupSpec, LimitSpec, PoolSettings
+from ..upstream.outlier import OutlierSpec
+from ..upstream.registry import Registry
+from ..upstream.retry import RetrySpec
 from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
+from .sections.outlier import Outlier
+from .sections.retry import Retry
+
+NORMAL = 2
+"""The priority of a route that does not say one (see upstream/queue.py)."""
 
 Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
 
@@ -30,21 +41,23 @@ def unplaced(findings: Iterable[Finding]) -> tuple[Problem, ...]:
     return tuple(Problem("", 0, 0, dotted(finding.path), finding.message) for finding in findings)
 
 
-def compile_plan(config: Config, report: Report = unplaced) -> Plan:
-    """Compile a configuration that has been loaded. `report` (see Loaded) gives problems their places in the file.
+def compile_plan(config: Config, report: Report = unplaced, registry: Registry | None = None) -> Plan:
+    """Compile a configuration that has been loaded, for the live groups of `registry`, which are not changed by it.
+    `report` (see Loaded) gives problems their places in the file.
 
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
     findings: list[Finding] = []
-    groups = {name: compile_group(name, upstream, config) for name, upstream in config.upstreams.items()}
+    specs = {name: compile_group(name, upstream, config) for name, upstream in config.upstreams.items()}
     balancers: dict[str, Balancer] = {}
     for name, upstream in config.upstreams.items():
         try:
-            balancers[name] = create(upstream.balance.algorithm, **upstream.balance.params)
-            balancers[name].rebuild(groups[name].members)
+            balancers[name] = compile_balancer(upstream, specs[name])
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
+    registry = registry or Registry(alone(), Sweep())
+    groups = {name: registry.group(name) for name in specs}
     routes = []
     if not findings:
         for index, route in enumerate(config.routes):
@@ -58,7 +71,16 @@ def compile_plan(config: Config, report: Report = unplaced) -> Plan:
         ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
         for listener in config.listeners
     )
-    return Plan(listeners, compile_settings(config), groups, RouteTable(routes), compile_log(config))
+    table = RouteTable(routes)
+    return Plan(listeners, compile_settings(config), specs, registry, balancers, table, compile_log(config))
+
+
+def compile_balancer(upstream: Upstream, spec: GroupSpec) -> Balancer:
+    """The algorithm of an upstream, tried out on backends that nobody uses. Raises ValueError."""
+    balance = upstream.balance
+    trial = create(balance.algorithm, **balance.params)
+    trial.rebuild([Backend(backend) for backend in spec.backends])
+    return create(balance.algorithm, **balance.params)
 
 
 def compile_settings(config: Config) -> Settings:
@@ -70,6 +92,7 @@ def compile_settings(config: Config) -> Settings:
         send_idle=timeouts.send_idle,
         half_close=timeouts.half_close,
         drain=timeouts.drain,
+        accept_grace=timeouts.accept_grace,
         head_size=limits.head_size,
         target_size=limits.target_size,
         header_count=limits.header_count,
@@ -87,16 +110,67 @@ def compile_log(config: Config) -> AccessLogSpec | None:
     return AccessLogSpec(log.path, log.format, log.buffer, log.flush) if log is not None else None
 
 
-def compile_group(name: str, upstream: Upstream, config: Config) -> Group:
+def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
     members = []
     for backend in upstream.backends:
         address = backend.address
-        spec = BackendSpec(str(address), address.host, address.port, address.path, backend.weight, backend.region)
-        members.append(Backend(spec))
-    pool = upstream.pool
+        members.append(
+            BackendSpec(str(address), address.host, address.port, address.path, backend.weight, backend.region)
+        )
+    pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
-    settings = PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect)
-    return Group(name, tuple(members), settings)
+    return GroupSpec(
+        name,
+        tuple(members),
+        (upstream.balance.algorithm, dict(upstream.balance.params)),
+        PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
+        compile_outlier(upstream.outlier),
+        compile_retry(upstream.retry),
+        LimitSpec(limits.requests, limits.requests_per_backend, limits.queue, limits.queue_timeout),
+        upstream.panic,
+        slow.window if slow is not None else 0.0,
+        slow.floor if slow is not None else 1.0,
+    )
+
+
+def compile_outlier(outlier: Outlier | None) -> OutlierSpec | None:
+    if outlier is None:
+        return None
+    percentage, rate = outlier.failure_percentage, outlier.success_rate
+    return OutlierSpec(
+        outlier.consecutive_5xx,
+        outlier.consecutive_gateway,
+        outlier.connect_failures,
+        outlier.connect_ejection,
+        outlier.base_ejection,
+        outlier.max_ejection,
+        outlier.max_ejected,
+        outlier.interval,
+        percentage.threshold if percentage is not None else 0.0,
+        percentage.hosts if percentage is not None else 0,
+        percentage.requests if percentage is not None else 0,
+        rate.factor if rate is not None else 0.0,
+        rate.hosts if rate is not None else 0,
+        rate.requests if rate is not None else 0,
+    )
+
+
+def compile_retry(retry: Retry) -> RetrySpec:
+    return RetrySpec(
+        attempts=retry.attempts,
+        errors="error" in retry.on,
+        timeouts="timeout" in retry.on,
+        statuses=frozenset(entry for entry in retry.on if isinstance(entry, int)),
+        non_idempotent=retry.non_idempotent,
+        per_try=retry.per_try or 0.0,
+        deadline=retry.deadline,
+        backoff=retry.backoff,
+        backoff_max=retry.backoff_max,
+        budget=retry.budget,
+        budget_min=retry.budget_min,
+        buffer=retry.buffer,
+        retry_after_max=retry.retry_after_max,
+    )
 
 
 def compile_match(route: Route) -> Match:
@@ -150,9 +224,9 @@ def link_stages(plan: RoutePlan, route: Route, upstream: Upstream, group: Group,
         pattern = re.compile(route.regex.encode()) if route.regex is not None else None
         key = make_key(upstream.balance.key, pattern)
     send: Stage = Send()
-    pick = Pick(balancer, key, Connect(send))
+    pick = Pick(group, key, NORMAL, Connect(send))
     plan.first = Admit(pick)
-    plan.relay = Relay(pick, send, len(group.members) == 1)
+    plan.relay = Relay(group, pick, send)
     plan.request_edits = compile_edits(route.request_headers)
     plan.response_edits = compile_edits(route.response_headers)
     plan.raw_path = route.forward_path == "raw"
@@ -179,6 +253,10 @@ def set_limits(plan: RoutePlan, route: Route, config: Config) -> None:
     plan.body_idle = own.body_idle or common.body_idle
     plan.response_head = own.response_head or (upstream and upstream.response_head) or common.response_head
     plan.response_idle = own.response_idle or (upstream and upstream.response_idle) or common.response_idle
+    if upstream is not None and route.upstream is not None:
+        per_try = config.upstreams[route.upstream].retry.per_try
+        if per_try is not None:
+            plan.response_head = min(plan.response_head, per_try)
     plan.request_timeout = own.request or common.request
     plan.tunnel_idle = own.tunnel_idle or common.tunnel_idle
 

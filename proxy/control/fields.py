@@ -57,6 +57,8 @@ _ADDRESS_SCHEMA = {"type": "string", "examples": ["127.0.0.1:9001", "[::1]:9001"
 _BIND_SCHEMA = {"type": "string", "examples": ["127.0.0.1:8080", "[::1]:8080", ":8080", "unix:/run/q.sock"]}
 
 Duration = Annotated[float, PlainValidator(units.parse_positive_duration), WithJsonSchema(_DURATION_SCHEMA)]
+GraceDuration = Annotated[float, PlainValidator(units.parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+"""A duration that may be 0s."""
 Size = Annotated[int, PlainValidator(units.parse_size), WithJsonSchema(_SIZE_SCHEMA)]
 HeadSize = Annotated[int, PlainValidator(units.parse_head_size), WithJsonSchema(_SIZE_SCHEMA)]
 BackendAddress = Annotated[

@@ -19,6 +19,7 @@ from .fields import (
     Bind,
     Count,
     Duration,
+    GraceDuration,
     HeaderButHost,
     HeadersToSet,
     HeaderValue,
@@ -29,6 +30,7 @@ from .fields import (
     Method,
     Network,
     Path,
+    Percent,
     Protocol,
     Regex,
     RequestHeadersToSet,
@@ -40,8 +42,11 @@ from .fields import (
     Workers,
     bare,
     duration,
+    percent,
     size,
 )
+from .sections.outlier import Outlier, SlowStart
+from .sections.retry import Retry, UpstreamLimits
 
 
 class Listener(Section):
@@ -88,6 +93,8 @@ class Timeouts(Section):
     """Nothing passes through an upgraded connection, either way."""
     half_close: Duration = duration("1s")
     """A client that closed its sending side after its request gets the response if it begins within this time."""
+    accept_grace: GraceDuration = Field(default=0.0, json_schema_extra={"default": "0s"})
+    """At a stop, new connections are still taken for this long, while readiness already fails."""
     drain: Duration = duration("30s")
     """At a stop, requests in flight have this long to finish."""
 
@@ -182,6 +189,16 @@ class Upstream(Section):
     """Overrides of the global timeouts for this upstream."""
     health: Health | None = None
     """Active health checks. Checked, but without effect in this version."""
+    outlier: Outlier | None = Field(default_factory=Outlier)
+    """Passive health: ejects backends that fail requests; null for not at all."""
+    panic: Percent = percent("50%")
+    """Below this share of healthy backends health is ignored and all are used; 0% for never."""
+    slow_start: SlowStart | None = Field(default_factory=SlowStart)
+    """How a backend that comes back gets its share; null for all at once."""
+    retry: Retry = Field(default_factory=Retry)
+    """What is sent again after a failure."""
+    limits: UpstreamLimits = Field(default_factory=UpstreamLimits)
+    """How much the upstream takes at a time, and what waits for it."""
 
 
 class HeaderMatch(Section):

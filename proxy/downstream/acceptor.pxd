@@ -12,7 +12,7 @@ cdef class Acceptor:
     cdef public Sweep sweep
     cdef public Counters counters
     cdef public object log, when_empty
-    cdef public bint stopping
+    cdef public bint stopping, leaving
     cdef public set open
     cdef public dict per_client
     cdef public list spare

@@ -29,6 +29,8 @@ class Acceptor:
         self.sweep = sweep
         self.counters = counters
         self.log = log
+        self.leaving = False
+        """The worker will stop: every response asks its client to close."""
         self.stopping = False
         self.when_empty: Callable[[], object] | None = None
         """Called when the last connection has closed after `stop`."""
@@ -43,6 +45,19 @@ class Acceptor:
         self.target_size = plan.settings.target_size
         self.header_count = plan.settings.header_count
         self.keepalive = plan.settings.keepalive
+
+    def use_log(self, log: Any) -> None:
+        """Log to this from now on, None for not at all."""
+        self.log = log
+        for connection in self.open:
+            connection.log = log
+
+    def retire(self, listener: str) -> None:
+        """A listener is gone: its connections close as soon as they are idle."""
+        now = monotonic()
+        for connection in list(self.open):
+            if connection.listener == listener:
+                connection.retire(now)
 
     def take(self) -> Exchange:
         """An exchange for a new request."""
@@ -62,8 +77,7 @@ class Acceptor:
 
     def admit(self, connection: Any, address: str) -> Reason | None:
         """Count a new connection. Returns why it is refused, None if it is welcome."""
-        self.counters.connections += 1
-        self.counters.connections_open += 1
+        self.counters.opened()
         self.open.add(connection)
         self.sweep.watched.add(connection)
         held = self.per_client.get(address, 0) + 1
@@ -85,7 +99,7 @@ class Acceptor:
 
     def forget(self, connection: Any, address: str) -> None:
         """A connection is closed."""
-        self.counters.connections_open -= 1
+        self.counters.closed()
         self.open.discard(connection)
         self.sweep.watched.discard(connection)
         held = self.per_client.get(address, 0) - 1
@@ -98,7 +112,7 @@ class Acceptor:
 
     def stop(self) -> None:
         """Take no more requests: idle connections close now, the others after their response."""
-        self.stopping = True
+        self.stopping = self.leaving = True
         now = monotonic()
         for connection in list(self.open):
             connection.retire(now)

@@ -216,9 +216,9 @@ class ClientConnection(StreamingSocket):
         plan = self.plan
         assert plan is not None
         self.served += 1
-        if self.served >= self.most_requests or acceptor.stopping:
+        if self.served >= self.most_requests or acceptor.leaving:
             self.may_keep = False
-        self.counters.in_flight += 1
+        self.counters.began()
         self.x = x
         x.begin(self, plan, now)
         self.state = BUSY
@@ -251,7 +251,7 @@ class ClientConnection(StreamingSocket):
     def _refuse(self, x: Exchange, reason: Reason, now: float) -> None:
         """What came is no request: say so, and close."""
         self.gather = None
-        self.counters.in_flight += 1
+        self.counters.began()
         self.x = x
         self.state = BODY  # there may be more of it: linger after the answer
         x.refuse(self, self.acceptor.plan, now)

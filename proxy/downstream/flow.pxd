@@ -2,6 +2,7 @@ from ..exchange cimport Client
 
 
 cdef class ClientSocket(Client):
+    cdef public str listener
     cdef public object transport, write
     cdef public int state
     cdef public bint eof, write_paused, read_paused

@@ -35,6 +35,8 @@ class ClientSocket(Client):
 
     def __init__(self, counters: Counters, log: Any) -> None:
         super().__init__(counters, log)
+        self.listener = ""
+        """The `bind` of the listener that it came through."""
         self.transport: Any = None
         self.write: Any = None
         """The transport's method, looked up once."""

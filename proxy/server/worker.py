@@ -13,18 +13,18 @@ import gc
 import logging
 import os
 import socket
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..access_log import AccessLog
-from ..deadlines import TICK, Sweep
+from ..deadlines import TICK
 from ..downstream.acceptor import Acceptor
 from ..downstream.connection import ClientConnection
 from ..downstream.listener import address_of, open_listener
 from ..metrics import Counters, Snapshot
-from ..plan import Plan
-from ..upstream.pool import Pool
+from ..plan import ListenerSpec, Plan
 
 log = logging.getLogger("qantara")
 
@@ -34,66 +34,189 @@ HEAP_KEPT = 64 * 1024 * 1024
 MAPPED_FROM = 4 * 1024 * 1024
 
 
+Sockets = Mapping[str, Sequence[socket.socket]]
+Opened = list[tuple[ListenerSpec, socket.socket]]
+
+
+class Listening(NamedTuple):
+    """A socket that is listened on."""
+
+    sock: socket.socket
+    server: asyncio.Server
+    address: tuple[str, int] | str
+
+    def close(self) -> None:
+        if isinstance(self.address, str):  # the file of a Unix socket first: closed, a socket forgets its name
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.address)
+        self.server.close()
+        self.sock.close()
+
+
+def close_sockets(opened: Opened) -> None:
+    """Give back what was opened in vain."""
+    for spec, sock in opened:
+        if spec.path:
+            os.unlink(spec.path)
+        sock.close()
+
+
+def open_log(plan: Plan) -> AccessLog | None:
+    """The access log of a plan, started. Raises OSError if it cannot be opened."""
+    if plan.access_log is None:
+        return None
+    log = AccessLog(plan.access_log)
+    log.start()
+    return log
+
+
 class Proxy:
     """A proxy that serves a plan in the running event loop."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.sweep = Sweep()
-        self.counters = Counters()
-        self.addresses: list[tuple[str, int] | str] = []
+        self.registry = plan.registry
+        self.board = plan.registry.board
+        self.sweep = plan.registry.sweep
+        self.counters = Counters(self.board.slot_head(self.board.slot))
         self.acceptor: Acceptor | None = None
         self.log: AccessLog | None = None
-        self._sockets: list[tuple[socket.socket, int]] = []
-        self._servers: list[asyncio.Server] = []
+        self.listening: dict[str, list[Listening]] = {}
+        """What listens, by the `bind` of the listener."""
         self._ticker: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Open the listeners and serve. Raises BindError, and OSError if the access log cannot be opened."""
+    @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        """What the listeners are bound to, in the order of the configuration."""
+        return [self.listening[spec.bind][0].address for spec in self.plan.listeners if spec.bind in self.listening]
+
+    async def start(self, sockets: Sockets | None = None) -> None:
+        """Open the listeners, or take the sockets given for each `bind`, and serve.
+
+        Raises BindError, and OSError if the access log cannot be opened.
+        """
+        plan = self.plan
         try:
-            for spec in self.plan.listeners:
-                self._sockets.append((open_listener(spec), spec.backlog))
-            self.addresses = [address_of(sock) for sock, _ in self._sockets]
-            if self.plan.access_log is not None:
-                self.log = AccessLog(self.plan.access_log)
-                self.log.start()
+            opened = self._open(plan, sockets)
+            try:
+                self.log = open_log(plan)
+            except BaseException:
+                if sockets is None:
+                    close_sockets(opened)
+                raise
         except BaseException:
             await self.close()
             raise
-        acceptor = self.acceptor = Acceptor(self.plan, self.sweep, self.counters, self.log)
-        settings = self.plan.settings
-        for group in self.plan.groups.values():
-            for backend in group.members:
-                backend.pool = Pool(backend, group.pool, self.sweep, settings.head_size, settings.header_count)
+        self.board.take_slot(os.getpid())
+        self.acceptor = Acceptor(plan, self.sweep, self.counters, self.log)
+        plan.settle_groups()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
-        await self._serve(acceptor)
+        await self._listen(opened)
 
-    async def _serve(self, acceptor: Acceptor) -> None:
+    async def adopt(self, plan: Plan, sockets: Sockets | None = None) -> None:
+        """Serve another plan, compiled for the same registry, from the next request of each connection on.
+
+        Listeners that it has no more are closed, after what waits there was accepted. Raises BindError, OSError (the
+        access log) or BoardFull, and has then changed nothing.
+        """
+        acceptor = self.acceptor
+        assert acceptor is not None
+        for spec in plan.specs.values():
+            for backend in spec.backends:
+                self.board.backends.row(f"{spec.name}\n{backend.address}")
+        opened = self._open(plan, sockets)
+        old_log = self.log
+        if plan.access_log != self.plan.access_log:
+            try:
+                self.log = open_log(plan)
+            except BaseException:
+                if sockets is None:
+                    close_sockets(opened)
+                raise
+        plan.settle_groups()
+        self.plan = plan
+        acceptor.adopt(plan)
+        acceptor.use_log(self.log)
+        if old_log is not None and old_log is not self.log:
+            await old_log.close()
+        await self._listen(opened)
+        for bind in self.listening.keys() - {spec.bind for spec in plan.listeners}:
+            await self._stop_listening(bind)
+
+    def _open(self, plan: Plan, sockets: Sockets | None) -> Opened:
+        """Sockets for the listeners that do not listen yet."""
+        opened: Opened = []
+        try:
+            for spec in plan.listeners:
+                if sockets is not None:
+                    have = {listening.sock.fileno() for listening in self.listening.get(spec.bind, ())}
+                    opened += [(spec, sock) for sock in sockets[spec.bind] if sock.fileno() not in have]
+                elif spec.bind not in self.listening:
+                    opened.append((spec, open_listener(spec)))
+        except BaseException:
+            if sockets is None:
+                close_sockets(opened)
+            raise
+        return opened
+
+    async def _listen(self, opened: Opened) -> None:
         loop = asyncio.get_running_loop()
+        for spec, sock in opened:
+            factory = self._factory(spec.bind)
+            address = address_of(sock)
+            if sock.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(factory, sock=sock, backlog=spec.backlog)
+            else:
+                server = await loop.create_server(factory, sock=sock, backlog=spec.backlog)
+            self.listening.setdefault(spec.bind, []).append(Listening(sock, server, address))
+
+    def _factory(self, bind: str) -> Callable[[], Any]:
+        acceptor = self.acceptor
+        assert acceptor is not None
 
         def factory() -> Any:  # a protocol by its methods: a compiled class cannot inherit asyncio's
-            return ClientConnection(acceptor)
+            connection = ClientConnection(acceptor)
+            connection.listener = bind
+            return connection
 
-        for sock, backlog in self._sockets:
-            if sock.family == socket.AF_UNIX:
-                self._servers.append(await loop.create_unix_server(factory, sock=sock, backlog=backlog))
-            else:
-                self._servers.append(await loop.create_server(factory, sock=sock, backlog=backlog))
+        return factory
+
+    async def _stop_listening(self, bind: str) -> None:
+        """Close a listener that the plan has no more; what the kernel has accepted for it is still served."""
+        loop = asyncio.get_running_loop()
+        acceptor = self.acceptor
+        for listening in self.listening.pop(bind):
+            remaining = listening.sock.dup()
+            listening.close()
+            remaining.setblocking(False)
+            with remaining, contextlib.suppress(BlockingIOError):
+                while True:
+                    accepted, _ = remaining.accept()
+                    await loop.connect_accepted_socket(self._factory(bind), accepted)
+        if acceptor is not None:
+            acceptor.retire(bind)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            self.sweep.run(monotonic())
+            now = monotonic()
+            self.sweep.run(now)
+            self.registry.tick(now)
+            self.board.beat()
 
     def snapshot(self) -> Snapshot:
         """What was counted so far."""
         return self.counters.snapshot()
 
     async def drain(self) -> bool:
-        """Stop accepting, and wait until requests in flight are over, at most `timeouts.drain`. True if all were."""
+        """Stop: for `timeouts.accept_grace` go on accepting, but ask every client to close; then accept no more, and
+        wait until requests in flight are over, at most `timeouts.drain`. True if all were."""
         acceptor = self.acceptor
         if acceptor is None:
             return True
+        acceptor.leaving = True
+        if self.plan.settings.accept_grace:
+            await asyncio.sleep(self.plan.settings.accept_grace)
         self._close_servers()
         empty = asyncio.Event()
         acceptor.when_empty = empty.set
@@ -113,10 +236,7 @@ class Proxy:
                 if not self.acceptor.open:
                     break
                 await asyncio.sleep(0)
-        for group in self.plan.groups.values():
-            for backend in group.members:
-                if backend.pool is not None:
-                    await backend.pool.close()
+            await self.registry.close()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
@@ -125,16 +245,10 @@ class Proxy:
             self.log = None
 
     def _close_servers(self) -> None:
-        for sock, _ in self._sockets:  # the file of a Unix socket first: closed, a socket forgets its name
-            if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(sock.getsockname())
-        for server in self._servers:
-            server.close()
-        self._servers = []
-        for sock, _ in self._sockets:
-            sock.close()
-        self._sockets = []
+        for listenings in self.listening.values():
+            for listening in listenings:
+                listening.close()
+        self.listening = {}
 
     async def serve_forever(self) -> None:
         """Serve until cancelled."""

@@ -1,12 +1,33 @@
 """A backend: what the configuration says of it, and what is happening to it.
 
 Law of this file: `BackendSpec` is configuration and never changes; `Backend` is live state, and outlives the
-configuration that named it for as long as its address stays in that upstream.
+configuration that named it for as long as its address stays in that upstream. What other workers must know lies in
+the scoreboard, each worker in a row of its own; the rest belongs to this worker alone.
 """
 
 from __future__ import annotations
 
+from array import array
 from typing import Any, NamedTuple
+
+from ..scoreboard import (
+    CONNECTIONS,
+    CONNECTS,
+    DOWN,
+    EJECTED_UNTIL,
+    FAILURES,
+    HEALTH,
+    IN_FLIGHT,
+    READY,
+    REPORTED_STATE,
+    REPORTED_WEIGHT,
+    REQUESTS,
+    ROW,
+    SINCE,
+    STATE,
+    WEIGHT,
+    Scoreboard,
+)
 
 
 class BackendSpec(NamedTuple):
@@ -21,16 +42,94 @@ class BackendSpec(NamedTuple):
 
 
 class Backend:
-    """One backend as it is: counters, and the pool of connections to it."""
+    """One backend as it is: its rows of the scoreboard, and the pool of connections to it.
 
-    def __init__(self, spec: BackendSpec) -> None:
+    `weight` is the one that balancing algorithms go by: the configured one, changed by operators, by what the backend
+    reports, and by slow start. Without a board the numbers are kept in memory of its own.
+    """
+
+    def __init__(self, spec: BackendSpec, rows: Any = None, board: Scoreboard | None = None) -> None:
         self.spec = spec
         self.name = spec.address
         self.weight = spec.weight
-        self.in_flight = 0
-        self.requests = 0
-        self.failures = 0
+        self.board = board
+        self.rows = array("q", bytes(8 * 2 * ROW)) if rows is None else rows
+        """The rows of all slots; that of this worker begins at `own`."""
+        self.own = ROW * (board.slot if board is not None else 1)
         self.pool: Any = None
+        self.added = 0.0
+        """When it joined a group that was already serving (seconds, monotonic); 0 if it was there from the start."""
+        # Failures one after another, as this worker sees them (see outlier.py)
+        self.errors_in_row = 0
+        self.gateway_in_row = 0
+        self.connects_in_row = 0
+        self.times_ejected = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that this worker has at the backend."""
+        return int(self.rows[self.own + IN_FLIGHT])
+
+    @in_flight.setter
+    def in_flight(self, value: int) -> None:
+        self.rows[self.own + IN_FLIGHT] = value
+
+    @property
+    def requests(self) -> int:
+        """Requests that this slot has given to the backend."""
+        return int(self.rows[self.own + REQUESTS])
+
+    @property
+    def failures(self) -> int:
+        """Requests of this slot that the backend did not answer."""
+        return int(self.rows[self.own + FAILURES])
+
+    def load(self) -> int:
+        """Requests that all workers have at the backend."""
+        board = self.board
+        if board is None or board.used <= 2:
+            return self.rows[self.own + IN_FLIGHT]
+        total = 0
+        at = ROW + IN_FLIGHT
+        end = board.used * ROW
+        while at < end:
+            total += self.rows[at]
+            at += ROW
+        return total
+
+    def count(self, cell: int) -> None:
+        """Add one to a cell of this worker's row."""
+        self.rows[self.own + cell] += 1
+
+    def pool_size(self, size: int, opened: bool) -> None:
+        """How many connections this worker has to it; `opened` counts a new one."""
+        self.rows[self.own + CONNECTIONS] = size
+        if opened:
+            self.rows[self.own + CONNECTS] += 1
+
+    # --- what the supervisor, operators and other workers say; read when something has changed, never per request ---
+
+    def in_rotation(self) -> bool:
+        """Whether it may get requests at all: neither drained nor in maintenance, whoever said so."""
+        return bool(self.rows[STATE] == READY and self.rows[REPORTED_STATE] == READY)
+
+    def healthy(self, now_ns: int) -> bool:
+        """Whether active checks find it well and no process has ejected it."""
+        return bool(self.rows[HEALTH] != DOWN) and self.ejected_until() <= now_ns
+
+    def ejected_until(self) -> int:
+        """When the last ejection ends (ns of CLOCK_MONOTONIC); 0 if there never was one."""
+        return max(int(until) for until in self.rows[EJECTED_UNTIL::ROW])
+
+    def warm_since(self) -> float:
+        """Since when it has been taking part, in seconds of the monotonic clock; 0 if from the start."""
+        return max(int(self.rows[SINCE]) / 1e9, self.ejected_until() / 1e9, self.added)
+
+    def wanted_weight(self) -> float:
+        """The configured weight, or the operator's, times what the backend itself reports of its capacity."""
+        chosen, reported = int(self.rows[WEIGHT]), int(self.rows[REPORTED_WEIGHT])
+        weight: float = chosen - 1 if chosen else self.spec.weight
+        return weight * (reported - 1) / 100 if reported else weight
 
     def __repr__(self) -> str:
         return f"<Backend {self.name} weight={self.weight} in_flight={self.in_flight}>"

@@ -49,6 +49,9 @@ class Requester:
         self.response_head = NEVER
         self.response_idle = NEVER
 
+    def room(self) -> None:
+        """There is room at the upstream for a request that waited in its queue."""
+
     def connected(self, connection: UpstreamConnection) -> None:
         """A connection was opened for this request."""
 

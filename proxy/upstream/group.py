@@ -1,13 +1,50 @@
-"""A group: the backends of one upstream, as the requests of one plan see them.
+"""A group: the backends of one upstream as they are now, and which of them may be picked.
 
-Law of this file: a group is never changed. When its members or settings change, a new group takes its place.
+Law of this file: a group is live state and outlives the plan that it was made for; what a plan says of it is a
+`GroupSpec`. The set of usable backends is worked out when something has changed, at most once per tick; a request only
+reads it. Whoever changes a state that others must see says so on the scoreboard.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import logging
+from collections.abc import Iterable, Sequence
+from time import monotonic, monotonic_ns
+from typing import Any, NamedTuple
 
-from .backend import Backend
+from ..errors import QUEUE_FULL, QUEUE_TIMEOUT
+from ..metrics import (
+    U_ACTIVE,
+    U_CONNECT,
+    U_FINISH,
+    U_QUEUE_EXPIRED,
+    U_QUEUE_LENGTH,
+    U_QUEUE_REFUSED,
+    U_QUEUED,
+    U_RELAY,
+    Histogram,
+)
+from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, UPSTREAM_ROW, Scoreboard
+from .backend import Backend, BackendSpec
+from .connection import Requester
+from .outlier import (
+    CONNECT,
+    CONSECUTIVE_5XX,
+    CONSECUTIVE_GATEWAY,
+    OutlierSpec,
+    ejection_seconds,
+    may_eject,
+)
+from .queue import Queue
+from .retry import RetrySpec
+
+log = logging.getLogger("qantara")
+
+NO_LIMIT = 1 << 62
+RAMP_STEPS = 10
+"""Steps in which a backend's weight grows during slow start."""
+WEIGHT_SCALE = 100
+"""What weights are multiplied by while some of them are no whole numbers."""
 
 
 class PoolSettings(NamedTuple):
@@ -21,9 +58,272 @@ class PoolSettings(NamedTuple):
     connect_timeout: float = 3.0
 
 
-class Group(NamedTuple):
-    """The backends of one upstream."""
+class LimitSpec(NamedTuple):
+    """How much an upstream takes at a time, counted over all workers; 0 is no limit."""
+
+    requests: int = 0
+    """Requests in flight at the whole upstream."""
+    requests_per_backend: int = 1024
+    queue: int = 1024
+    """Requests of one worker that may wait for one of these limits."""
+    queue_timeout: float = 1.0
+
+
+class GroupSpec(NamedTuple):
+    """What a plan says of an upstream."""
 
     name: str
-    members: tuple[Backend, ...]
-    pool: PoolSettings
+    backends: tuple[BackendSpec, ...]
+    balance: Any
+    """What the balancing algorithm was made from: as long as this is equal, the algorithm keeps what it has learned."""
+    pool: PoolSettings = PoolSettings()
+    outlier: OutlierSpec | None = OutlierSpec()
+    retry: RetrySpec = RetrySpec()
+    limits: LimitSpec = LimitSpec()
+    panic: float = 0.5
+    """Below this share of healthy backends, health is ignored: the checks are then more likely wrong than right."""
+    slow_start: float = 30.0
+    """Seconds until a backend that comes back has its whole share; 0 for at once."""
+    slow_start_floor: float = 0.1
+
+
+class Group:
+    """The backends of one upstream in this worker."""
+
+    def __init__(self, name: str, board: Scoreboard, rows: Any) -> None:
+        self.name = name
+        self.board = board
+        self.spec = GroupSpec(name, (), None)
+        self.members: tuple[Backend, ...] = ()
+        self.usable: list[Backend] = []
+        self.balancer: Any = None
+        self.panicking = False
+        self.available = 0
+        """Backends in rotation that are healthy."""
+        self.due = 0.0
+        """When the usable backends have to be worked out again although nothing was said (seconds, monotonic)."""
+        self.retrying = 0
+        """Requests of this worker that are being sent again."""
+        self.most = 0
+        self.most_per_backend = 0
+        self.most_here = 0
+        """What this worker may have at one backend: its share, while others wait for theirs."""
+        self.shared = False
+        """Whether other workers send to these backends too."""
+        self.queue = Queue(0)
+        self.waking = False
+        start = board.slot * UPSTREAM_ROW
+        self.all_rows = rows
+        self.rows = rows[start : start + UPSTREAM_ROW]
+        """This worker's row, see metrics.py."""
+        self.connect_seconds = self._histogram(U_CONNECT)
+        self.relay_seconds = self._histogram(U_RELAY)
+        self.finish_seconds = self._histogram(U_FINISH)
+
+    def _histogram(self, at: int) -> Histogram:
+        return Histogram(self.rows[at : at + U_RELAY - U_CONNECT])
+
+    def count(self, cell: int) -> None:
+        """Add one to a cell of this worker's row."""
+        self.rows[cell] += 1
+
+    def load(self, cell: int) -> int:
+        """The sum of a cell over all workers."""
+        return int(sum(self.all_rows[cell + UPSTREAM_ROW : self.board.used * UPSTREAM_ROW : UPSTREAM_ROW]))
+
+    # --- membership ---
+
+    def adopt(self, spec: GroupSpec, members: Sequence[Backend], balancer: Any) -> None:
+        """Take up what a plan says. `balancer` takes the place of the present one if its description has changed."""
+        if self.balancer is None or spec.balance != self.spec.balance:
+            self.balancer = balancer
+        self.spec = spec
+        self.most = spec.limits.requests
+        self.most_per_backend = self.most_here = spec.limits.requests_per_backend or NO_LIMIT
+        self.queue.most = spec.limits.queue
+        self.set_members(members)
+
+    def set_members(self, members: Sequence[Backend]) -> None:
+        """The backends are these from now on. Those that come to a group that is serving start slowly."""
+        if self.members:
+            known = set(self.members)
+            for backend in members:
+                if backend not in known:
+                    backend.added = monotonic()
+        self.members = tuple(members)
+        self.refresh(monotonic(), True)
+
+    def refresh(self, now: float, anyway: bool = False) -> None:
+        """Work out which backends may be picked at time `now`, and tell the algorithm if that has changed."""
+        now_ns = monotonic_ns()
+        rotating = [backend for backend in self.members if backend.in_rotation()]
+        healthy = [backend for backend in rotating if backend.healthy(now_ns)]
+        self.available = len(healthy)
+        panicking = bool(rotating) and len(healthy) < self.spec.panic * len(rotating)
+        if panicking != self.panicking:
+            self.panicking = panicking
+            log.warning(
+                "upstream %s: %d of %d backends are healthy: %s",
+                *(self.name, len(healthy), len(rotating)),
+                "health is ignored, all are used (panic)" if panicking else "health counts again",
+            )
+        usable = rotating if panicking else healthy
+        weights = self._weights(usable, now)
+        self.due = self._next_due(now, now_ns)
+        if not anyway and usable == self.usable and weights == [backend.weight for backend in usable]:
+            return
+        for backend, weight in zip(usable, weights, strict=True):
+            backend.weight = weight
+        self.usable = usable
+        try:
+            self.balancer.rebuild(usable)
+        except Exception:  # a user's algorithm: it goes on with what it had
+            log.exception("balancing algorithm %s failed", type(self.balancer).__name__)
+
+    def _weights(self, usable: Iterable[Backend], now: float) -> list[int]:
+        """Whole numbers in proportion to what each backend is to get now."""
+        wanted = [backend.wanted_weight() * self._warmth(backend, now) for backend in usable]
+        if all(weight == int(weight) for weight in wanted):
+            return [int(weight) for weight in wanted]
+        return [max(1, round(weight * WEIGHT_SCALE)) if weight > 0 else 0 for weight in wanted]
+
+    def _warmth(self, backend: Backend, now: float) -> float:
+        """The share of its weight that a backend gets: it grows in steps from the floor to 1 (slow start)."""
+        window, since = self.spec.slow_start, backend.warm_since()
+        if not since or not 0.0 <= now - since < window:
+            return 1.0
+        return max(self.spec.slow_start_floor, int((now - since) / window * RAMP_STEPS) / RAMP_STEPS)
+
+    def _next_due(self, now: float, now_ns: int) -> float:
+        """When an ejection ends or a slow start goes a step on."""
+        due = now + 3600.0
+        for backend in self.members:
+            until = backend.ejected_until()
+            if until > now_ns:
+                due = min(due, now + (until - now_ns) / 1e9)
+            elif 0.0 <= now - backend.warm_since() < self.spec.slow_start:
+                due = min(due, now + self.spec.slow_start / RAMP_STEPS)
+        return due
+
+    # --- passive health ---
+
+    def failed(self, backend: Backend, connect: bool, gateway: bool) -> None:
+        """A request failed at a backend: no connection (`connect`), no response (`gateway`), or a 5xx status, which
+        is a `gateway` failure too if it is 502, 503 or 504."""
+        spec = self.spec.outlier
+        if connect:
+            backend.connects_in_row += 1
+        else:
+            backend.errors_in_row += 1
+            if gateway:
+                backend.gateway_in_row += 1
+        if spec is None:
+            return
+        if connect:
+            if 0 < spec.connect_failures <= backend.connects_in_row:
+                self.eject(backend, CONNECT)
+        elif 0 < spec.consecutive_gateway <= backend.gateway_in_row:
+            self.eject(backend, CONSECUTIVE_GATEWAY)
+        elif 0 < spec.consecutive_5xx <= backend.errors_in_row:
+            self.eject(backend, CONSECUTIVE_5XX)
+
+    def eject(self, backend: Backend, cause: int) -> None:
+        """Take a backend out for a while, if that is allowed."""
+        spec = self.spec.outlier
+        now_ns = monotonic_ns()
+        if spec is None or not backend.healthy(now_ns) or not backend.in_rotation():
+            return
+        rotating = [member for member in self.members if member.in_rotation()]
+        ejected = sum(member.ejected_until() > now_ns for member in rotating)
+        available = sum(member.healthy(now_ns) for member in rotating)
+        if not may_eject(spec, len(rotating), available, ejected, self.spec.panic):
+            return
+        # an ejection that is long past is forgiven, one for each as long a time without
+        calm = (now_ns - backend.ejected_until()) / 1e9
+        times = max(0.0, backend.times_ejected - calm // spec.base_ejection) if backend.times_ejected else 0.0
+        seconds = ejection_seconds(spec, cause, times)
+        backend.times_ejected = times + 1.0
+        backend.errors_in_row = backend.gateway_in_row = backend.connects_in_row = 0
+        backend.rows[backend.own + EJECTED_UNTIL] = now_ns + int(seconds * 1e9)
+        backend.rows[backend.own + EJECTED_FOR] = cause
+        backend.count(EJECTIONS)
+        self.board.changed(self.board.slot)
+        self.refresh(monotonic())
+
+    # --- retries ---
+
+    def may_retry(self) -> bool:
+        """Whether the budget allows one more retry now."""
+        spec = self.spec.retry
+        return self.retrying < max(spec.budget_min, int(spec.budget * self.rows[U_ACTIVE]))
+
+    def another(self, tried: Sequence[Backend], key: bytes | None) -> Backend | None:
+        """A usable backend that is not among those tried: the algorithm's choice if it makes one."""
+        for _ in range(len(tried) + 1):
+            backend: Backend | None = self.balancer.pick(key)
+            if backend is not None and backend not in tried:
+                return backend
+        return self.first_of(tried)
+
+    def first_of(self, tried: Sequence[Backend]) -> Backend | None:
+        """The least loaded usable backend that was not tried."""
+        free = [backend for backend in self.usable if backend not in tried and backend.weight > 0]
+        return min(free, key=load_of) if free else None
+
+    # --- limits ---
+
+    def with_room(self) -> Backend | None:
+        """The least loaded usable backend, if it is below its limits."""
+        backend = self.first_of(())
+        return backend if backend is not None and self.has_room(backend) else None
+
+    def has_room(self, backend: Backend) -> bool:
+        """Whether a backend and the upstream may have one more request."""
+        if backend.in_flight >= self.most_here or backend.load() >= self.most_per_backend:
+            return False
+        return not self.most or self.load(U_ACTIVE) - self.load(U_QUEUE_LENGTH) <= self.most
+
+    def enqueue(self, requester: Requester, priority: int) -> None:
+        """Let a request wait until there is room: its `room` is called then, or its `connect_failed`."""
+        if not self.queue.push(requester, priority, monotonic() + self.spec.limits.queue_timeout):
+            self.count(U_QUEUE_REFUSED)
+            requester.connect_failed(QUEUE_FULL)
+            return
+        self.count(U_QUEUED)
+        self.rows[U_QUEUE_LENGTH] = self.queue.length
+
+    def leave_queue(self, requester: Requester) -> None:
+        """A request that waits is given up."""
+        self.queue.leave(requester)
+        self.rows[U_QUEUE_LENGTH] = self.queue.length
+
+    def wake(self) -> None:
+        """Let those go on for whom there is room now."""
+        if self.waking:  # those who go on may end at once, and come back here
+            return
+        self.waking = True
+        try:
+            while self.queue.length and self.with_room() is not None:
+                requester: Requester = self.queue.pop()
+                self.rows[U_QUEUE_LENGTH] = self.queue.length
+                requester.room()
+        finally:
+            self.waking = False
+
+    def tick(self, now: float) -> None:
+        """Once per tick: who waits too long, room that other workers have made, and whether they wait for ours."""
+        if self.queue.length:
+            for requester in self.queue.late(now):
+                self.count(U_QUEUE_EXPIRED)
+                requester.connect_failed(QUEUE_TIMEOUT)
+            self.rows[U_QUEUE_LENGTH] = self.queue.length
+            self.wake()
+        workers = self.board.used - 1
+        self.shared = workers > 1
+        contended = workers > 1 and self.load(U_QUEUE_LENGTH) > self.queue.length
+        self.most_here = max(1, self.most_per_backend // workers) if contended else self.most_per_backend
+
+
+def load_of(backend: Backend) -> float:
+    """Requests in flight in proportion to the weight."""
+    return backend.load() / backend.weight

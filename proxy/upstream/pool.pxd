@@ -4,6 +4,8 @@ from ..deadlines cimport Sweep, Timed
 from .backend cimport Backend
 from .connection cimport Requester, UpstreamConnection
 
+cdef int CONNECT_FAILURES
+
 
 cdef class Pool(Timed):
     cdef public Backend backend
@@ -14,7 +16,7 @@ cdef class Pool(Timed):
     cdef public double lifetime, idle_seconds
     cdef public long max
     cdef public long size, opening
-    cdef public bint closed
+    cdef public bint closed, retired
     cdef public set tasks
 
     @cython.locals(idle=list, connection=UpstreamConnection)

@@ -27,6 +27,7 @@ from ..errors import (
     POOL_TIMEOUT,
     Reason,
 )
+from ..scoreboard import CONNECT_FAILURES
 from .backend import Backend
 from .connection import Requester, UpstreamConnection
 from .group import PoolSettings
@@ -53,6 +54,7 @@ class Pool(Timed):
         self.size = 0
         self.opening = 0
         self.closed = False
+        self.retired = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.deadline = 0.0  # due at the first tick, which opens the minimum
         sweep.watched.add(self)
@@ -77,7 +79,7 @@ class Pool(Timed):
         """Take a connection back after a complete exchange."""
         now = self.sweep.now
         retire = connection.born + self.lifetime
-        if self.closed or now >= retire or self.size > self.max:
+        if self.retired or now >= retire or self.size > self.max:
             connection.discard()
             return
         if self.waiting:
@@ -120,6 +122,7 @@ class Pool(Timed):
     def forget(self, connection: UpstreamConnection) -> None:
         """A connection is closed."""
         self.size -= 1
+        self.backend.pool_size(self.size, False)
         self.sweep.watched.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
@@ -132,7 +135,7 @@ class Pool(Timed):
         for requester in late:
             self.cancel(requester)
             requester.connect_failed(CONNECT_TIMEOUT if self.opening else POOL_TIMEOUT)
-        if self.size < self.settings.min and not self.closed:
+        if self.size < self.settings.min and not self.retired:
             self._open()
 
     def adopt(self, settings: PoolSettings, head_size: int, head_count: int) -> None:
@@ -144,12 +147,17 @@ class Pool(Timed):
         self.head_size = head_size
         self.head_count = head_count
 
-    async def close(self) -> None:
-        """Close idle connections and stop opening new ones; those in use close when their exchange is over."""
-        self.closed = True
-        self.sweep.watched.discard(self)
+    def retire(self) -> None:
+        """The backend has left: keep no connection any more. Requests on the way to it still get theirs."""
+        self.retired = True
         for connection in list(self.idle):
             connection.discard()
+
+    async def close(self) -> None:
+        """Close idle connections and stop opening new ones; those in use close when their exchange is over."""
+        self.retire()
+        self.closed = True
+        self.sweep.watched.discard(self)
         for task in list(self.tasks):
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -162,6 +170,7 @@ class Pool(Timed):
     def _open(self) -> None:
         self.size += 1
         self.opening += 1
+        self.backend.pool_size(self.size, True)
         task = asyncio.get_running_loop().create_task(self._connect())
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -174,12 +183,13 @@ class Pool(Timed):
                 await self._dial(connection)
         except (TimeoutError, OSError) as error:
             reason = explain(error)
-            self.backend.failures += 1
+            self.backend.count(CONNECT_FAILURES)
             log.debug("connect to %s: %s", self.backend.name, error)
         finally:
             self.opening -= 1
             if connection.transport is None:
                 self.size -= 1
+                self.backend.pool_size(self.size, False)
         if reason is not None:
             if self.waiting:
                 self.waiting.popleft().requester.connect_failed(reason)

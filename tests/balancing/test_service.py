@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from proxy.pipeline import Admit, Pick
 from tests.balancing.algorithms import LastByKey
 from tests.support.client import connect
 from tests.support.origin import Origin, end_of_input, request, reset, response
@@ -36,13 +35,8 @@ def yaml(addresses: list[str], balance: str, weights: list[int] | None = None) -
 
 
 def balancer_of(proxy: Running) -> LastByKey:
-    """The algorithm of the only route."""
-    tree = proxy.proxy.plan.routes.any_host
-    assert tree is not None
-    first = tree.root.children[47].prefix[0].target.first
-    assert isinstance(first, Admit)
-    assert isinstance(first.next, Pick)
-    balancer = first.next.balancer
+    """The algorithm of the only upstream."""
+    balancer = proxy.proxy.plan.groups["app"].balancer
     assert isinstance(balancer, LastByKey)
     return balancer
 

@@ -12,8 +12,10 @@ from proxy.control.compile import compile_plan
 from proxy.control.load import load_text
 from proxy.errors import ConfigError
 from proxy.http1.codec import RequestHead
-from proxy.pipeline import Admit, Connect, Fixed, Pick, Redirect, Relay, Send
+from proxy.pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
 from proxy.plan import Plan, RoutePlan, Settings
+from proxy.relaying import Relay
+from proxy.upstream.group import GroupSpec
 
 HEAD = "listeners: [{bind: '127.0.0.1:0'}]\n"
 APP = "upstreams: {app: {backends: ['127.0.0.1:9001', 'unix:/run/app.sock']}}\n"
@@ -56,7 +58,7 @@ def test_the_defaults_of_the_plan_are_those_of_the_configuration() -> None:
 
 
 EVERY_SETTING = """
-timeouts: {head: 1s, body_idle: 2s, keepalive: 3s, send_idle: 4s, half_close: 5s, drain: 6s}
+timeouts: {head: 1s, body_idle: 2s, keepalive: 3s, send_idle: 4s, half_close: 5s, drain: 6s, accept_grace: 7s}
 limits: {head_size: 1KiB, target_size: 512B, header_count: 7, connections: 8, connections_per_client: 9,
          requests_per_connection: 10}
 via: edge
@@ -68,7 +70,7 @@ routes: [{respond: {}}]
 
 def test_every_setting_arrives() -> None:
     networks = tuple(ip_network(text) for text in ("10.0.0.0/8", "fd00::/8", "192.0.2.7/32"))
-    expected = Settings(1, 2, 3, 4, 5, 6, 1024, 512, 7, 8, 9, 10, "edge", "both", networks)
+    expected = Settings(1, 2, 3, 4, 5, 6, 7, 1024, 512, 7, 8, 9, 10, "edge", "both", networks)
     assert plan_of(EVERY_SETTING).settings == expected
 
 
@@ -111,9 +113,9 @@ def test_groups() -> None:
         "  pool: {min: 1, max: 2, idle: 3s, lifetime: 4s, pending: 5}, timeouts: {connect: 6s}}}\n"
         "routes: [{upstream: app}]\n"
     )
-    group = plan.groups["app"]
-    assert group.pool == (1, 2, 3.0, 4.0, 5, 6.0)
-    assert [(b.name, b.weight, b.spec.host, b.spec.port, b.spec.path, b.spec.region) for b in group.members] == [
+    spec = plan.specs["app"]
+    assert spec.pool == (1, 2, 3.0, 4.0, 5, 6.0)
+    assert [(b.address, b.weight, b.host, b.port, b.path, b.region) for b in spec.backends] == [
         ("a:1", 3, "a", 1, "", "eu"),
         ("unix:/s", 1, "", 0, "/s", None),
     ]
@@ -150,14 +152,60 @@ def test_a_forwarding_route_has_the_stages_in_order() -> None:
         chain.append(stage)
     assert [type(each) for each in chain] == [Admit, Pick, Connect, Send]
     assert isinstance(route.relay, Relay)
-    assert isinstance(chain[1].balancer, RoundRobin)
     assert (route.upstream, route.request_edits, route.response_edits) == ("app", None, None)
 
 
-def test_routes_of_one_upstream_share_its_balancer() -> None:
+def test_routes_of_one_upstream_share_its_group() -> None:
     plan = plan_of(f"{APP}routes: [{{path: /a, upstream: app}}, {{path: /b, upstream: app}}]\n")
-    first, second = (plan.routes.find(head(path)).first.next.balancer for path in (b"/a", b"/b"))
-    assert first is second
+    first, second = (plan.routes.find(head(path)).first.next.group for path in (b"/a", b"/b"))
+    assert first is second is plan.groups["app"]
+    assert isinstance(plan.balancers["app"], RoundRobin)
+
+
+RESILIENCE = """
+upstreams:
+  app:
+    backends: ['a:1', 'b:1']
+    outlier: {consecutive_5xx: 1, consecutive_gateway: 2, connect_failures: 3, connect_ejection: 4s, base_ejection: 5s,
+              max_ejection: 6s, max_ejected: 7%, interval: 8s,
+              failure_percentage: {threshold: 9%, hosts: 10, requests: 11},
+              success_rate: {factor: 1.5, hosts: 12, requests: 13}}
+    panic: 14%
+    slow_start: {window: 15s, floor: 16%}
+    retry: {attempts: 3, on: [error, 503], non_idempotent: true, per_try: 1s, deadline: 17s, backoff: 18ms,
+            backoff_max: 19ms, budget: 20%, budget_min: 21, buffer: 22B, retry_after_max: 23s}
+    limits: {requests: 24, requests_per_backend: 25, queue: 26, queue_timeout: 27s}
+routes: [{upstream: app}]
+"""
+
+
+def test_every_setting_of_an_upstream_arrives() -> None:
+    spec = plan_of(RESILIENCE).specs["app"]
+    assert spec.outlier == (1, 2, 3, 4, 5, 6, 0.07, 8, 0.09, 10, 11, 1.5, 12, 13)
+    assert (spec.panic, spec.slow_start, spec.slow_start_floor) == (0.14, 15, 0.16)
+    assert spec.retry == (3, True, False, {503}, True, 1, 17, 0.018, 0.019, 0.2, 21, 22, 23)
+    assert spec.limits == (24, 25, 26, 27)
+
+
+def test_what_is_null_is_off() -> None:
+    off = "upstreams: {app: {backends: ['a:1'], outlier: null, slow_start: null}}\nroutes: [{upstream: app}]\n"
+    spec = plan_of(off).specs["app"]
+    assert (spec.outlier, spec.slow_start) == (None, 0)
+    some = "upstreams: {app: {backends: ['a:1'], outlier: {failure_percentage: null, success_rate: null}}}\n"
+    outlier = plan_of(some + "routes: [{upstream: app}]\n").specs["app"].outlier
+    assert outlier is not None
+    assert (outlier.failure_percentage, outlier.success_rate_factor) == (0, 0)
+
+
+def test_the_defaults_of_a_group_are_those_of_the_configuration() -> None:
+    spec = plan_of(f"{APP}routes: [{{upstream: app}}]\n").specs["app"]
+    assert spec == GroupSpec("app", spec.backends, spec.balance)
+
+
+def test_the_time_of_one_try_bounds_that_of_the_response_head() -> None:
+    app = "upstreams: {app: {backends: ['a:1'], retry: {per_try: 2s}}}\n"
+    assert route_of("upstream: app", app).response_head == 2
+    assert route_of("upstream: app, timeouts: {response_head: 1s}", app).response_head == 1
 
 
 def test_other_actions_have_one_stage() -> None:

@@ -246,8 +246,21 @@ async def test_a_put_of_which_all_is_still_held_is_sent_again() -> None:
         assert way.origin.requests[-1].body == b"onetwo"
 
 
-async def test_a_put_of_which_a_part_is_gone_is_not_sent_again() -> None:
+async def test_a_put_that_was_sent_in_parts_is_sent_again_as_a_whole() -> None:
     async with path([*ECHO, until(b"one"), until(b"tw"), reset], ECHO) as way:
+        await way.client.request(GET)
+        await way.client.send(PUT + b"one")
+        await until_true(lambda: way.origin.peers[0].received.endswith(b"one"))
+        await way.client.send(b"tw")
+        await until_true(lambda: len(way.origin.peers) == 2)
+        await way.client.send(b"o")
+        assert (await way.client.response(b"PUT")).body == b"ok"
+        assert way.origin.requests[-1].body == b"onetwo"
+
+
+async def test_a_put_that_is_larger_than_what_is_kept_is_not_sent_again() -> None:
+    small = "retry: {buffer: 4B}"
+    async with path([*ECHO, until(b"one"), until(b"tw"), reset], ECHO, upstream=small) as way:
         await way.client.request(GET)
         await way.client.send(PUT + b"one")
         await until_true(lambda: way.origin.peers[0].received.endswith(b"one"))

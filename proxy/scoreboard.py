@@ -1,0 +1,239 @@
+"""What the processes of one proxy share: a block of memory with a row of numbers for each of them.
+
+Law of this file: every cell has one writer, so there are no locks, and a process that is killed leaves nothing held;
+everybody reads everything, and sees each number whole (aligned 64-bit words). Slot 0 belongs to the supervisor, the
+others to one worker each; the successor of a killed worker goes on in its slot. A process that serves alone has the
+same board in memory of its own. The memory is a sparse file without a name: what is never written costs nothing.
+
+Cells are signed 64-bit numbers, in this order: the head of each slot, the rows of each backend (those of all slots
+side by side), the rows of each upstream (likewise), and the rate limits' buckets.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from time import monotonic_ns
+
+from .errors import REASONS, BoardFull
+
+CELL = 8
+"""Bytes of a cell."""
+
+# The head of a slot. What it counts is named in metrics.py.
+PID, STARTED, BEAT, EPOCH = range(4)
+"""Process id; since when, and when it was last seen alive (ns of CLOCK_MONOTONIC); changes to the states it sets."""
+USED = 4
+"""In the supervisor's head: how many slots are in use."""
+COUNTERS = 8
+"""Where the counters of a worker begin."""
+SLOT_CELLS = 4096
+
+# A row that a worker writes about a backend
+(
+    IN_FLIGHT,
+    REQUESTS,
+    RESPONSES,
+    SERVER_ERRORS,
+    GATEWAY_ERRORS,
+    FAILURES,
+    RETRIES,
+    CONNECTS,
+    CONNECT_FAILURES,
+    CONNECTIONS,
+    MICROSECONDS,
+) = range(11)
+# Cells that every slot writes, the supervisor's too
+EJECTED_UNTIL, EJECTIONS, EJECTED_FOR = 11, 12, 13
+"""Until when (ns), how often so far, and why: an index into `EJECTION_CAUSES`."""
+# The row that the supervisor writes about it
+HEALTH, STATE, REPORTED_STATE, WEIGHT, REPORTED_WEIGHT, SINCE = range(6)
+"""Active health; what an operator and what the backend itself says of it; the operator's weight plus 1, 0 for none, and
+the reported one in percent, likewise; since when it is up again (ns)."""
+ROW = 16
+
+UNKNOWN, UP, DOWN = range(3)
+"""Values of HEALTH."""
+READY, DRAIN, MAINT = range(3)
+"""Values of STATE and REPORTED_STATE."""
+STATES = ("ready", "drain", "maint")
+EJECTION_CAUSES = ("", "connect", "consecutive_5xx", "consecutive_gateway", "failure_percentage", "success_rate")
+
+UPSTREAM_ROW = 512
+"""A worker's row about an upstream: counters (see metrics.py), then histograms."""
+
+MOST_BACKENDS = 16_384
+MOST_UPSTREAMS = 1024
+BUCKET_CELLS = 2 * 65_536
+MOST_SLOTS = 257
+
+
+class Directory:
+    """Which row belongs to whom. The supervisor decides it and tells the workers; a lone process decides for itself."""
+
+    def __init__(self, capacity: int, what: str) -> None:
+        self.capacity = capacity
+        self.what = what
+        self.rows: dict[str, int] = {}
+        self.free: list[int] = []
+        self.used = 0
+
+    def row(self, key: str) -> int:
+        """The row of `key`, a new one if it has none. Raises BoardFull."""
+        found = self.rows.get(key)
+        if found is None:
+            if not self.free and self.used == self.capacity:
+                raise BoardFull(f"more than {self.capacity} {self.what} at a time")
+            if self.free:
+                found = self.free.pop()
+            else:
+                found = self.used
+                self.used += 1
+            self.rows[key] = found
+        return found
+
+    def release(self, key: str) -> int | None:
+        """Give the row of `key` up for others. Returns it; nobody may write there any more."""
+        row = self.rows.pop(key, None)
+        if row is not None:
+            self.free.append(row)
+        return row
+
+    def replace(self, rows: dict[str, int]) -> None:
+        """Take over what the supervisor has decided."""
+        self.rows = dict(rows)
+        self.used = max(rows.values(), default=-1) + 1
+        self.free = []
+
+
+class Scoreboard:
+    """The shared memory as one process sees it: the cells, and whose slot it has."""
+
+    def __init__(self, memory: mmap.mmap, slots: int, slot: int, fd: int) -> None:
+        self.slots = slots
+        self.slot = slot
+        self.used = slots
+        """Slots that are in use, the supervisor's included: what lies behind them is not worth adding up."""
+        self.fd = fd
+        """The file, to be inherited by other processes; -1 if there is none."""
+        self.cells = memoryview(memory).cast("q")
+        self.backends = Directory(MOST_BACKENDS, "backends")
+        self.upstreams = Directory(MOST_UPSTREAMS, "upstreams")
+        self._backends = slots * SLOT_CELLS
+        self._upstreams = self._backends + MOST_BACKENDS * slots * ROW
+        self._buckets = self._upstreams + MOST_UPSTREAMS * slots * UPSTREAM_ROW
+
+    # --- parts ---
+
+    def slot_head(self, slot: int) -> memoryview:
+        """The cells of a slot that concern it as a whole."""
+        return self.cells[slot * SLOT_CELLS : (slot + 1) * SLOT_CELLS]
+
+    def backend_rows(self, upstream: str, address: str) -> memoryview:
+        """The rows of all slots about a backend: that of slot s begins at s * ROW. Raises BoardFull."""
+        start = self._backends + self.backends.row(f"{upstream}\n{address}") * self.slots * ROW
+        return self.cells[start : start + self.slots * ROW]
+
+    def upstream_rows(self, upstream: str) -> memoryview:
+        """The rows of all slots about an upstream: that of slot s begins at s * UPSTREAM_ROW. Raises BoardFull."""
+        start = self._upstreams + self.upstreams.row(upstream) * self.slots * UPSTREAM_ROW
+        return self.cells[start : start + self.slots * UPSTREAM_ROW]
+
+    def buckets(self) -> memoryview:
+        """The memory of the rate limits."""
+        return self.cells[self._buckets : self._buckets + BUCKET_CELLS]
+
+    def set_used(self, used: int) -> None:
+        """The supervisor says how many slots are in use."""
+        self.cells[USED] = used
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read again what the supervisor says. Once per tick."""
+        self.used = self.cells[USED] or self.slots
+
+    # --- life of a slot ---
+
+    def take_slot(self, pid: int) -> None:
+        """This process begins to write in its slot: what its predecessor had in flight died with it."""
+        head = self.slot_head(self.slot)
+        head[PID] = pid
+        head[STARTED] = head[BEAT] = monotonic_ns()
+        self.clear_in_flight(self.slot)
+
+    def beat(self) -> None:
+        """This process is alive."""
+        self.cells[self.slot * SLOT_CELLS + BEAT] = monotonic_ns()
+
+    def last_beat(self, slot: int) -> int:
+        """When the process of a slot was last alive (ns of CLOCK_MONOTONIC)."""
+        return int(self.cells[slot * SLOT_CELLS + BEAT])
+
+    def clear_in_flight(self, slot: int) -> None:
+        """The process of a slot is gone, and with it what it had in flight, its connections and its ejections."""
+        head = self.slot_head(slot)
+        for cell in GAUGES:
+            head[cell] = 0
+        for row in range(self.backends.used):
+            start = self._backends + (row * self.slots + slot) * ROW
+            self.cells[start + IN_FLIGHT] = self.cells[start + CONNECTIONS] = 0
+            self.cells[start + EJECTED_UNTIL] = 0
+        self.changed(slot)
+
+    def changed(self, slot: int) -> None:
+        """A state in the rows of this slot has changed: the others read them again at their next tick."""
+        self.cells[slot * SLOT_CELLS + EPOCH] += 1
+
+    def epoch(self) -> int:
+        """A number that differs as soon as any slot has changed a state."""
+        cells = self.cells
+        return sum(cells[slot * SLOT_CELLS + EPOCH] for slot in range(self.slots))
+
+    def forget_backend(self, upstream: str, address: str) -> None:
+        """A backend is gone for good: its rows are cleared for the next one."""
+        row = self.backends.release(f"{upstream}\n{address}")
+        if row is not None:
+            start = self._backends + row * self.slots * ROW
+            for cell in range(start, start + self.slots * ROW):
+                self.cells[cell] = 0
+
+
+# The counters of a worker, from COUNTERS on
+(
+    C_CONNECTIONS,
+    C_CONNECTIONS_OPEN,
+    C_REQUESTS,
+    C_IN_FLIGHT,
+    C_BYTES_IN,
+    C_BYTES_OUT,
+) = range(COUNTERS, COUNTERS + 6)
+C_STATUSES = COUNTERS + 8
+"""Ten cells: answers by the hundreds of their status."""
+C_REASONS = COUNTERS + 24
+"""A cell for each reason, in the order of errors.REASONS."""
+C_HISTOGRAMS = 512
+"""Where the histograms begin, one after another, in the order of metrics.TIMES."""
+GAUGES = (C_CONNECTIONS_OPEN, C_IN_FLIGHT)
+assert C_REASONS + len(REASONS) <= C_HISTOGRAMS
+
+
+def _cells(slots: int) -> int:
+    per_slot = SLOT_CELLS + MOST_BACKENDS * ROW + MOST_UPSTREAMS * UPSTREAM_ROW
+    return slots * per_slot + BUCKET_CELLS
+
+
+def create(slots: int) -> Scoreboard:
+    """A board in memory that other processes can map, seen from slot 0. `slots` counts the supervisor's too."""
+    fd = os.memfd_create("qantara-scoreboard", os.MFD_CLOEXEC)
+    os.ftruncate(fd, _cells(slots) * CELL)
+    return attach(fd, slots, 0)
+
+
+def attach(fd: int, slots: int, slot: int) -> Scoreboard:
+    """Map a board that another process has made."""
+    return Scoreboard(mmap.mmap(fd, _cells(slots) * CELL), slots, slot, fd)
+
+
+def alone() -> Scoreboard:
+    """A board for one process that is supervisor and worker in one: it has slot 1."""
+    return Scoreboard(mmap.mmap(-1, _cells(2) * CELL, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), 2, 1, -1)

@@ -1,0 +1,32 @@
+cimport cython
+
+from ..metrics cimport Histogram
+from ..scoreboard cimport Scoreboard
+from .backend cimport Backend
+from .connection cimport Requester
+from .queue cimport Queue
+
+cdef int U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED
+
+
+cdef class Group:
+    cdef public str name
+    cdef public Scoreboard board
+    cdef public object spec, balancer, all_rows
+    cdef public tuple members
+    cdef public list usable
+    cdef public bint panicking
+    cdef public int available
+    cdef public double due
+    cdef public long long retrying, most, most_per_backend, most_here
+    cdef public bint waking, shared
+    cdef public Queue queue
+    cdef public long long[::1] rows
+    cdef public Histogram connect_seconds, relay_seconds, finish_seconds
+
+    cpdef count(self, int cell)
+    cpdef long long load(self, int cell)
+    cpdef failed(self, Backend backend, bint connect, bint gateway)
+    cpdef bint may_retry(self)
+    cpdef wake(self)
+    cpdef enqueue(self, Requester requester, int priority)

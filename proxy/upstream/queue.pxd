@@ -1,0 +1,3 @@
+cdef class Queue:
+    cdef public long long most, length
+    cdef public list lines
