@@ -1,4 +1,4 @@
-"""The command line: qantara run | check | demo | schema.
+"""The command line: qantara run | check | reload | upgrade | stop | status | demo | schema.
 
 Law of this file: it reads arguments and prints; what a command does is in control/ and server/.
 """
@@ -8,9 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from . import __version__
-from .errors import ConfigError
+from .errors import ConfigError, QantaraError
+
+ASKED = {
+    "reload": "have a running proxy load its configuration again; waits, and tells what was wrong",
+    "upgrade": "replace a running proxy by the version that is installed now, without refusing a connection",
+    "stop": "drain a running proxy",
+    "status": "what a running proxy consists of",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +41,15 @@ def make_parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="serve a configuration in the foreground")
     run.add_argument("-c", "--config", required=True, metavar="FILE", help="the YAML file")
+    run.add_argument("--replace", action="store_true", help="take over from a proxy that serves this file already")
+    add_run_dir(run)
     run.set_defaults(call=run_command)
+
+    for name, told in ASKED.items():
+        command = commands.add_parser(name, help=told)
+        command.add_argument("-c", "--config", required=True, metavar="FILE", help="the YAML file that it serves")
+        add_run_dir(command)
+        command.set_defaults(call=ask_command)
 
     check = commands.add_parser("check", help="report everything that is wrong with a configuration")
     check.add_argument("config", metavar="FILE", help="the YAML file")
@@ -48,10 +64,52 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_run_dir(command: argparse.ArgumentParser) -> None:
+    places = "$QANTARA_RUN_DIR, $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/qantara or /tmp/qantara-UID"
+    command.add_argument("--run-dir", metavar="FOLDER", help=f"where its control socket is (default: {places})")
+
+
 def run_command(arguments: argparse.Namespace) -> int:
     from .server.run import run
 
-    return run(arguments.config)
+    return run(arguments.config, arguments.run_dir, arguments.replace)
+
+
+def ask_command(arguments: argparse.Namespace) -> int:
+    """reload, upgrade, stop, status: ask the proxy that serves the file, and tell what it says."""
+    from .control.client import ask
+    from .server.places import Places, run_dir
+
+    name: str = arguments.command
+    try:
+        place = Places(run_dir(arguments.run_dir), arguments.config).control
+        status, told = ask(place, "GET" if name == "status" else "POST", f"/{name}")
+    except QantaraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for warning in told.get("warnings", ()):
+        print(f"{warning} (warning)", file=sys.stderr)
+    for problem in told.get("problems", ()):
+        print(problem, file=sys.stderr)
+    if status >= 400:
+        print(f"{name}: refused; what was served before is served on", file=sys.stderr)
+        return 2 if status == 422 else 1
+    print_told(name, told)
+    return 0
+
+
+def print_told(name: str, told: dict[str, Any]) -> None:
+    if name == "reload":
+        print(f"reloaded in {told['seconds'] * 1e3:.0f} ms")
+    elif name == "upgrade":
+        print(f"process {told['pid']} has taken over")
+    elif name == "stop":
+        print("draining")
+    else:
+        print(f"supervisor  pid {told['pid']}  {told['config']}")
+        for worker in told["workers"]:
+            line = "worker {slot:<4} pid {pid}  {state} for {seconds:.0f} s, restarts: {restarts}"
+            print(line.format(**worker))
 
 
 def check_command(arguments: argparse.Namespace) -> int:

@@ -186,5 +186,9 @@ class BindError(QantaraError):
     """A listener could not be opened: the address is in use, not allowed, or not of this machine."""
 
 
+class ControlError(QantaraError):
+    """A running proxy could not be asked."""
+
+
 class BoardFull(QantaraError):
     """There are more backends or upstreams than the scoreboard has rows for."""

@@ -7,7 +7,7 @@ is not in its chain. Names are resolved; nothing that the data path holds refers
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ..balancing import Balancer, create
 from ..balancing.keys import make_key
@@ -41,15 +41,24 @@ def unplaced(findings: Iterable[Finding]) -> tuple[Problem, ...]:
     return tuple(Problem("", 0, 0, dotted(finding.path), finding.message) for finding in findings)
 
 
-def compile_plan(config: Config, report: Report = unplaced, registry: Registry | None = None) -> Plan:
+def compile_plan(
+    config: Config,
+    report: Report = unplaced,
+    registry: Registry | None = None,
+    members: Mapping[str, tuple[BackendSpec, ...]] | None = None,
+) -> Plan:
     """Compile a configuration that has been loaded, for the live groups of `registry`, which are not changed by it.
-    `report` (see Loaded) gives problems their places in the file.
+    `report` (see Loaded) gives problems their places in the file; `members` are the backends of upstreams where they
+    are not those of the configuration.
 
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
     findings: list[Finding] = []
     specs = {name: compile_group(name, upstream, config) for name, upstream in config.upstreams.items()}
+    for name, backends in (members or {}).items():
+        if name in specs:
+            specs[name] = specs[name]._replace(backends=backends)
     balancers: dict[str, Balancer] = {}
     for name, upstream in config.upstreams.items():
         try:

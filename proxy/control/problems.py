@@ -280,8 +280,6 @@ def _same_name(path: Path, names: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def warning_findings(config: Config) -> Iterator[Finding]:
-    if config.workers != 1:
-        yield Finding(("workers",), "this version runs one worker")
     for key in ("admin", "cache"):
         if getattr(config, key) is not None:
             yield Finding((key,), _NO_EFFECT, at_key=True)

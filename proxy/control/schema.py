@@ -327,7 +327,9 @@ class Config(Section):
     listeners: Annotated[List[Listener], Field(min_length=1)]
     """Where clients connect."""
     workers: Workers = 1
-    """Worker processes, or auto for one per core. This version runs one."""
+    """Worker processes, or auto for one per core."""
+    watch: bool = False
+    """Whether a change of the file is a reload."""
     admin: Admin | None = None
     """The admin API. Has no effect in this version."""
     trusted_proxies: List[Network] = ()

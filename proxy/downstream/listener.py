@@ -21,8 +21,9 @@ HINTS = {
 }
 
 
-def open_listener(spec: ListenerSpec) -> socket.socket:
-    """Open the socket of a listener. An empty host means every address, IPv4 and IPv6 alike.
+def open_listener(spec: ListenerSpec, shared: bool = False) -> socket.socket:
+    """Open the socket of a listener. An empty host means every address, IPv4 and IPv6 alike. With `shared` other
+    sockets of this user may listen on the same TCP port (SO_REUSEPORT), and the kernel spreads connections over them.
 
     Raises BindError with a sentence that says what would be right.
     """
@@ -30,20 +31,28 @@ def open_listener(spec: ListenerSpec) -> socket.socket:
         if spec.path:
             return _open_unix(spec.path, spec.backlog)
         if not spec.host:
-            return _open_tcp("::" if socket.has_dualstack_ipv6() else "0.0.0.0", spec)
-        return _open_tcp(spec.host, spec)
+            return _open_tcp("::" if socket.has_dualstack_ipv6() else "0.0.0.0", spec, shared)
+        return _open_tcp(spec.host, spec, shared)
     except (OSError, OverflowError) as error:
         number = error.errno if isinstance(error, OSError) and error.errno is not None else 0
         raise BindError(f"cannot listen on {spec.bind}: {HINTS.get(number, str(error))}") from error
 
 
-def _open_tcp(host: str, spec: ListenerSpec) -> socket.socket:
+def probe(spec: ListenerSpec) -> None:
+    """Raise BindError if somebody listens there already: with SO_REUSEPORT the kernel would let us share in silence."""
+    if not spec.path and spec.port:
+        open_listener(spec).close()
+
+
+def _open_tcp(host: str, spec: ListenerSpec, shared: bool) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, spec.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if not spec.host else 1)
         sock.bind(address)

@@ -44,13 +44,22 @@ class Listening(NamedTuple):
     sock: socket.socket
     server: asyncio.Server
     address: tuple[str, int] | str
+    inode: int
+    """What it is, whatever the number of the file: a socket may be handed to us more than once."""
+    ours: bool
+    """Whether it was opened here, and not by a supervisor."""
 
     def close(self) -> None:
-        if isinstance(self.address, str):  # the file of a Unix socket first: closed, a socket forgets its name
+        if self.ours and isinstance(self.address, str):  # the file first: closed, a socket forgets its name
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address)
         self.server.close()
         self.sock.close()
+
+
+def inode_of(sock: socket.socket) -> int:
+    """The number of the socket itself, the same in every process that has it open."""
+    return os.fstat(sock.fileno()).st_ino
 
 
 def close_sockets(opened: Opened) -> None:
@@ -111,7 +120,7 @@ class Proxy:
         self.acceptor = Acceptor(plan, self.sweep, self.counters, self.log)
         plan.settle_groups()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
-        await self._listen(opened)
+        await self._listen(opened, sockets is None)
 
     async def adopt(self, plan: Plan, sockets: Sockets | None = None) -> None:
         """Serve another plan, compiled for the same registry, from the next request of each connection on.
@@ -139,9 +148,13 @@ class Proxy:
         acceptor.use_log(self.log)
         if old_log is not None and old_log is not self.log:
             await old_log.close()
-        await self._listen(opened)
-        for bind in self.listening.keys() - {spec.bind for spec in plan.listeners}:
-            await self._stop_listening(bind)
+        wanted = {inode_of(sock) for _, sock in opened} if sockets is not None else None
+        await self._listen(opened, sockets is None)
+        for bind, listenings in list(self.listening.items()):
+            if bind not in {spec.bind for spec in plan.listeners}:
+                await self._stop_listening(bind)
+            elif wanted is not None:
+                self._keep_only(bind, listenings, wanted)
 
     def _open(self, plan: Plan, sockets: Sockets | None) -> Opened:
         """Sockets for the listeners that do not listen yet."""
@@ -149,8 +162,7 @@ class Proxy:
         try:
             for spec in plan.listeners:
                 if sockets is not None:
-                    have = {listening.sock.fileno() for listening in self.listening.get(spec.bind, ())}
-                    opened += [(spec, sock) for sock in sockets[spec.bind] if sock.fileno() not in have]
+                    opened += [(spec, sock) for sock in sockets[spec.bind]]
                 elif spec.bind not in self.listening:
                     opened.append((spec, open_listener(spec)))
         except BaseException:
@@ -159,16 +171,31 @@ class Proxy:
             raise
         return opened
 
-    async def _listen(self, opened: Opened) -> None:
+    def sockets(self) -> dict[str, list[socket.socket]]:
+        """What is listened on, by `bind`."""
+        return {bind: [each.sock for each in listenings] for bind, listenings in self.listening.items()}
+
+    def _keep_only(self, bind: str, listenings: list[Listening], wanted: set[int]) -> None:
+        """Leave those sockets of a listener to others that are no longer given to us."""
+        for listening in listenings:
+            if listening.inode not in wanted:
+                listening.close()
+        self.listening[bind] = [each for each in listenings if each.inode in wanted]
+
+    async def _listen(self, opened: Opened, ours: bool) -> None:
         loop = asyncio.get_running_loop()
         for spec, sock in opened:
+            inode = inode_of(sock)
+            if any(each.inode == inode for each in self.listening.get(spec.bind, ())):
+                sock.close()
+                continue
             factory = self._factory(spec.bind)
             address = address_of(sock)
             if sock.family == socket.AF_UNIX:
                 server = await loop.create_unix_server(factory, sock=sock, backlog=spec.backlog)
             else:
                 server = await loop.create_server(factory, sock=sock, backlog=spec.backlog)
-            self.listening.setdefault(spec.bind, []).append(Listening(sock, server, address))
+            self.listening.setdefault(spec.bind, []).append(Listening(sock, server, address, inode, ours))
 
     def _factory(self, bind: str) -> Callable[[], Any]:
         acceptor = self.acceptor

@@ -1,0 +1,52 @@
+"""What systemd is told and tells (sd_notify(3), sd_listen_fds(3)).
+
+Law of this file: without systemd nothing happens here, and a notification that fails is never an error.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from time import monotonic_ns
+
+FIRST_FD = 3
+
+
+def notify(*lines: str) -> None:
+    """Tell the service manager, if there is one: "READY=1", "STATUS=..."."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.sendto("\n".join(lines).encode(), address)
+    except OSError:
+        pass
+
+
+def reloading() -> None:
+    """A reload begins (Type=notify-reload wants the time with it)."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
+
+
+def watchdog_seconds() -> float | None:
+    """How often the service manager wants to hear from this process; None if it does not."""
+    wanted = os.environ.get("WATCHDOG_USEC", "")
+    pid = os.environ.get("WATCHDOG_PID", "")
+    if not wanted.isdigit() or (pid and pid != str(os.getpid())):
+        return None
+    return int(wanted) / 1e6 / 2
+
+
+def inherited_sockets() -> list[socket.socket]:
+    """Listening sockets that the service manager has opened for this process; taken once, and not inherited on."""
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit():
+        return []
+    sockets = []
+    for fd in range(FIRST_FD, FIRST_FD + int(count)):
+        os.set_inheritable(fd, False)
+        sockets.append(socket.socket(fileno=fd))
+    return sockets

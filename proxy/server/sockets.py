@@ -1,0 +1,114 @@
+"""The listening sockets of all workers, kept by the supervisor.
+
+Law of this file: a socket is never closed while its listener is configured. TCP listeners have one socket for each
+worker (SO_REUSEPORT), so that workers do not contend for one accept queue; the queue of a worker that dies waits here
+for the one that takes its place. If there are fewer workers than sockets, some serve two. A Unix socket is shared by
+all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterable, Sequence
+
+from ..downstream.listener import address_of, open_listener, probe
+from ..plan import ListenerSpec
+
+
+class ListenerSockets:
+    """Sockets by the `bind` of their listener."""
+
+    def __init__(self) -> None:
+        self.binds: dict[str, list[socket.socket]] = {}
+        self.specs: dict[str, ListenerSpec] = {}
+        self.inherited: list[socket.socket] = []
+        """Sockets that came from outside, for listeners that will want them."""
+
+    def open(self, specs: Iterable[ListenerSpec], workers: int) -> list[socket.socket]:
+        """Open what `specs` need for so many workers. Returns what is new.
+
+        Raises BindError, and has then opened nothing.
+        """
+        opened: list[tuple[str, socket.socket]] = []
+        try:
+            for spec in specs:
+                have = self.binds.get(spec.bind) or self._adopt(spec)
+                wanted = workers if not spec.path and all(map(shareable, have)) else 1
+                if not have:
+                    probe(spec)
+                for _ in range(wanted - len(have)):
+                    known = have[0] if have else next((sock for bind, sock in opened if bind == spec.bind), None)
+                    port = address_of(known)[1] if known is not None and not spec.path else spec.port
+                    sock = open_listener(spec._replace(port=int(port)), shared=not spec.path)
+                    opened.append((spec.bind, sock))
+        except BaseException:
+            self._unlink(opened)
+            raise
+        for bind, sock in opened:
+            self.binds.setdefault(bind, []).append(sock)
+        self.specs.update({spec.bind: spec for spec in specs})
+        return [sock for _, sock in opened]
+
+    def _adopt(self, spec: ListenerSpec) -> list[socket.socket]:
+        """Sockets from outside that listen where this listener wants to."""
+        found = [sock for sock in self.inherited if serves(sock, spec)]
+        if found:
+            self.binds[spec.bind] = found
+        return found
+
+    def give_back(self, opened: Sequence[socket.socket]) -> None:
+        """Close what was opened in vain."""
+        for bind, sockets in list(self.binds.items()):
+            gone = [sock for sock in sockets if sock in opened]
+            self._unlink([(bind, sock) for sock in gone])
+            self.binds[bind] = [sock for sock in sockets if sock not in opened]
+            if not self.binds[bind]:
+                del self.binds[bind]
+
+    def _unlink(self, opened: Iterable[tuple[str, socket.socket]]) -> None:
+        for _, sock in opened:
+            if sock.family == socket.AF_UNIX:
+                os.unlink(sock.getsockname())
+            sock.close()
+
+    def share(self, bind: str, index: int, workers: int) -> list[socket.socket]:
+        """The sockets of a listener that worker `index` of `workers` serves."""
+        sockets = self.binds[bind]
+        return sockets[index::workers] or [sockets[index % len(sockets)]]
+
+    def keep_only(self, binds: Iterable[str]) -> None:
+        """Close the sockets of listeners that are no more."""
+        for bind in self.binds.keys() - set(binds):
+            self._unlink((bind, sock) for sock in self.binds.pop(bind))
+
+    def unlink(self) -> None:
+        """Remove the files of the Unix sockets: nobody takes them over."""
+        for sockets in self.binds.values():
+            for sock in sockets:
+                if sock.family == socket.AF_UNIX:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(sock.getsockname())
+
+    def close(self) -> None:
+        """Close this process's copies."""
+        for sockets in self.binds.values():
+            for sock in sockets:
+                sock.close()
+        self.binds = {}
+
+
+def shareable(sock: socket.socket) -> bool:
+    """Whether further sockets may listen on the same port."""
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+
+
+def serves(sock: socket.socket, spec: ListenerSpec) -> bool:
+    """Whether a socket from outside listens where a listener wants to."""
+    address = address_of(sock)
+    if isinstance(address, str):
+        return address == spec.path
+    host, port = address
+    anywhere = host in ("::", "0.0.0.0") and spec.host in ("", "::", "0.0.0.0")
+    return not spec.path and port == spec.port and (host == spec.host or anywhere)

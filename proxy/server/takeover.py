@@ -1,0 +1,142 @@
+"""Handing the listening sockets over to another process: for an upgrade, and after a supervisor has died.
+
+Law of this file: whoever listens here gives its sockets to any process of this user that asks, and leaves when that one
+says that it serves. The sockets themselves are never closed in between, so no connection is refused or lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import BindError
+from .channel import Channel
+
+log = logging.getLogger("qantara")
+
+PATIENCE = 10.0
+"""Seconds that the other side has to answer."""
+
+
+class Ask(NamedTuple):
+    """Give me your sockets."""
+
+
+class Leave(NamedTuple):
+    """I serve them now: finish what you have, and go."""
+
+
+class Given(NamedTuple):
+    """Who gives; the sockets of one listener come with it. The last one has `bind` ""."""
+
+    role: str
+    pid: int
+    bind: str
+
+
+class Handover:
+    """The giving side: listens at `path`."""
+
+    def __init__(
+        self,
+        path: Path,
+        role: str,
+        sockets: Callable[[], Mapping[str, Sequence[socket.socket]]],
+        leave: Callable[[], object],
+    ) -> None:
+        self.path = path
+        self.role = role
+        self.sockets = sockets
+        self.leave = leave
+        self.channels: set[Channel] = set()
+        path.unlink(missing_ok=True)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.bind(str(path))
+        os.chmod(path, 0o600)
+        self.sock.listen(4)
+        self.sock.setblocking(False)
+        asyncio.get_running_loop().add_reader(self.sock, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self.sock.accept()
+        except OSError:
+            return
+        channel = Channel(accepted, lambda message, _: self._on_message(channel, message), lambda: self._gone(channel))
+        self.channels.add(channel)
+
+    def _gone(self, channel: Channel) -> None:
+        self.channels.discard(channel)
+
+    def _on_message(self, channel: Channel, message: object) -> None:
+        if isinstance(message, Ask):
+            for bind, sockets in self.sockets().items():
+                channel.send(Given(self.role, os.getpid(), bind), [sock.fileno() for sock in sockets])
+            channel.send(Given(self.role, os.getpid(), ""))
+        elif isinstance(message, Leave):
+            log.info("another process has taken over")
+            self.leave()
+
+    def close(self) -> None:
+        """Give nothing any more."""
+        asyncio.get_running_loop().remove_reader(self.sock)
+        self.sock.close()
+        self.path.unlink(missing_ok=True)
+        for channel in list(self.channels):
+            channel.close()
+
+
+class Predecessor:
+    """The taking side: a process that has sockets for us."""
+
+    def __init__(self, path: Path) -> None:
+        self.role = ""
+        self.pid = 0
+        self.sockets: list[socket.socket] = []
+        self.complete = asyncio.get_running_loop().create_future()
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(str(path))
+        except BaseException:
+            sock.close()
+            raise
+        self.channel = Channel(sock, self._on_message, self._gone)
+
+    async def ask(self) -> None:
+        """Get its sockets. Raises BindError if it does not answer."""
+        self.channel.send(Ask())
+        try:
+            await asyncio.wait_for(self.complete, PATIENCE)
+        except TimeoutError:
+            raise BindError("the process that serves already does not hand over its sockets") from None
+
+    def leave(self) -> None:
+        """Tell it to finish and go."""
+        self.channel.send(Leave())
+
+    def _on_message(self, message: Given, fds: list[int]) -> None:
+        self.role, self.pid = message.role, message.pid
+        self.sockets += [socket.socket(fileno=fd) for fd in fds]
+        if not message.bind and not self.complete.done():
+            self.complete.set_result(None)
+
+    def _gone(self) -> None:
+        if not self.complete.done():
+            self.complete.set_exception(BindError("the process that serves already went away while handing over"))
+
+
+def find(places: list[tuple[int, Path]]) -> list[Predecessor]:
+    """The processes that can be asked; what dead ones have left behind is removed."""
+    found = []
+    for pid, path in places:
+        try:
+            found.append(Predecessor(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            log.info("removing %s, which process %d has left behind", path, pid)
+            path.unlink(missing_ok=True)
+    return found

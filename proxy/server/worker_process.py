@@ -1,0 +1,181 @@
+"""A worker as a process, started by the supervisor: `worker_process CHANNEL BOARD SLOTS RUN_DIR CONFIG`.
+
+Law of this file: it does what it is told through its channel, one thing at a time, and answers each. If the supervisor
+is gone, it goes on serving what it serves, and hands its sockets to whoever takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from .. import scoreboard
+from ..control.compile import compile_plan
+from ..deadlines import Sweep
+from ..errors import QantaraError
+from ..http1.codec import seed_ids
+from ..plan import Plan
+from ..upstream.registry import Registry
+from .channel import Channel
+from .logs import configure_logging, rename
+from .messages import Assignment, Hello, Reply, Request, Sockets
+from .places import Places
+from .takeover import Handover
+from .worker import Proxy, settle_memory
+
+log = logging.getLogger("qantara")
+
+
+class WorkerProcess:
+    """The process: a proxy once it has a slot, and what the supervisor asks of it."""
+
+    def __init__(self, channel_fd: int, board: scoreboard.Scoreboard, places: Places) -> None:
+        self.board = board
+        self.places = places
+        self.proxy: Proxy | None = None
+        self.sockets: dict[str, list[socket.socket]] = {}
+        """What came for the next assignment."""
+        self.ended = asyncio.Event()
+        self.clean = True
+        self.handover: Handover | None = None
+        self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self._serving: dict[str, list[socket.socket]] = {}
+        self.channel = Channel(socket.socket(fileno=channel_fd), self._on_message, self._on_orphaned)
+
+    async def run(self) -> int:
+        """Serve until told to stop. Returns the exit code: 0, or 1 if requests were cut off."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._requests.put_nowait, Request(0, "drain"))
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # of the terminal: the supervisor decides
+        self.channel.send(Hello(os.getpid()))
+        worker = loop.create_task(self._work())
+        await self.ended.wait()
+        worker.cancel()
+        if self.proxy is not None:
+            await self.proxy.close()
+        if self.handover is not None:
+            self.handover.close()
+        return 0 if self.clean else 1
+
+    # --- the channel ---
+
+    def _on_message(self, message: Any, fds: list[int]) -> None:
+        if isinstance(message, Sockets):
+            self.sockets[message.bind] = [socket.socket(fileno=fd) for fd in fds]
+        elif message.kind in ("stop", "drain"):  # whatever else is going on
+            asyncio.get_running_loop().create_task(self._handle(message))
+        else:
+            self._requests.put_nowait(message)
+
+    def _on_orphaned(self) -> None:
+        """The supervisor is gone: serve on, and be found by the next one."""
+        if self.proxy is None:
+            self.ended.set()
+            return
+        log.warning("the supervisor is gone; serving on until another one takes over")
+        self.handover = Handover(self.places.takeover(os.getpid()), "worker", lambda: self._serving, self._leave)
+
+    def _leave(self) -> None:
+        self._requests.put_nowait(Request(0, "drain"))
+
+    async def _work(self) -> None:
+        while True:
+            await self._handle(await self._requests.get())
+
+    async def _handle(self, request: Request) -> None:
+        error, payload = "", None
+        handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
+            "adopt": self.adopt,
+            "members": self.members,
+            "drain": self.drain,
+            "stop": self.stop,
+            "reopen": self.reopen,
+            "log_level": self.log_level,
+        }
+        try:
+            payload = await handlers[request.kind](request.payload)
+        except (QantaraError, OSError) as problem:
+            error = f"{problem.filename}: {problem.strerror}" if isinstance(problem, OSError) else str(problem)
+        except Exception as problem:
+            log.exception("a defect of the proxy, in %s", request.kind)
+            error = repr(problem)
+        self.channel.send(Reply(request.id, error, payload))
+
+    # --- what is asked for ---
+
+    async def adopt(self, assignment: Assignment) -> None:
+        """Serve this from now on. It is compiled beside the loop, which goes on serving."""
+        sockets, self.sockets = self.sockets, {}
+        if assignment.slot == 0:
+            return
+        self.board.slot = assignment.slot
+        self.board.backends.replace(assignment.backend_rows)
+        self.board.upstreams.replace(assignment.upstream_rows)
+        self.board.refresh()
+        registry = self.proxy.registry if self.proxy is not None else Registry(self.board, Sweep())
+        plan: Plan = await asyncio.to_thread(
+            compile_plan, assignment.config, registry=registry, members=assignment.members
+        )
+        if self.proxy is None:
+            rename(f"worker {assignment.slot}")
+            seed_ids()
+            proxy = Proxy(plan)
+            await proxy.start(sockets)
+            self.proxy = proxy
+            settle_memory()
+        else:
+            await self.proxy.adopt(plan, sockets)
+        self._serving = self.proxy.sockets()
+
+    async def members(self, members: dict[str, Any]) -> None:
+        """The backends of some upstreams have changed."""
+        proxy = self.proxy
+        if proxy is not None:
+            self.board.backends.rows.update(members["rows"])
+            for name, backends in members["backends"].items():
+                if name in proxy.registry.groups:
+                    proxy.registry.set_members(name, backends)
+
+    async def drain(self, _: Any) -> bool:
+        """Finish what is in flight, and end."""
+        if self.proxy is not None:
+            self.clean = await self.proxy.drain()
+        self.ended.set()
+        return self.clean
+
+    async def stop(self, _: Any) -> None:
+        """End at once."""
+        if self.proxy is not None and self.proxy.acceptor is not None:
+            self.clean = not self.proxy.acceptor.open
+        self.ended.set()
+
+    async def reopen(self, _: Any) -> None:
+        """Open the access log anew."""
+        if self.proxy is not None and self.proxy.log is not None:
+            self.proxy.log.reopen()
+
+    async def log_level(self, level: str) -> None:
+        """Log from this level on."""
+        logging.getLogger().setLevel(level)
+
+
+async def main(channel: int, board: int, slots: int, folder: str, config: str) -> int:
+    process = WorkerProcess(channel, scoreboard.attach(board, slots, 0), Places(Path(folder), config))
+    return await process.run()
+
+
+if __name__ == "__main__":
+    configure_logging("spare worker")
+    faulthandler.enable()  # a worker that hangs is ended with SIGABRT, and says where it hung
+    numbers = [int(text) for text in sys.argv[1:4]]
+    sys.exit(uvloop.run(main(numbers[0], numbers[1], numbers[2], sys.argv[4], sys.argv[5])))
