@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,11 @@ static int poller, count;
 static Connection *connections;
 static int idle[CONNECTIONS_MAX], idle_first, idle_count;
 static uint32_t *latencies, *lags;
-static int64_t done_count, due_count, errors, reconnects, record_from;
+static int64_t done_count, due_count, errors, reconnects, record_from, lost_count;
+
+/* Requests that a broken connection took with it: when, and from which local port. */
+enum { LOST_MAX = 4096 };
+static struct { int64_t at; int port; } lost[LOST_MAX];
 
 static int64_t now(void) {
     struct timespec t;
@@ -83,6 +88,14 @@ static void reopen(int index) {
     open_connection(index);
 }
 
+static void note_lost(int fd) {
+    struct sockaddr_in local;
+    socklen_t size = sizeof local;
+    if (lost_count == LOST_MAX || getsockname(fd, (struct sockaddr *)&local, &size)) return;
+    lost[lost_count].at = now();
+    lost[lost_count++].port = ntohs(local.sin_port);
+}
+
 /* Send the oldest due request on the connection that has been idle longest. */
 static void dispatch(int64_t due, int64_t sent) {
     int index = idle[idle_first];
@@ -96,6 +109,7 @@ static void dispatch(int64_t due, int64_t sent) {
     if (due >= record_from) lags[due_count] = (uint32_t)((sent - due) / 100);
     if (due >= record_from) due_count++;
     if (write(c->fd, request, request_size) != (ssize_t)request_size) {
+        if (due >= record_from) note_lost(c->fd);
         errors += due >= record_from;
         reopen(index);
         put_idle(index);
@@ -120,6 +134,7 @@ static void finish(int index, int64_t at) {
 static void lose(int index) {
     Connection *c = &connections[index];
     int was_busy = c->busy;
+    if (was_busy && c->due >= record_from) note_lost(c->fd);
     errors += was_busy && c->due >= record_from;
     reconnects++;
     reopen(index);
@@ -190,11 +205,21 @@ static void report(double seconds) {
     qsort(latencies, (size_t)done_count, sizeof *latencies, order);
     qsort(lags, (size_t)due_count, sizeof *lags, order);
     printf("{\"due\":%lld,\"requests\":%lld,\"errors\":%lld,\"unanswered\":%lld,\"reconnects\":%lld,\"seconds\":%.3f,"
-           "\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"lag_p99_us\":%.1f}\n",
+           "\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"lag_p99_us\":%.1f,\"lost\":[",
            (long long)due_count, (long long)done_count, (long long)errors, (long long)unanswered,
            (long long)reconnects, seconds, quantile(latencies, done_count, .5), quantile(latencies, done_count, .9),
            quantile(latencies, done_count, .99), quantile(latencies, done_count, .999),
            quantile(latencies, done_count, 1), quantile(lags, due_count, .99));
+    for (int64_t i = 0; i < lost_count; i++)
+        printf("%s[%.6f,%d]", i ? "," : "", (double)lost[i].at / 1e9, lost[i].port);
+    printf("]}\n");
+}
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal) {
+    (void)signal;
+    stopped = 1;
 }
 
 int main(int argc, char **argv) {
@@ -219,8 +244,14 @@ int main(int argc, char **argv) {
     int64_t start = now(), sent = 0;
     record_from = start + (int64_t)(warmup * 1e9);
     int64_t end = record_from + (int64_t)(seconds * 1e9), give_up = end + PATIENCE;
+    signal(SIGTERM, stop); /* ends the load early: what is due by then is all there is */
     for (;;) {
         int64_t due = due_at(start, sent, rate), at = now();
+        if (stopped && at < end) {
+            seconds = (double)(at - record_from) / 1e9;
+            end = at;
+            give_up = end + PATIENCE;
+        }
         if (due < end && due <= at && idle_count) {
             dispatch(due, at);
             sent++;

@@ -107,7 +107,7 @@ class Acceptor:
             self.per_client[address] = held
         else:
             self.per_client.pop(address, None)
-        if self.stopping and not self.open and self.when_empty is not None:
+        if self.leaving and not self.open and self.when_empty is not None:
             self.when_empty()
 
     def stop(self) -> None:
@@ -116,6 +116,10 @@ class Acceptor:
         now = monotonic()
         for connection in list(self.open):
             connection.retire(now)
+
+    def in_flight(self) -> bool:
+        """Whether a request is in flight."""
+        return any(connection.x is not None for connection in self.open)
 
     def cut_all(self) -> None:
         """Close what is still open, whatever it is doing."""

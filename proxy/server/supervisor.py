@@ -233,7 +233,7 @@ class Supervisor:
         """Drain one worker that is no longer wanted."""
         settings = self.checked.plan.settings
         try:
-            await worker.ask("drain", None, settings.accept_grace + settings.drain + GRACE)
+            await worker.ask("drain", True, settings.accept_grace + settings.drain + GRACE)
         except BindError:
             self.workers.end(worker, signal.SIGKILL)
 
@@ -319,7 +319,7 @@ class Supervisor:
         for worker in workers:
             worker.state = "leaving"
         within = settings.accept_grace + settings.drain + GRACE
-        asked = (worker.ask("drain", None, within) for worker in workers)
+        asked = (worker.ask("drain", self.handed_over, within) for worker in workers)
         draining = asyncio.ensure_future(gathered(asked))
         hurry = asyncio.ensure_future(self.hurry.wait())
         await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)

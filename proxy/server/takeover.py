@@ -54,6 +54,7 @@ class Handover:
         self.sockets = sockets
         self.leave = leave
         self.channels: set[Channel] = set()
+        self.closed = False
         path.unlink(missing_ok=True)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.bind(str(path))
@@ -80,10 +81,14 @@ class Handover:
             channel.send(Given(self.role, os.getpid(), ""))
         elif isinstance(message, Leave):
             log.info("another process has taken over")
+            self.close()  # who looks for sockets from now on finds them there
             self.leave()
 
     def close(self) -> None:
         """Give nothing any more."""
+        if self.closed:
+            return
+        self.closed = True
         asyncio.get_running_loop().remove_reader(self.sock)
         self.sock.close()
         self.path.unlink(missing_ok=True)
@@ -108,7 +113,7 @@ class Predecessor:
         self.channel = Channel(sock, self._on_message, self._gone)
 
     async def ask(self) -> None:
-        """Get its sockets. Raises BindError if it does not answer."""
+        """Get its sockets; none if it is just going away. Raises BindError if it does not answer."""
         self.channel.send(Ask())
         try:
             await asyncio.wait_for(self.complete, PATIENCE)
@@ -127,7 +132,7 @@ class Predecessor:
 
     def _gone(self) -> None:
         if not self.complete.done():
-            self.complete.set_exception(BindError("the process that serves already went away while handing over"))
+            self.complete.set_result(None)
 
 
 def find(places: list[tuple[int, Path]]) -> list[Predecessor]:

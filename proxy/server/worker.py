@@ -57,6 +57,12 @@ class Listening(NamedTuple):
         self.sock.close()
 
 
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, but no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
 def inode_of(sock: socket.socket) -> int:
     """The number of the socket itself, the same in every process that has it open."""
     return os.fstat(sock.fileno()).st_ino
@@ -235,22 +241,32 @@ class Proxy:
         """What was counted so far."""
         return self.counters.snapshot()
 
-    async def drain(self) -> bool:
+    async def drain(self, patient: bool = False) -> bool:
         """Stop: for `timeouts.accept_grace` go on accepting, but ask every client to close; then accept no more, and
-        wait until requests in flight are over, at most `timeouts.drain`. True if all were."""
+        wait until requests in flight are over, at most `timeouts.drain`. True if all were.
+
+        With `patient` somebody else serves the listeners by now: then idle connections have as long to bring one more
+        request, which is answered with `Connection: close`. To close them at once would lose what is on its way.
+        """
         acceptor = self.acceptor
         if acceptor is None:
             return True
+        settings = self.plan.settings
         acceptor.leaving = True
-        if self.plan.settings.accept_grace:
-            await asyncio.sleep(self.plan.settings.accept_grace)
-        self._close_servers()
         empty = asyncio.Event()
         acceptor.when_empty = empty.set
+        if patient:
+            self._close_servers()
+            if acceptor.open:
+                await _within(settings.drain, empty)
+            acceptor.stop()
+            return not acceptor.in_flight()
+        if settings.accept_grace:
+            await asyncio.sleep(settings.accept_grace)
+        self._close_servers()
         acceptor.stop()
         if acceptor.open:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(empty.wait(), self.plan.settings.drain)
+            await _within(settings.drain, empty)
         return not acceptor.open
 
     async def close(self) -> None:

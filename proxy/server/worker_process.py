@@ -86,7 +86,7 @@ class WorkerProcess:
         self.handover = Handover(self.places.takeover(os.getpid()), "worker", lambda: self._serving, self._leave)
 
     def _leave(self) -> None:
-        self._requests.put_nowait(Request(0, "drain"))
+        self._requests.put_nowait(Request(0, "drain", True))
 
     async def _work(self) -> None:
         while True:
@@ -146,11 +146,13 @@ class WorkerProcess:
                 if name in proxy.registry.groups:
                     proxy.registry.set_members(name, backends)
 
-    async def drain(self, _: Any) -> bool:
-        """Finish what is in flight, and end."""
-        if self.proxy is not None:
-            self.clean = await self.proxy.drain()
-        self.ended.set()
+    async def drain(self, patient: bool | None) -> bool:
+        """Finish what is in flight, and end; without hurry if others serve by now."""
+        try:
+            if self.proxy is not None:
+                self.clean = await self.proxy.drain(bool(patient))
+        finally:
+            self.ended.set()
         return self.clean
 
     async def stop(self, _: Any) -> None:
