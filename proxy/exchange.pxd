@@ -56,7 +56,7 @@ cdef class Exchange(Requester):
     cdef public Backend backend
     cdef public UpstreamConnection upstream
     cdef public bytes payload
-    cdef public bint waiting, queued, waited, keep, responding, chunk_body
+    cdef public bint waiting, queued, waited, keep, responding, interim_sent, chunk_body
     cdef public int tries, status
     cdef public double started, picked, headed
     cdef public long long bytes_in, bytes_out

@@ -165,6 +165,7 @@ class Exchange(Requester):
         self.keep = False
         # the response
         self.responding = False
+        self.interim_sent = False
         self.chunk_body = False
         self.status = 0
         self.reason: Reason | None = None

@@ -172,10 +172,10 @@ class Pick(Stage):
     def within_limits(self, x: Exchange, backend: Backend) -> Backend | None:
         """The backend, or another, if there is room; None if the request now waits for it."""
         group = self.group
-        if group.has_room(backend):
-            return backend
-        if x.tried is None:
-            other = group.with_room()
+        if not group.most or group.running() <= group.most:  # this request is among them
+            if group.below_limit(backend):
+                return backend
+            other = group.with_room() if x.tried is None else None
             if other is not None:
                 return other
         x.queued = True

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from .ending import answer, finish, settle_keep
-from .errors import CONNECT_LIMIT, RESPONSE_TIMEOUT, UPGRADE_REFUSED, Reason
+from .errors import CONNECT_LIMIT, RESPONSE_TIMEOUT, SEND_RESET, UPGRADE_REFUSED, Reason
 from .exchange import Exchange, ReturnStage, Stage
 from .http1.codec import CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, ResponseHead, mask_of
 from .retrying import pause_asked, resendable, retry, rewind
@@ -64,6 +64,7 @@ class Relay(ReturnStage):
     def interim(self, x: Exchange, head: ResponseHead) -> None:
         client = x.client
         if client is not None and x.head.minor == 1:  # HTTP/1.0 knows no 1xx (RFC 9110 15.2)
+            x.interim_sent = True
             client.send(head.forward(b"", DROP_FRAMING, None, head.end))
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
@@ -180,8 +181,8 @@ class Relay(ReturnStage):
             return
         backend.count(FAILURES)
         self.group.failed(backend, False, True)
-        wanted = spec.timeouts if reason is RESPONSE_TIMEOUT else spec.errors
-        if not (wanted and reason.stage != "finish" and resendable(x) and retry(x, self.pick)):
+        wanted = (reason is SEND_RESET and spec.errors) or (reason is RESPONSE_TIMEOUT and spec.timeouts)
+        if not (wanted and resendable(x) and retry(x, self.pick)):
             answer(x, reason)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:

@@ -24,10 +24,11 @@ log = logging.getLogger("qantara")
 
 
 def resendable(x: Exchange) -> bool:
-    """Whether a request that was sent may be sent once more: by its method, and because all of it is still here."""
+    """Whether a request that was sent may be sent once more: by its method, because all of it is still here, and
+    because the client has nothing of a response, not even a 1xx."""
     group = x.group
     assert group is not None
-    return x.payload is not None and (x.head.idempotent or group.spec.retry.non_idempotent)
+    return not x.interim_sent and x.payload is not None and (x.head.idempotent or group.spec.retry.non_idempotent)
 
 
 def forget_payload(x: Exchange) -> None:

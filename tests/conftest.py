@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.machinery
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"not compiled: {' '.join(missing)}; run make build")
     if os.environ.get("QANTARA_FORM") == "interpreted" and any(map(built, augmented())):
         raise pytest.UsageError("the interpreted form has compiled modules in it")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def run_dir() -> Iterator[None]:
+    """Control sockets in a folder of this session's own, with a path that is short enough for them."""
+    with tempfile.TemporaryDirectory(prefix="q-", dir="/tmp") as folder:
+        os.environ["QANTARA_RUN_DIR"] = folder
+        yield
 
 
 def augmented() -> list[Path]:

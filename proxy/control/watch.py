@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from watchfiles import awatch
@@ -18,7 +18,7 @@ POLL_MS = 2000
 """Milliseconds after which is looked anyway: some file systems tell nothing (network, mounts of containers)."""
 
 
-async def changes(path: str) -> AsyncIterator[None]:
+async def changes(path: str) -> AsyncGenerator[None]:
     """One step for each change of the content of the file."""
     before = fingerprint(path)
     async for _ in awatch(

@@ -110,6 +110,12 @@ class Acceptor:
         if self.leaving and not self.open and self.when_empty is not None:
             self.when_empty()
 
+    def leave(self) -> None:
+        """The worker will stop: every response from now on asks its client to close."""
+        self.leaving = True
+        for connection in self.open:
+            connection.may_keep = False
+
     def stop(self) -> None:
         """Take no more requests: idle connections close now, the others after their response."""
         self.stopping = self.leaving = True

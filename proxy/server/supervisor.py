@@ -17,16 +17,18 @@ from time import monotonic, monotonic_ns
 
 from .. import scoreboard
 from ..control.reload import Checked, ReloadResult, check, problems_of
+from ..control.sweep import Sweeper
 from ..control.watch import changes
 from ..downstream.listener import address_of, written
 from ..errors import BindError, QantaraError
 from ..upstream.backend import BackendSpec
+from ..upstream.group import GroupSpec
 from . import notify
 from .control_server import ControlServer
 from .messages import Assignment
 from .places import Places
 from .sockets import ListenerSockets
-from .takeover import Handover, Predecessor, find
+from .takeover import Handover, find
 from .workers import MOST_PAUSE, YOUNG, Worker, Workers
 
 log = logging.getLogger("qantara")
@@ -61,6 +63,7 @@ class Supervisor:
         self.sockets = ListenerSockets()
         self.workers = Workers(self.board, places, path, self._on_death)
         self.members: dict[str, tuple[BackendSpec, ...]] = {}
+        self.sweeper = Sweeper(self.board)
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
@@ -116,12 +119,8 @@ class Supervisor:
         await asyncio.gather(*(self._fill(slot, assignment) for slot in slots))
         for each in predecessors:
             each.leave()
-        self._farewell(predecessors)
-        self.workers.keep_spare()
-
-    def _farewell(self, predecessors: list[Predecessor]) -> None:
-        for each in predecessors:
             log.info("took over from process %d (%s)", each.pid, each.role)
+        self.workers.keep_spare()
 
     async def _fill(self, slot: int, assignment: Assignment) -> None:
         await self.workers.fill(slot, assignment, self.sockets, self.workers_wanted)
@@ -157,6 +156,13 @@ class Supervisor:
         return Assignment(
             0, checked.config, self.members, dict(self.board.backends.rows), dict(self.board.upstreams.rows)
         )
+
+    def specs(self) -> dict[str, GroupSpec]:
+        """What is served: every upstream with the backends that it has now."""
+        return {
+            name: spec._replace(backends=self.members.get(name, spec.backends))
+            for name, spec in self.checked.plan.specs.items()
+        }
 
     # --- reload ---
 
@@ -279,6 +285,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(min(1.0, watchdog or 1.0))
             self.workers.keep_spare()
+            self.sweeper.look(self.specs(), monotonic())
             if watchdog:
                 notify.notify("WATCHDOG=1")
             for slot, worker in list(self.workers.slots.items()):
@@ -286,7 +293,9 @@ class Supervisor:
                 if worker.state == "serving" and silent > HUNG_AFTER:
                     log.error("worker %d (pid %d) hangs, for %.0f s; ending it", slot, worker.pid, silent)
                     worker.state = "hung"
-                    self.workers.end(worker, signal.SIGABRT)
+                    self.workers.end(worker, signal.SIGABRT)  # it says where it hangs
+                elif worker.state == "hung":
+                    self.workers.end(worker, signal.SIGKILL)
 
     async def reopen_logs(self) -> None:
         """Have all workers open their access logs anew."""
@@ -314,6 +323,8 @@ class Supervisor:
         settings = self.checked.plan.settings
         if not self.handed_over:
             notify.notify("STOPPING=1")
+            self.sockets.unlink()
+        self.sockets.close()  # the workers close theirs when their time has come
         log.info("draining, at most %g seconds; a second signal stops at once", settings.accept_grace + settings.drain)
         workers = list(self.workers.slots.values())
         for worker in workers:
@@ -386,8 +397,3 @@ class Supervisor:
 async def gathered(asked: Iterable[Awaitable[object]]) -> list[object]:
     """What each answers, or how it failed."""
     return await asyncio.gather(*asked, return_exceptions=True)
-
-
-async def supervise(path: str, checked: Checked, places: Places, replace: bool) -> int:
-    """Run a supervisor in the running loop. Returns the exit code."""
-    return await Supervisor(path, checked, places, replace).run()

@@ -159,6 +159,7 @@ class Proxy:
         for bind, listenings in list(self.listening.items()):
             if bind not in {spec.bind for spec in plan.listeners}:
                 await self._stop_listening(bind)
+                acceptor.retire(bind)
             elif wanted is not None:
                 self._keep_only(bind, listenings, wanted)
 
@@ -215,9 +216,8 @@ class Proxy:
         return factory
 
     async def _stop_listening(self, bind: str) -> None:
-        """Close a listener that the plan has no more; what the kernel has accepted for it is still served."""
+        """Close a listener, and serve what the kernel has accepted for it by now."""
         loop = asyncio.get_running_loop()
-        acceptor = self.acceptor
         for listening in self.listening.pop(bind):
             remaining = listening.sock.dup()
             listening.close()
@@ -226,8 +226,6 @@ class Proxy:
                 while True:
                     accepted, _ = remaining.accept()
                     await loop.connect_accepted_socket(self._factory(bind), accepted)
-        if acceptor is not None:
-            acceptor.retire(bind)
 
     async def _tick(self) -> None:
         while True:
@@ -252,18 +250,19 @@ class Proxy:
         if acceptor is None:
             return True
         settings = self.plan.settings
-        acceptor.leaving = True
+        acceptor.leave()
         empty = asyncio.Event()
         acceptor.when_empty = empty.set
         if patient:
-            self._close_servers()
+            self._close_servers()  # what waits there is served by the others
             if acceptor.open:
                 await _within(settings.drain, empty)
             acceptor.stop()
             return not acceptor.in_flight()
         if settings.accept_grace:
             await asyncio.sleep(settings.accept_grace)
-        self._close_servers()
+        for bind in list(self.listening):
+            await self._stop_listening(bind)
         acceptor.stop()
         if acceptor.open:
             await _within(settings.drain, empty)

@@ -104,8 +104,10 @@ class WorkerProcess:
         }
         try:
             payload = await handlers[request.kind](request.payload)
-        except (QantaraError, OSError) as problem:
-            error = f"{problem.filename}: {problem.strerror}" if isinstance(problem, OSError) else str(problem)
+        except QantaraError as problem:
+            error = str(problem)
+        except OSError as problem:  # the access log
+            error = f"cannot open {problem.filename}: {problem.strerror}"
         except Exception as problem:
             log.exception("a defect of the proxy, in %s", request.kind)
             error = repr(problem)

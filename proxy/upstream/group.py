@@ -273,15 +273,17 @@ class Group:
     # --- limits ---
 
     def with_room(self) -> Backend | None:
-        """The least loaded usable backend, if it is below its limits."""
+        """The least loaded usable backend, if it is below its limit."""
         backend = self.first_of(())
-        return backend if backend is not None and self.has_room(backend) else None
+        return backend if backend is not None and self.below_limit(backend) else None
 
-    def has_room(self, backend: Backend) -> bool:
-        """Whether a backend and the upstream may have one more request."""
-        if backend.in_flight >= self.most_here or backend.load() >= self.most_per_backend:
-            return False
-        return not self.most or self.load(U_ACTIVE) - self.load(U_QUEUE_LENGTH) <= self.most
+    def below_limit(self, backend: Backend) -> bool:
+        """Whether a backend may have one more request."""
+        return backend.in_flight < self.most_here and backend.load() < self.most_per_backend
+
+    def running(self) -> int:
+        """Requests of all workers at this upstream that do not wait in its queues."""
+        return int(self.load(U_ACTIVE) - self.load(U_QUEUE_LENGTH))
 
     def enqueue(self, requester: Requester, priority: int) -> None:
         """Let a request wait until there is room: its `room` is called then, or its `connect_failed`."""
@@ -303,7 +305,9 @@ class Group:
             return
         self.waking = True
         try:
-            while self.queue.length and self.with_room() is not None:
+            for _ in range(self.queue.length):
+                if (self.most and self.running() >= self.most) or self.with_room() is None:
+                    return
                 requester: Requester = self.queue.pop()
                 self.rows[U_QUEUE_LENGTH] = self.queue.length
                 requester.room()

@@ -80,3 +80,15 @@ class FailsIn(Balancer):
 
 class NotABalancer:
     """Has none of the methods."""
+
+
+class InOrder(Balancer):
+    """The first usable member, always."""
+
+    name = "in_order"
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = list(members)
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        return self.members[0] if self.members else None

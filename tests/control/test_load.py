@@ -53,6 +53,7 @@ def test_defaults() -> None:
         "request": 3600.0,
         "tunnel_idle": 3600.0,
         "half_close": 1.0,
+        "accept_grace": 0.0,
         "drain": 30.0,
     }
     assert config.limits.model_dump() == {
@@ -166,7 +167,6 @@ routes:
 - {path: /x, methods: [get, post], headers: {A: b}, upstream: app}
 - {path: /y, respond: {}, upgrades: []}
 """) == [
-        "c.yaml:2:10: workers: this version runs one worker",
         "c.yaml:3:1: admin: has no effect in this version",
         "c.yaml:4:1: cache: has no effect in this version",
         "c.yaml:6:26: upstreams.app.health: has no effect in this version",

@@ -59,7 +59,7 @@ def test_the_full_example_names_the_defaults() -> None:
 def test_the_full_example_names_every_key() -> None:
     text = (ROOT / "config" / "example.yaml").read_text(encoding="utf-8")
     shards = {"shards", "shard"}
-    missing = {key.rpartition(".")[2] for key in keys()} - shards - set(re.findall(r"[a-z_]+", text))
+    missing = {key.rpartition(".")[2] for key in keys()} - shards - set(re.findall(r"[a-z0-9_]+", text))
     assert missing == set()
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, request, response, tell, wait
+from tests.support.process import kill_group
 
 ROOT = Path(__file__).resolve().parents[2]
 RESPOND = "routes: [{respond: {body: hello}}]\n"
@@ -29,9 +30,11 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def start(*arguments: str, stdout: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
+    """Start a command as the leader of a group of its own, to which its workers belong too."""
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "proxy", *arguments,
         cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -89,8 +92,7 @@ async def running_service(file: Path, yaml: str, listeners: int = 1) -> AsyncIte
             service.addresses.append(line.partition("listening on ")[2].strip())
         yield service
     finally:
-        if process.returncode is None:
-            process.kill()
+        kill_group(process.pid)
         await process.communicate()
 
 
@@ -220,11 +222,11 @@ async def test_schema_is_json() -> None:
 
 
 async def test_a_good_configuration_with_warnings(file: Path) -> None:
-    file.write_text(LISTEN + RESPOND + "workers: 4\n", encoding="utf-8")
+    file.write_text(LISTEN + RESPOND + "upstreams: {app: {backends: ['a:1']}}\n", encoding="utf-8")
     code, out, err = await command("check", str(file))
     assert code == 0
-    assert out == f"{file}: good (1 routes, 0 upstreams)\n" or out == f"{file}: good (1 route, 0 upstreams)\n"
-    assert "this version runs one worker" in err
+    assert out == f"{file}: good (1 routes, 1 upstreams)\n"
+    assert "no route uses this upstream" in err
     async with running_service(file, LISTEN + RESPOND) as service:
         service.signal(signal.SIGTERM)
         assert (await service.end())[0] == 0
@@ -306,8 +308,10 @@ async def test_a_stale_unix_socket_is_replaced(file: Path, tmp_path: Path) -> No
 async def test_a_unix_socket_in_use_is_left_alone(file: Path, tmp_path: Path) -> None:
     path = tmp_path / "q.sock"
     yaml = f"listeners: [{{bind: 'unix:{path}'}}]\n" + RESPOND
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml)
     async with running_service(file, yaml):
-        code, _, err = await command("run", "-c", str(file))
+        code, _, err = await command("run", "-c", str(other))
         assert code == 1
         assert "in use" in err
         async with connect(str(path)) as client:
@@ -413,16 +417,23 @@ async def test_drain_has_an_end(file: Path) -> None:
         assert b"admit.shutting_down" in last
 
 
-async def test_sighup_ends_nothing(file: Path) -> None:
-    """Service managers send it for a reload, terminals when they close."""
+async def test_sighup_reloads(file: Path) -> None:
     async with running_service(file, LISTEN + RESPOND) as service, connect(service.address) as client:
         await hello(client)
-        for _ in range(2):
-            service.signal(signal.SIGHUP)
-            await service.line("SIGHUP")
-            await hello(client)
+        file.write_text(LISTEN + RESPOND.replace("hello", "changed"), encoding="utf-8")
+        service.signal(signal.SIGHUP)
+        await service.line("reloaded")
+        assert (await client.request(GET)).body == b"changed"
         service.signal(signal.SIGTERM)
         assert (await service.end())[0] == 0
+
+
+async def test_sighup_with_a_bad_file_changes_nothing_and_says_why(file: Path) -> None:
+    async with running_service(file, LISTEN + RESPOND) as service, connect(service.address) as client:
+        file.write_text(LISTEN + RESPOND + "workers: many\n", encoding="utf-8")
+        service.signal(signal.SIGHUP)
+        assert ":3:10: workers: " in await service.line("refused")
+        await hello(client)
 
 
 # --- the access log -------------------------------------------------------------------------------------

@@ -1,17 +1,22 @@
 """The proxy as a process of its own, as `qantara run` starts it, for what can only be seen from outside: memory.
 
-Invariant: the process is ended, by its pid, when the context is left.
+Invariant: its processes are ended, by their group, when the context is left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from proxy.control.client import ask
+from proxy.server.places import Places, run_dir
 
 from .servers import ROOT
 
@@ -21,6 +26,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 @dataclass(frozen=True, slots=True)
 class Process:
     pid: int
+    """Of its only worker."""
     address: str
     """The path of its Unix socket."""
 
@@ -43,7 +49,10 @@ async def process(folder: Path, yaml: str) -> AsyncIterator[Process]:
     config = folder / "proxy.yaml"
     config.write_text(f"{yaml}\nlisteners: [{{bind: 'unix:{path}'}}]\naccess_log: null\n")
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", "run", "-c", str(config)), cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "proxy", "run", "-c", str(config)),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         assert child.stderr is not None
@@ -53,8 +62,14 @@ async def process(folder: Path, yaml: str) -> AsyncIterator[Process]:
                 line = await child.stderr.readline()
                 assert line, said.decode()
                 said += line
-        yield Process(child.pid, str(path))
+        _, status = await asyncio.to_thread(ask, Places(run_dir(), str(config)).control, "GET", "/status")
+        yield Process(status["workers"][0]["pid"], str(path))
     finally:
-        if child.returncode is None:
-            child.kill()
+        kill_group(child.pid)
         await child.communicate()
+
+
+def kill_group(leader: int) -> None:
+    """End a proxy that a test started, supervisor and workers."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)

@@ -1,0 +1,44 @@
+"""A change of content is seen, however it is written; nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from proxy.control.watch import changes, fingerprint, folders
+
+
+def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    assert fingerprint(str(file)) is None
+    file.write_text("x")
+    before = fingerprint(str(file))
+    os.utime(file)
+    assert fingerprint(str(file)) == before
+    file.write_text("y")
+    assert fingerprint(str(file)) != before
+
+
+def test_the_folder_of_what_it_links_to_is_watched_too(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "real").write_text("x")
+    (tmp_path / "link").symlink_to(there / "real")
+    assert folders(str(tmp_path / "link")) == {tmp_path, there}
+
+
+async def test_a_swapped_link_is_a_change(tmp_path: Path) -> None:
+    """As container orchestrators mount configuration."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "q.yaml").write_text(name)
+    (tmp_path / "data").symlink_to(tmp_path / "one")
+    (tmp_path / "q.yaml").symlink_to(tmp_path / "data" / "q.yaml")
+    seen = changes(str(tmp_path / "q.yaml"))
+    waiting = asyncio.ensure_future(anext(seen))
+    await asyncio.sleep(0)
+    (tmp_path / "next").symlink_to(tmp_path / "two")
+    os.replace(tmp_path / "next", tmp_path / "data")
+    await asyncio.wait_for(waiting, 15)
+    await seen.aclose()

@@ -1,0 +1,411 @@
+"""Supervisor and workers as processes: what is killed, replaced, reloaded, taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import h11
+import pytest
+
+from proxy.control.client import ask
+from proxy.errors import ControlError
+from proxy.server.places import Places, run_dir
+from tests.support.client import RawClient, connect
+from tests.support.origin import Origin, request, response, tell, wait
+from tests.support.process import kill_group
+
+ROOT = Path(__file__).resolve().parents[2]
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+HELLO = "routes: [{respond: {body: hello}}]\naccess_log: null\n"
+
+
+class Running:
+    """A proxy that was started with `qantara run`, and the commands about it."""
+
+    def __init__(self, file: Path, path: Path) -> None:
+        self.file = file
+        self.path = path
+        """Of its Unix socket."""
+        self.bind = f"unix:{path}"
+        self.groups: list[int] = []
+        self.processes: list[asyncio.subprocess.Process] = []
+        self.logs: list[asyncio.Task[None]] = []
+        self.said = ""
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Where it listens."""
+        port = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.said)
+        return ("127.0.0.1", int(port[1])) if port is not None else str(self.path)
+
+    async def start(self, *more: str) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy", "run", "-c", str(self.file), *more),
+            cwd=ROOT,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.groups.append(process.pid)
+        self.processes.append(process)
+        assert process.stderr is not None
+        self.logs.append(asyncio.create_task(self._listen(process.stderr)))
+        return process
+
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            self.said += line.decode()
+
+    async def until_said(self, text: str, times: int = 1) -> None:
+        await until(lambda: self.said.count(text) >= times)
+
+    async def status(self) -> dict[str, Any]:
+        return dict((await self.call("GET", "/status"))[1])
+
+    async def call(self, method: str, target: str) -> tuple[int, Any]:
+        return await asyncio.to_thread(ask, Places(run_dir(), str(self.file)).control, method, target)
+
+    async def workers(self) -> dict[int, int]:
+        """Slot to pid, of those that serve."""
+        return {each["slot"]: each["pid"] for each in (await self.status())["workers"] if each["state"] == "serving"}
+
+    def write(self, yaml: str) -> None:
+        self.file.write_text(f"listeners: [{{bind: '{self.bind}'}}]\n{yaml}")
+
+    async def reload(self, yaml: str) -> dict[str, Any]:
+        self.write(yaml)
+        status, told = await self.call("POST", "/reload")
+        assert status == (200 if told["ok"] else 422)
+        return dict(told)
+
+
+@asynccontextmanager
+async def running(folder: Path, yaml: str, tcp: bool = False) -> AsyncIterator[Running]:
+    service = Running(folder / "qantara.yaml", folder / "q.sock")
+    if tcp:
+        service.bind = "127.0.0.1:0"
+    service.write(yaml)
+    await service.start()
+    try:
+        await service.until_said("worker")
+        yield service
+    finally:
+        with contextlib.suppress(ControlError):
+            service.groups.append((await service.status())["pid"])
+        for leader in service.groups:
+            kill_group(leader)
+        await asyncio.gather(*service.logs, *(process.wait() for process in service.processes))
+
+
+async def until(condition: Any, patience: float = 15.0) -> None:
+    """Until it holds; it may be a coroutine function."""
+    async with asyncio.timeout(patience):
+        while True:
+            found = condition()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def says(client: RawClient, body: bytes) -> None:
+    got = await client.request(GET)
+    assert (got.status, got.body) == (200, body)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+# --- workers ------------------------------------------------------------------------------------------
+
+
+async def test_a_killed_worker_is_replaced_and_only_its_connections_are_lost(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO + "workers: 2\n", tcp=True) as service, AsyncExitStack() as stack:
+        before = await service.workers()
+        clients = [await stack.enter_async_context(connect(service.address)) for _ in range(20)]
+        for client in clients:
+            await says(client, b"hello")
+        os.kill(before[1], signal.SIGKILL)
+
+        async def replaced() -> bool:
+            return (await service.workers()).get(1, before[1]) != before[1]
+
+        await until(replaced)
+        after = await service.workers()
+        assert after[2] == before[2]
+        lost = 0
+        for client in clients:
+            try:
+                await says(client, b"hello")
+            except (h11.RemoteProtocolError, ConnectionError):
+                lost += 1
+        assert 0 < lost < 20  # each worker has its own accept queue, and the kernel spreads connections over them
+        for _ in range(20):
+            async with connect(service.address) as client:
+                await says(client, b"hello")
+        assert "worker 1 (pid" in service.said
+        assert not alive(before[1])
+
+
+async def test_a_worker_that_hangs_is_ended_and_replaced(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service:
+        before = await service.workers()
+        os.kill(before[1], signal.SIGSTOP)
+        await service.until_said("hangs")
+
+        async def replaced() -> bool:
+            return (await service.workers()).get(1, before[1]) != before[1]
+
+        await until(replaced)
+        async with connect(service.address) as client:
+            await says(client, b"hello")
+
+
+async def test_the_spare_is_replaced_too(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service:
+        spare = (await service.status())["spare"]
+        os.kill(spare, signal.SIGKILL)
+
+        async def another() -> bool:
+            return (await service.status())["spare"] not in (None, spare)
+
+        await until(another)
+        assert not alive(spare)
+
+
+async def test_the_number_of_workers_follows_the_configuration(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        await says(client, b"hello")
+        assert (await service.reload(HELLO + "workers: 3\n"))["ok"]
+        assert sorted(await service.workers()) == [1, 2, 3]
+        assert (await service.reload(HELLO))["ok"]
+
+        async def one_is_left() -> bool:
+            return sorted(await service.workers()) == [1]
+
+        await until(one_is_left)
+        await says(client, b"hello")
+        async with connect(service.address) as another:
+            await says(another, b"hello")
+
+
+# --- reload -------------------------------------------------------------------------------------------
+
+
+async def test_a_bad_configuration_changes_nothing_and_says_why(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        told = await service.reload(HELLO + "workers: many\n")
+        assert not told["ok"]
+        assert "workers: " in told["problems"][0]
+        assert (await service.status())["last_reload"]["ok"] is False
+        await says(client, b"hello")
+        assert (await service.reload(HELLO.replace("hello", "again")))["ok"]
+        await says(client, b"again")
+
+
+async def test_a_listener_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        told = await service.reload("routes: [{respond: {body: new}}]\naccess_log: {path: /no/such/log}\n")
+        assert "cannot open /no/such/log" in told["problems"][0]
+        await says(client, b"hello")
+
+
+async def test_listeners_come_and_go(tmp_path: Path) -> None:
+    other = tmp_path / "other.sock"
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        service.file.write_text(f"listeners: [{{bind: 'unix:{service.path}'}}, {{bind: 'unix:{other}'}}]\n{HELLO}")
+        assert (await service.call("POST", "/reload"))[0] == 200
+        async with connect(str(other)) as second:
+            await says(second, b"hello")
+            assert (await service.reload(HELLO))["ok"]
+            assert await second.closed()
+        assert not other.exists()
+        await says(client, b"hello")
+
+
+async def test_the_command_waits_and_tells(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service:
+
+        async def command(name: str) -> tuple[int, str]:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "proxy", name, "-c", str(service.file)),
+                cwd=ROOT,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            out, _ = await process.communicate()
+            assert process.returncode is not None
+            return process.returncode, out.decode()
+
+        assert (await command("reload"))[0] == 0
+        service.write("workers: many\n")
+        code, said = await command("reload")
+        assert code == 2
+        assert "workers: " in said
+        assert "worker 1" in (await command("status"))[1]
+        assert (await command("stop"))[0] == 0
+        await service.until_said("stopped")
+
+
+async def test_the_file_is_watched_if_wanted(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO + "watch: true\n") as service, connect(service.address) as client:
+        await says(client, b"hello")
+        beside = tmp_path / "new.yaml"
+        beside.write_text(service.file.read_text().replace("hello", "seen"))
+
+        async def swapped() -> bool:
+            if beside.exists():
+                os.replace(beside, service.file)  # as editors do
+            return "reloaded" in service.said
+
+        await until(swapped)
+        await says(client, b"seen")
+
+
+# --- the supervisor goes ------------------------------------------------------------------------------
+
+
+async def test_without_a_supervisor_workers_serve_on_and_the_next_one_takes_over(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO + "workers: 2\ntimeouts: {drain: 1s}\n") as service:
+        status = await service.status()
+        async with connect(service.address) as client:
+            await says(client, b"hello")
+            os.kill(status["pid"], signal.SIGKILL)
+            await service.until_said("serving on", 2)
+            await says(client, b"hello")
+            await service.start()
+            await service.until_said("took over", 2)
+            await says(client, b"hello")  # answered, and asked to close
+            assert await client.closed()
+        async with connect(service.address) as client:
+            await says(client, b"hello")
+        await until(lambda: not any(alive(worker["pid"]) for worker in status["workers"]))
+
+
+async def test_an_upgrade_loses_no_request(tmp_path: Path) -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+    async with Origin([request(), tell(arrived), wait(go_on), response(b"late")]) as origin:
+        yaml = (
+            f"upstreams: {{app: {{backends: ['{origin.address}']}}}}\nroutes: [{{upstream: app}}]\naccess_log: null\n"
+        )
+        async with running(tmp_path, yaml) as service, connect(service.address) as client:
+            before = (await service.status())["pid"]
+            await client.send(GET)
+            await arrived.wait()
+            status, told = await service.call("POST", "/upgrade")
+            assert status == 200
+            service.groups.append(told["pid"])
+            go_on.set()
+            assert (await client.response()).body == b"late"
+            after = await service.status()
+            assert after["pid"] == told["pid"] != before
+            await until(lambda: not alive(before))
+
+
+async def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        before = (await service.status())["pid"]
+        service.write("workers: many\n")
+        status, told = await service.call("POST", "/upgrade")
+        assert (status, told["problems"]) == (500, ["the new process ended with exit code 2; see its log"])
+        assert (await service.status())["pid"] == before
+        await says(client, b"hello")
+
+
+async def test_a_second_one_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        second = await service.start()
+        assert await second.wait() == 1
+        await service.until_said("serves this configuration already")
+        await says(client, b"hello")
+
+
+# --- what surrounds it --------------------------------------------------------------------------------
+
+
+async def test_strangers_are_reaped(tmp_path: Path) -> None:
+    """As process 1 of a container it becomes the parent of every orphan."""
+    libc = "import ctypes, os; ctypes.CDLL(None).prctl(36, 1); "  # PR_SET_CHILD_SUBREAPER
+    file = tmp_path / "qantara.yaml"
+    file.write_text(f"listeners: [{{bind: 'unix:{tmp_path}/q.sock'}}]\n{HELLO}")
+    orphan = "import os; os.fork() and os._exit(0); import time; time.sleep(1); os._exit(0)"
+    code = f"{libc}os.spawnl(os.P_WAIT, '{sys.executable}', 'python', '-c', '{orphan}')\n"
+    code += f"from proxy.cli import main; main(['run', '-c', '{file}'])"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), cwd=ROOT, stderr=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert process.stderr is not None
+        while b"listening" not in await process.stderr.readline():
+            pass
+
+        def children() -> list[str]:
+            listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            return [Path(f"/proc/{pid}/stat").read_text() for pid in listed]
+
+        await until(lambda: len(children()) == 2)  # the worker and the spare
+        assert not any(" Z " in status for status in children())
+    finally:
+        kill_group(process.pid)
+        await process.communicate()
+
+
+async def test_systemd_is_told_and_its_sockets_are_used(tmp_path: Path) -> None:
+    import socket
+
+    notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notified.bind(str(tmp_path / "n"))
+    notified.setblocking(False)
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    file = tmp_path / "qantara.yaml"
+    file.write_text(f"listeners: [{{bind: '127.0.0.1:{port}'}}]\n{HELLO}")
+    code = (
+        f"import os; os.dup2({listening.fileno()}, 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')\n"
+        f"from proxy.cli import main; raise SystemExit(main(['run', '-c', '{file}']))"
+    )
+    with notified, listening:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code),
+            cwd=ROOT,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=[listening.fileno()],
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "n")},
+        )
+        try:
+            loop = asyncio.get_running_loop()
+            told = (await asyncio.wait_for(loop.sock_recv(notified, 4096), 15)).decode()
+            assert f"MAINPID={process.pid}" in told
+            assert told.startswith("READY=1")
+            async with connect(("127.0.0.1", port)) as client:
+                await says(client, b"hello")
+            process.send_signal(signal.SIGHUP)
+            assert (await asyncio.wait_for(loop.sock_recv(notified, 4096), 15)).startswith(b"RELOADING=1")
+            process.send_signal(signal.SIGTERM)
+            while b"STOPPING=1" not in await asyncio.wait_for(loop.sock_recv(notified, 4096), 15):
+                pass
+            assert await process.wait() == 0
+        finally:
+            kill_group(process.pid)
+            await process.communicate()
+
+
+def test_the_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from proxy.errors import BindError
+
+    with pytest.raises(BindError, match="for sockets"):
+        run_dir("/proc/no")
+    with pytest.raises(BindError, match="too long"):
+        Places(tmp_path / ("x" * 100), "q.yaml")
