@@ -28,6 +28,7 @@ ELSEWHERE = {
     "retrying.py": ("e2e/test_retries.py", "what is sent again is told by what the backends get"),
     "upstream/backend.py": ("upstream/test_group.py", "state is tested through what it does to a group"),
     "control/sections/outlier.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
+    "control/sections/health.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/retry.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/client.py": ("e2e/test_processes.py", "every command there is asked through it"),
     "control/reload.py": ("e2e/test_processes.py", "a reload needs processes"),

@@ -22,13 +22,16 @@ from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
 from ..scoreboard import alone
 from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group, GroupSpec, LimitSpec, PoolSettings
+from ..upstream.health import HealthSpec
 from ..upstream.outlier import OutlierSpec
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
 from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
+from .sections.health import Health
 from .sections.outlier import Outlier
 from .sections.retry import Retry
+from .units import status_range
 
 NORMAL = 2
 """The priority of a route that does not say one (see upstream/queue.py)."""
@@ -139,6 +142,29 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         upstream.panic,
         slow.window if slow is not None else 0.0,
         slow.floor if slow is not None else 1.0,
+        compile_health(upstream.health),
+    )
+
+
+def compile_health(health: Health | None) -> HealthSpec | None:
+    if health is None:
+        return None
+    return HealthSpec(
+        kind=health.type,
+        method=health.method,
+        path=health.path,
+        headers=tuple(health.headers.items()),
+        port=health.port or 0,
+        statuses=tuple(status_range(entry) for entry in health.expect.status),
+        body=re.compile(health.expect.body) if health.expect.body is not None else None,
+        interval=health.interval,
+        timeout=health.timeout,
+        fall=health.fall,
+        rise=health.rise,
+        fast_interval=min(health.fast_interval, health.interval),
+        jitter=health.jitter,
+        initial_up=health.initial == "up",
+        reported=health.reported,
     )
 
 

@@ -297,8 +297,6 @@ def warning_findings(config: Config) -> Iterator[Finding]:
 def _upstream_warnings(name: str, upstream: Upstream, used: Collection[str | None]) -> Iterator[Finding]:
     if name not in used:
         yield Finding(("upstreams", name), "no route uses this upstream", at_key=True)
-    if upstream.health is not None:
-        yield Finding(("upstreams", name, "health"), _NO_EFFECT, at_key=True)
     if not any(backend.weight for backend in upstream.backends):
         yield Finding(("upstreams", name, "backends"), "every weight is 0: this upstream takes no requests")
 

@@ -45,6 +45,7 @@ from .fields import (
     percent,
     size,
 )
+from .sections.health import Health
 from .sections.outlier import Outlier, SlowStart
 from .sections.retry import Retry, UpstreamLimits
 
@@ -163,19 +164,6 @@ class UpstreamTimeouts(Section):
     """Overrides timeouts.response_idle."""
 
 
-class Health(Section):
-    path: Path = "/"
-    """What the health check asks for."""
-    interval: Duration = duration("2s")
-    """Time between two checks of a backend."""
-    timeout: Duration = duration("1s")
-    """A check that takes longer has failed."""
-    fall: Count = 3
-    """Failed checks in a row that take a backend out."""
-    rise: Count = 2
-    """Good checks in a row that bring it back."""
-
-
 class Upstream(Section):
     balance: Annotated[Balance, bare("algorithm", Balance)] = Field(
         default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
@@ -188,7 +176,7 @@ class Upstream(Section):
     timeouts: UpstreamTimeouts = Field(default_factory=UpstreamTimeouts)
     """Overrides of the global timeouts for this upstream."""
     health: Health | None = None
-    """Active health checks. Checked, but without effect in this version."""
+    """Active health checks; null for none."""
     outlier: Outlier | None = Field(default_factory=Outlier)
     """Passive health: ejects backends that fail requests; null for not at all."""
     panic: Percent = percent("50%")

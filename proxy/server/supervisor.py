@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Iterable
 from time import monotonic, monotonic_ns
 
 from .. import scoreboard
+from ..control.monitor import Monitor
 from ..control.reload import Checked, ReloadResult, check, problems_of
 from ..control.sweep import Sweeper
 from ..control.watch import changes
@@ -36,7 +37,7 @@ log = logging.getLogger("qantara")
 MOST_WORKERS = 64
 """Workers that a reload may ask for, unless it was started with more."""
 HUNG_AFTER = 10.0
-"""Seconds without a sign of life after which a worker is ended and replaced."""
+"""Seconds without a sign of life after which a worker is replaced."""
 GRACE = 5.0
 """Seconds that workers have beyond `timeouts.drain`."""
 UPGRADE_WITHIN = 60.0
@@ -64,6 +65,7 @@ class Supervisor:
         self.workers = Workers(self.board, places, path, self._on_death)
         self.members: dict[str, tuple[BackendSpec, ...]] = {}
         self.sweeper = Sweeper(self.board)
+        self.monitor = Monitor(self.board)
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
@@ -85,6 +87,7 @@ class Supervisor:
                 self.places.takeover(os.getpid()), "supervisor", lambda: self.sockets.binds, self._hand_over
             )
             await control.start(self.places.control)
+            await self.monitor.adopt(self.specs())
             self._announce()
             await self.stopping.wait()
             return await self._drain()
@@ -92,6 +95,7 @@ class Supervisor:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.monitor.close()
             await control.close()
             if handover is not None:
                 handover.close()
@@ -177,6 +181,7 @@ class Supervisor:
                 checked = await asyncio.to_thread(check, self.path)
                 warnings = tuple(map(str, checked.warnings))
                 await self._serve_config(checked)
+                await self.monitor.adopt(self.specs())
             except QantaraError as error:
                 problems = problems_of(error)
             result = ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings)
@@ -186,8 +191,6 @@ class Supervisor:
             return result
 
     def _tell(self, result: ReloadResult) -> None:
-        for warning in result.warnings:
-            log.warning("%s", warning)
         for problem in result.problems:
             log.error("reload refused: %s", problem)
         if result.ok:
@@ -213,11 +216,11 @@ class Supervisor:
     async def _assign(self, assignment: Assignment, count: int, quietly: bool = False) -> None:
         """Give an assignment to all workers; start those that are missing, and let those go that are too many."""
         self.board.set_used(max(count, *self.workers.slots, 1) + 1)
-        jobs = []
+        jobs: list[Awaitable[object]] = []
         for slot in range(1, count + 1):
             worker = self.workers.slots.get(slot)
             if worker is None:
-                jobs.append(self._fill_for(slot, assignment, count))
+                jobs.append(self.workers.fill(slot, assignment, self.sockets, count))
             else:
                 worker.give(self.sockets, slot - 1, count)
                 jobs.append(worker.ask("adopt", assignment._replace(slot=slot)))
@@ -231,9 +234,6 @@ class Supervisor:
             self._spawn(self._let_go(worker))
         if not leaving:
             self.board.set_used(count + 1)
-
-    async def _fill_for(self, slot: int, assignment: Assignment, count: int) -> None:
-        await self.workers.fill(slot, assignment, self.sockets, count)
 
     async def _let_go(self, worker: Worker) -> None:
         """Drain one worker that is no longer wanted."""

@@ -27,6 +27,7 @@ from ..metrics import (
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, UPSTREAM_ROW, Scoreboard
 from .backend import Backend, BackendSpec
 from .connection import Requester
+from .health import HealthSpec
 from .outlier import (
     CONNECT,
     CONSECUTIVE_5XX,
@@ -85,6 +86,7 @@ class GroupSpec(NamedTuple):
     slow_start: float = 30.0
     """Seconds until a backend that comes back has its whole share; 0 for at once."""
     slow_start_floor: float = 0.1
+    health: HealthSpec | None = None
 
 
 class Group:

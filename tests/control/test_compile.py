@@ -16,6 +16,7 @@ from proxy.pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
 from proxy.plan import Plan, RoutePlan, Settings
 from proxy.relaying import Relay
 from proxy.upstream.group import GroupSpec
+from proxy.upstream.health import HealthSpec
 
 HEAD = "listeners: [{bind: '127.0.0.1:0'}]\n"
 APP = "upstreams: {app: {backends: ['127.0.0.1:9001', 'unix:/run/app.sock']}}\n"
@@ -185,6 +186,29 @@ def test_every_setting_of_an_upstream_arrives() -> None:
     assert (spec.panic, spec.slow_start, spec.slow_start_floor) == (0.14, 15, 0.16)
     assert tuple(spec.retry) == (3, True, False, {503}, True, 1, 17, 0.018, 0.019, 0.2, 21, 22, 23)
     assert spec.limits == (24, 25, 26, 27)
+
+
+def test_health_arrives() -> None:
+    text = (
+        "upstreams: {app: {backends: ['a:1'], health: {type: tcp, path: /h, method: head, headers: {X-A: b}, port: 7,"
+        " expect: {status: [204, '300-399'], body: ok}, interval: 1s, timeout: 2s, fall: 4, rise: 5,"
+        " fast_interval: 6s, jitter: 7%, initial: down, reported: false}}}\nroutes: [{upstream: app}]\n"
+    )
+    spec = plan_of(text).specs["app"].health
+    assert spec is not None
+    assert spec.body is not None
+    assert spec._replace(body=None) == HealthSpec(
+        "tcp", "HEAD", "/h", (("X-A", "b"),), 7, ((204, 204), (300, 399)), None, 1, 2, 4, 5, 1, 0.07, False, False
+    )
+    default = plan_of("upstreams: {app: {backends: ['a:1'], health: {}}}\nroutes: [{upstream: app}]\n")
+    assert default.specs["app"].health == HealthSpec()
+
+
+@pytest.mark.parametrize("status", ["600", "99", "300-200", "2xx", "200-", "200 - 299"])
+def test_a_range_of_statuses_that_is_none(status: str) -> None:
+    text = f"upstreams: {{app: {{backends: ['a:1'], health: {{expect: {{status: ['{status}']}}}}}}}}\n"
+    with pytest.raises(ConfigError, match="must be a status such as 204 or a range"):
+        plan_of(text + "routes: [{upstream: app}]\n")
 
 
 def test_what_is_null_is_off() -> None:

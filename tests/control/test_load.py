@@ -169,7 +169,6 @@ routes:
 """) == [
         "c.yaml:3:1: admin: has no effect in this version",
         "c.yaml:4:1: cache: has no effect in this version",
-        "c.yaml:6:26: upstreams.app.health: has no effect in this version",
         "c.yaml:7:3: upstreams.idle: no route uses this upstream",
         "c.yaml:7:20: upstreams.idle.backends: every weight is 0: this upstream takes no requests",
         "c.yaml:9:36: routes[0].cache: has no effect in this version",

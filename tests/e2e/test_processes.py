@@ -273,6 +273,37 @@ async def test_the_file_is_watched_if_wanted(tmp_path: Path) -> None:
         await says(client, b"seen")
 
 
+# --- health -------------------------------------------------------------------------------------------
+
+
+async def test_what_the_checks_find_reaches_the_workers_and_outlives_a_reload(tmp_path: Path) -> None:
+    healthy = response(b"ok")
+    sick = response(b"", b"500 Broken")
+    check = [request(), sick]
+    async with (
+        Origin(check, forever=True) as bad,
+        Origin([request(), healthy], forever=True) as good,
+    ):
+        yaml = (
+            f"upstreams: {{app: {{backends: ['{bad.address}', '{good.address}'], panic: 10%,"
+            f" health: {{interval: 50ms, fast_interval: 50ms, fall: 1}}}}}}\n"
+            f"routes: [{{upstream: app}}]\naccess_log: null\nworkers: 2\n"
+        )
+        async with running(tmp_path, yaml) as service:
+            await service.until_said(f"{bad.address} is down")
+
+            async def all_is_well() -> bool:
+                statuses = []
+                for _ in range(6):
+                    async with connect(service.address) as client:
+                        statuses.append((await client.request(GET)).status)
+                return statuses == [200] * 6
+
+            await until(all_is_well)
+            assert (await service.reload(yaml + "via: other\n"))["ok"]
+            assert await all_is_well()
+
+
 # --- the supervisor goes ------------------------------------------------------------------------------
 
 
