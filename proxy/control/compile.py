@@ -28,10 +28,9 @@ from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
 from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
-from .sections.health import Health
+from .sections.health import Health, status_range
 from .sections.outlier import Outlier
 from .sections.retry import Retry
-from .units import status_range
 
 NORMAL = 2
 """The priority of a route that does not say one (see upstream/queue.py)."""

@@ -167,6 +167,7 @@ def _one_of(choices: Sequence[str], value: object) -> str:
 def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Iterator[Finding]:
     """What no single section can know. `data` may be wrong in every other way."""
     yield from _same_address(("listeners",), data.get("listeners"), "bind")
+    yield from _admin(_mapping(data.get("admin")))
     upstreams = _mapping(data.get("upstreams"))
     for name, upstream in upstreams.items():
         yield from _upstream(("upstreams", name), _mapping(upstream), algorithms)
@@ -174,6 +175,20 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
         if isinstance(route, dict):
             given = {key: value for key, value in route.items() if value is not None}
             yield from _route(path, given, upstreams)
+
+
+def _admin(admin: Mapping[str, Any]) -> Iterator[Finding]:
+    """It can stop the proxy: beyond this machine it is for those who have the token."""
+    if admin.get("token") is not None and admin.get("token_file") is not None:
+        yield Finding(("admin", "token_file"), "excludes token; give one of the two", at_key=True)
+    try:
+        address = units.parse_bind(admin.get("bind"))
+    except ValueError:
+        return  # reported already
+    if address.kind == "unix":
+        yield Finding(("admin", "bind"), "must be host:port; a Unix socket is there anyway (see --run-dir)")
+    elif not (units.is_loopback(address.host) or admin.get("token") or admin.get("token_file")):
+        yield Finding(("admin", "bind"), "is no loopback address: add a token or a token_file, or listen on 127.0.0.1")
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -280,9 +295,8 @@ def _same_name(path: Path, names: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def warning_findings(config: Config) -> Iterator[Finding]:
-    for key in ("admin", "cache"):
-        if getattr(config, key) is not None:
-            yield Finding((key,), _NO_EFFECT, at_key=True)
+    if config.cache is not None:
+        yield Finding(("cache",), _NO_EFFECT, at_key=True)
     used = {route.upstream for route in config.routes}
     for name, upstream in config.upstreams.items():
         yield from _upstream_warnings(name, upstream, used)

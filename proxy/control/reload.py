@@ -6,13 +6,15 @@ problems, all of them at once.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import ConfigError, Problem
+from ..errors import BindError, ConfigError, Problem
 from ..plan import Plan
 from .compile import compile_plan
 from .load import load
 from .schema import Config
+from .sections.admin import SECRET_MIN, Admin
 
 
 class Checked(NamedTuple):
@@ -46,3 +48,16 @@ def problems_of(error: Exception) -> tuple[str, ...]:
     if isinstance(error, ConfigError):
         return tuple(map(str, error.problems))
     return (str(error),)
+
+
+def read_token(admin: Admin) -> str | None:
+    """The token of the admin API, from wherever the configuration says. Raises BindError if there is none to read."""
+    if admin.token_file is None:
+        return admin.token
+    try:
+        token = Path(admin.token_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BindError(f"admin.token_file: cannot read {admin.token_file}: {error}") from error
+    if len(token) < SECRET_MIN:
+        raise BindError(f"admin.token_file: the token in {admin.token_file} has fewer than {SECRET_MIN} characters")
+    return token

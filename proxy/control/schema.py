@@ -45,6 +45,7 @@ from .fields import (
     percent,
     size,
 )
+from .sections.admin import Admin
 from .sections.health import Health
 from .sections.outlier import Outlier, SlowStart
 from .sections.retry import Retry, UpstreamLimits
@@ -55,11 +56,6 @@ class Listener(Section):
     """Where to listen: host:port, [v6]:port, :port for all addresses, or unix:/path. Port 0: any free one."""
     backlog: Count = 4096
     """Connections that may wait in the kernel to be accepted (listen(2))."""
-
-
-class Admin(Section):
-    bind: Bind
-    """Where the admin API listens. Has no effect in this version."""
 
 
 class AccessLog(Section):
@@ -319,7 +315,7 @@ class Config(Section):
     watch: bool = False
     """Whether a change of the file is a reload."""
     admin: Admin | None = None
-    """The admin API. Has no effect in this version."""
+    """The admin API on a TCP address; null for the control socket only."""
     trusted_proxies: List[Network] = ()
     """Networks of proxies whose X-Forwarded-* and Forwarded headers are believed."""
     via: Token | None = "qantara"

@@ -375,16 +375,9 @@ def described(value: object) -> str:
     return "a list" if isinstance(value, list | tuple) else f"the number {value}"
 
 
-def check_status_range(value: int | str) -> int | str:
-    """A status, or a range of them such as "200-299"."""
-    status_range(value)
-    return value
-
-
-def status_range(value: int | str) -> tuple[int, int]:
-    """Both ends of a range of statuses, included."""
-    match = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", str(value))
-    low, high = (int(match[1]), int(match[2] or match[1])) if match is not None else (1, 0)
-    if low > high:
-        raise ValueError(f'must be a status such as 204 or a range such as "200-299", not {described(value)}')
-    return low, high
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

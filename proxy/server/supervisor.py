@@ -7,29 +7,34 @@ Everything that it opens it closes in `run`. It may die at any moment without a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from time import monotonic, monotonic_ns
+from typing import Any
 
 from .. import scoreboard
+from ..control.admin.app import AdminServer
+from ..control.admin.contract import WorkerStatus
 from ..control.monitor import Monitor
-from ..control.reload import Checked, ReloadResult, check, problems_of
+from ..control.reload import Checked, ReloadResult, check, problems_of, read_token
+from ..control.schema import Config
 from ..control.sweep import Sweeper
 from ..control.watch import changes
-from ..downstream.listener import address_of, written
+from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
+from ..plan import ListenerSpec
 from ..upstream.backend import BackendSpec
 from ..upstream.group import GroupSpec
 from . import notify
-from .control_server import ControlServer
 from .messages import Assignment
 from .places import Places
 from .sockets import ListenerSockets
-from .takeover import Handover, find
+from .takeover import Handover, Predecessor, find
 from .workers import MOST_PAUSE, YOUNG, Worker, Workers
 
 log = logging.getLogger("qantara")
@@ -71,7 +76,7 @@ class Supervisor:
         self.hurry = asyncio.Event()
         self.handed_over = False
         self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._reload_wanted = asyncio.Event()
 
     async def run(self) -> int:
@@ -79,15 +84,19 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self.workers.reap)
         self._handle_signals(loop)
-        control = ControlServer(self)
+        admin = AdminServer(self)
         handover: Handover | None = None
         try:
-            await self._start()
+            predecessors = await self._start()
             handover = Handover(
                 self.places.takeover(os.getpid()), "supervisor", lambda: self.sockets.binds, self._hand_over
             )
-            await control.start(self.places.control)
+            await admin.listen_at(self.places.control)
+            await self._open_admin(admin)
             await self.monitor.adopt(self.specs())
+            for each in predecessors:  # from here on commands reach this process, too
+                each.leave()
+                log.info("took over from process %d (%s)", each.pid, each.role)
             self._announce()
             await self.stopping.wait()
             return await self._drain()
@@ -96,7 +105,7 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.monitor.close()
-            await control.close()
+            await admin.close(keep_file=self.handed_over)
             if handover is not None:
                 handover.close()
             await self._end_all()
@@ -106,14 +115,12 @@ class Supervisor:
 
     # --- start ---
 
-    async def _start(self) -> None:
+    async def _start(self) -> list[Predecessor]:
         predecessors = find(self.places.takeovers())
         for each in predecessors:
             await each.ask()
             if each.role == "supervisor" and not self.replace:
-                raise BindError(
-                    f"process {each.pid} serves this configuration already; replace it with: qantara upgrade"
-                )
+                raise BindError(f"process {each.pid} serves this configuration already; see qantara upgrade")
             self.sockets.inherited += each.sockets
         self.sockets.inherited += notify.inherited_sockets()
         self.sockets.open(self.checked.plan.listeners, self.workers_wanted)
@@ -121,10 +128,8 @@ class Supervisor:
         self.board.set_used(self.workers_wanted + 1)
         slots = range(1, self.workers_wanted + 1)
         await asyncio.gather(*(self._fill(slot, assignment) for slot in slots))
-        for each in predecessors:
-            each.leave()
-            log.info("took over from process %d (%s)", each.pid, each.role)
         self.workers.keep_spare()
+        return predecessors
 
     async def _fill(self, slot: int, assignment: Assignment) -> None:
         await self.workers.fill(slot, assignment, self.sockets, self.workers_wanted)
@@ -132,23 +137,57 @@ class Supervisor:
     def _announce(self) -> None:
         for spec in self.checked.plan.listeners:
             log.info("listening on %s", written(address_of(self.sockets.binds[spec.bind][0])))
-        log.info("%d %s", self.workers_wanted, "workers" if self.workers_wanted > 1 else "worker")
+        log.info("%d workers", self.workers_wanted)
         self._spawn(self._look_after())
         self._spawn(self._reload_when_wanted())
         if self.checked.config.watch:
             self._spawn(self._watch())
-        notify.notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS=serving with {self.workers_wanted} workers")
+        notify.notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS={self.workers_wanted} workers serve")
 
-    def _spawn(self, coroutine: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
+    async def _open_admin(self, admin: AdminServer) -> None:
+        wanted = self.config.admin
+        if wanted is not None:
+            if not self.replace:  # the admin API is shared with a predecessor, and with nobody else
+                probe(ListenerSpec(f"admin.bind {wanted.bind}", wanted.bind.host, wanted.bind.port, ""))
+            bound = await admin.listen_on(wanted.bind.host, wanted.bind.port, read_token(wanted))
+            log.info("admin API on %s", written(bound))
+
+    # --- what the admin API asks ---
+
+    @property
+    def config(self) -> Config:
+        """What is served."""
+        return self.checked.config
+
+    def worker_status(self) -> list[WorkerStatus]:
+        """The workers that have a slot."""
+        return self.workers.status()
+
+    def ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return not self.stopping.is_set()
+
+    def status(self) -> dict[str, object]:
+        """Processes and the last reload."""
+        return {
+            "pid": os.getpid(),
+            "config": self.path,
+            "ready": self.ready(),
+            "workers": [status._asdict() for status in self.worker_status()],
+            "spare": self.workers.spare.pid if self.workers.spare is not None else None,
+            "last_reload": self.last_reload._asdict(),
+        }
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        loop.add_signal_handler(signal.SIGUSR1, lambda: self._spawn(self.reopen_logs()))
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self._spawn(self.ask_all("reopen")))
         loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self._upgrade_logged()))
 
     def _assignment(self, checked: Checked) -> Assignment:
@@ -207,41 +246,16 @@ class Supervisor:
             assignment = self._assignment(checked)
             await self._assign(assignment, count)
         except (BindError, ValueError, QantaraError):
-            await self._assign(self._assignment(before), old_count, quietly=True)
+            with contextlib.suppress(BindError):
+                await self._assign(self._assignment(before), old_count)
             self.sockets.give_back(opened)
             raise
         self.checked, self.workers_wanted = checked, count
         self.sockets.keep_only(spec.bind for spec in checked.plan.listeners)
 
-    async def _assign(self, assignment: Assignment, count: int, quietly: bool = False) -> None:
-        """Give an assignment to all workers; start those that are missing, and let those go that are too many."""
-        self.board.set_used(max(count, *self.workers.slots, 1) + 1)
-        jobs: list[Awaitable[object]] = []
-        for slot in range(1, count + 1):
-            worker = self.workers.slots.get(slot)
-            if worker is None:
-                jobs.append(self.workers.fill(slot, assignment, self.sockets, count))
-            else:
-                worker.give(self.sockets, slot - 1, count)
-                jobs.append(worker.ask("adopt", assignment._replace(slot=slot)))
-        results = await asyncio.gather(*jobs, return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if failures and not quietly:
-            raise failures[0]
-        leaving = [worker for slot, worker in self.workers.slots.items() if slot > count]
-        for worker in leaving:
-            worker.state = "leaving"
-            self._spawn(self._let_go(worker))
-        if not leaving:
-            self.board.set_used(count + 1)
-
-    async def _let_go(self, worker: Worker) -> None:
-        """Drain one worker that is no longer wanted."""
+    async def _assign(self, assignment: Assignment, count: int) -> None:
         settings = self.checked.plan.settings
-        try:
-            await worker.ask("drain", True, settings.accept_grace + settings.drain + GRACE)
-        except BindError:
-            self.workers.end(worker, signal.SIGKILL)
+        await self.workers.assign(assignment, self.sockets, count, settings.accept_grace + settings.drain + GRACE)
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -296,10 +310,6 @@ class Supervisor:
                     self.workers.end(worker, signal.SIGABRT)  # it says where it hangs
                 elif worker.state == "hung":
                     self.workers.end(worker, signal.SIGKILL)
-
-    async def reopen_logs(self) -> None:
-        """Have all workers open their access logs anew."""
-        await self.ask_all("reopen")
 
     async def ask_all(self, kind: str, payload: object = None) -> list[object]:
         """Ask every worker that serves; those that cannot answer are left out."""
@@ -381,17 +391,7 @@ class Supervisor:
         """
         command = [sys.executable, "-m", "proxy", "run", "-c", self.path, "--replace"]
         command += ["--run-dir", str(self.places.folder)]
-        process = self.workers.launch(command)
-        deadline = monotonic() + UPGRADE_WITHIN
-        while not self.handed_over:
-            await asyncio.sleep(0.05)
-            if process.pid in self.workers.strangers:
-                code = self.workers.strangers.pop(process.pid)
-                raise BindError(f"the new process ended with exit code {code}; see its log")
-            if monotonic() > deadline:
-                process.kill()
-                raise BindError(f"the new process did not take over within {UPGRADE_WITHIN:g} s")
-        return process.pid
+        return await self.workers.succeed(command, UPGRADE_WITHIN, lambda: self.handed_over)
 
 
 async def gathered(asked: Iterable[Awaitable[object]]) -> list[object]:

@@ -14,10 +14,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..control.admin.contract import WorkerStatus
 from ..errors import BindError
 from ..scoreboard import Scoreboard
 from .channel import Channel
@@ -35,19 +36,6 @@ YOUNG = 2.0
 """Seconds: a worker that dies sooner has probably died of its start."""
 MOST_PAUSE = 5.0
 """Seconds between two starts of a worker that keeps dying."""
-
-
-class WorkerStatus(NamedTuple):
-    """A worker as the supervisor sees it."""
-
-    slot: int
-    pid: int
-    state: str
-    """starting, serving or leaving"""
-    seconds: float
-    """How long it has been serving."""
-    restarts: int
-    """How often the slot was filled anew."""
 
 
 class Worker:
@@ -131,6 +119,7 @@ class Workers:
         """Who serves in which slot."""
         self.spare: Worker | None = None
         self.restarts: dict[int, int] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self.strangers: dict[int, int] = {}
         """Exit codes of other children: a new version that was to take over, orphans of a container."""
 
@@ -154,9 +143,22 @@ class Workers:
         self.processes[process.pid] = worker
         return worker
 
-    def launch(self, command: list[str]) -> subprocess.Popen[bytes]:
-        """Start a process that is no worker, and is to outlive this one."""
-        return subprocess.Popen(command, start_new_session=True)
+    async def succeed(self, command: list[str], within: float, done: Callable[[], bool]) -> int:
+        """Start a process that is to take over from this one, and wait until `done`. Returns its pid.
+
+        Raises BindError if it ends, or takes longer than `within` seconds.
+        """
+        process = subprocess.Popen(command, start_new_session=True)  # noqa: ASYNC220  # milliseconds, once in a while
+        deadline = monotonic() + within
+        while not done():
+            await asyncio.sleep(0.05)
+            if process.pid in self.strangers:
+                code = self.strangers.pop(process.pid)
+                raise BindError(f"the new process ended with exit code {code}; see its log")
+            if monotonic() > deadline:
+                process.kill()
+                raise BindError(f"the new process did not take over within {within:g} s")
+        return process.pid
 
     async def ready_one(self) -> Worker:
         """A process that has said hello: the spare, or a new one."""
@@ -189,6 +191,38 @@ class Workers:
         worker.state = "serving"
         worker.since = monotonic()
         return worker
+
+    async def assign(self, assignment: Assignment, sockets: ListenerSockets, count: int, drain: float) -> None:
+        """Give an assignment to `count` workers; start those that are missing, and let those go that are too many,
+        within `drain` seconds. Raises BindError if one of them cannot; the others have then taken it up."""
+        self.board.set_used(max(count, *self.slots, 1) + 1)
+        jobs: list[Awaitable[object]] = []
+        for slot in range(1, count + 1):
+            worker = self.slots.get(slot)
+            if worker is None:
+                jobs.append(self.fill(slot, assignment, sockets, count))
+            else:
+                worker.give(sockets, slot - 1, count)
+                jobs.append(worker.ask("adopt", assignment._replace(slot=slot)))
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        leaving = [worker for slot, worker in self.slots.items() if slot > count]
+        for worker in leaving:
+            worker.state = "leaving"
+            task = asyncio.get_running_loop().create_task(self._let_go(worker, drain))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        if not leaving:
+            self.board.set_used(count + 1)
+
+    async def _let_go(self, worker: Worker, drain: float) -> None:
+        """Drain one worker that is no longer wanted."""
+        try:
+            await worker.ask("drain", True, drain)
+        except BindError:
+            self.end(worker, signal.SIGKILL)
 
     def end(self, worker: Worker, number: int) -> None:
         """Send a signal to a process that was started here."""

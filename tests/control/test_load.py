@@ -156,7 +156,7 @@ def test_warnings() -> None:
     assert warnings_of("""\
 listeners: [{bind: ":8080"}]
 workers: auto
-admin: {bind: ":9900"}
+admin: {bind: "127.0.0.1:9900"}
 cache: {tiers: []}
 upstreams:
   app: {backends: [a:1], health: {path: /healthz}}
@@ -167,7 +167,6 @@ routes:
 - {path: /x, methods: [get, post], headers: {A: b}, upstream: app}
 - {path: /y, respond: {}, upgrades: []}
 """) == [
-        "c.yaml:3:1: admin: has no effect in this version",
         "c.yaml:4:1: cache: has no effect in this version",
         "c.yaml:7:3: upstreams.idle: no route uses this upstream",
         "c.yaml:7:20: upstreams.idle.backends: every weight is 0: this upstream takes no requests",

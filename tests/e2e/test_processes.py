@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import h11
 import pytest
 
@@ -440,3 +441,31 @@ def test_the_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
         run_dir("/proc/no")
     with pytest.raises(BindError, match="too long"):
         Places(tmp_path / ("x" * 100), "q.yaml")
+
+
+async def test_the_admin_api_drains_a_backend_and_shows_it_in_the_metrics(tmp_path: Path) -> None:
+    async with Origin([request(), response(b"one")], forever=True) as one, AsyncExitStack() as stack:
+        two = await stack.enter_async_context(Origin([request(), response(b"two")], forever=True))
+        yaml = (
+            f"upstreams: {{app: {{backends: ['{one.address}', '{two.address}']}}}}\nroutes: [{{upstream: app}}]\n"
+            "admin: {bind: '127.0.0.1:0'}\naccess_log: null\n"
+        )
+        service = await stack.enter_async_context(running(tmp_path, yaml))
+        port = re.search(r"admin API on 127\.0\.0\.1:(\d+)", service.said)
+        assert port is not None
+        base = f"http://127.0.0.1:{port[1]}"
+        async with aiohttp.ClientSession() as session:
+            async with session.put(f"{base}/upstreams/app/backends/{one.address}", json={"state": "drain"}) as changed:
+                assert changed.status == 200
+
+            async def only_two() -> bool:
+                async with connect(service.address) as client:
+                    return {(await client.request(GET)).body for _ in range(6)} == {b"two"}
+
+            await until(only_two)
+            assert (await service.reload(yaml + "via: other\n"))["ok"]
+            assert await only_two()  # what an operator has said outlives a reload
+            async with session.get(f"{base}/metrics") as metrics:
+                text = await metrics.text()
+        assert f'qantara_backend_up{{backend="{one.address}",upstream="app"}} 0.0' in text
+        assert "qantara_config_last_reload_success 1.0" in text

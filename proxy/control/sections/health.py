@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from .. import units
 from ..fields import Count, Duration, HeaderValue, List, Method, Path, Percent, Regex, Section, Token, duration, percent
+from ..units import described
 
-StatusRange = Annotated[str | Annotated[int, Field(ge=100, le=599)], AfterValidator(units.check_status_range)]
+
+def check_status_range(value: int | str) -> int | str:
+    """A status, or a range of them such as "200-299"."""
+    status_range(value)
+    return value
+
+
+def status_range(value: int | str) -> tuple[int, int]:
+    """Both ends of a range of statuses, included."""
+    match = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", str(value))
+    low, high = (int(match[1]), int(match[2] or match[1])) if match is not None else (1, 0)
+    if low > high:
+        raise ValueError(f'must be a status such as 204 or a range such as "200-299", not {described(value)}')
+    return low, high
+
+
+StatusRange = Annotated[str | Annotated[int, Field(ge=100, le=599)], AfterValidator(check_status_range)]
 
 
 class Expect(Section):

@@ -1,0 +1,216 @@
+"""The endpoints of the admin API.
+
+Law of this file: a request is checked whole before anything changes; what is refused answers 400 or 404 with what
+would be right, as RFC 9457 writes it. Answers are JSON, but for /metrics.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from ...errors import REASONS, BindError
+from ...scoreboard import STATE, STATES, WEIGHT
+from ...upstream.backend import BackendSpec
+from ...upstream.group import GroupSpec
+from ..fields import Section
+from ..problems import dotted, model_findings
+from .contract import Control
+from .exposition import expose
+from .guard import guard, refused
+from .views import backend_view, upstream_view
+
+BODY_MAX = 65_536
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class BackendChange(Section):
+    """What an operator may change about a backend."""
+
+    state: Literal["ready", "drain", "maint"] | None = None
+    weight: int | None = None
+
+
+class LogLevel(Section):
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class AdminServer:
+    """The admin API of one running proxy, on its control socket and, if wanted, on a TCP address."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.runners: list[web.AppRunner] = []
+        self.path: Path | None = None
+
+    async def listen_at(self, path: Path) -> None:
+        """Listen on a Unix socket of this user's own. A file that is there already is replaced in one step, so that
+        during an upgrade whoever asks finds either the old process or the new one, never nobody."""
+        runner = await self._runner(web.Application(client_max_size=BODY_MAX))
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.unlink(missing_ok=True)
+        await web.UnixSite(runner, str(beside)).start()
+        os.chmod(beside, 0o600)
+        os.replace(beside, path)
+        self.path = path
+
+    async def listen_on(self, host: str, port: int, token: str | None) -> tuple[str, int]:
+        """Listen on a TCP address. Returns what it is bound to; raises BindError."""
+        runner = await self._runner(web.Application(client_max_size=BODY_MAX, middlewares=[guard(token)]))
+        try:
+            await web.TCPSite(runner, host or None, port, reuse_port=True).start()
+        except OSError as error:
+            raise BindError(f"admin.bind: cannot listen on {host}:{port}: {error.strerror}") from error
+        address = runner.addresses[0]
+        return str(address[0]), int(address[1])
+
+    async def _runner(self, app: web.Application) -> web.AppRunner:
+        app.add_routes(
+            [
+                web.get("/healthz", self.healthz),
+                web.get("/readyz", self.readyz),
+                web.get("/status", self.status),
+                web.get("/config", self.config),
+                web.get("/metrics", self.metrics),
+                web.get("/reasons", self.reasons),
+                web.get("/upstreams", self.upstreams),
+                web.get("/upstreams/{name}", self.upstream),
+                web.put("/upstreams/{name}/backends/{address:.+}", self.change_backend),
+                web.put("/log-level", self.log_level),
+                web.post("/reload", self.reload),
+                web.post("/reopen", self.reopen),
+                web.post("/stop", self.stop),
+                web.post("/upgrade", self.upgrade),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=15.0)
+        await runner.setup()
+        self.runners.append(runner)
+        return runner
+
+    async def close(self, keep_file: bool) -> None:
+        """Stop listening. With `keep_file` the file of the socket is another process's by now."""
+        if self.path is not None and not keep_file:
+            self.path.unlink(missing_ok=True)
+        for runner in self.runners:
+            await runner.cleanup()
+
+    # --- what is ---
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        return answer({"alive": True})
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        ready = self.control.ready()
+        return answer({"ready": ready}, 200 if ready else 503)
+
+    async def status(self, _: web.Request) -> web.Response:
+        return answer(self.control.status())
+
+    async def config(self, _: web.Request) -> web.Response:
+        """The configuration as it runs, every default written out; without secrets."""
+        shown = self.control.config.model_dump(mode="json")
+        if (shown.get("admin") or {}).get("token"):
+            shown["admin"]["token"] = "(not shown)"
+        return answer(shown)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=expose(self.control), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def reasons(self, _: web.Request) -> web.Response:
+        return answer([{"name": reason.name, **reason._asdict()} for reason in REASONS])
+
+    async def upstreams(self, _: web.Request) -> web.Response:
+        return answer([upstream_view(self.control, spec) for spec in self.control.specs().values()])
+
+    async def upstream(self, request: web.Request) -> web.Response:
+        spec = self.control.specs().get(request.match_info["name"])
+        if spec is None:
+            return self._no_upstream(request)
+        return answer(upstream_view(self.control, spec))
+
+    # --- what is changed ---
+
+    async def change_backend(self, request: web.Request) -> web.Response:
+        """state: ready, drain or maint; weight: 0 to 256, or null for the configured one. What is not named stays."""
+        spec = self.control.specs().get(request.match_info["name"])
+        if spec is None:
+            return self._no_upstream(request)
+        backend = backend_of(spec, request.match_info["address"])
+        if backend is None:
+            there = ", ".join(each.address for each in spec.backends)
+            return refused(
+                404, f"upstream {spec.name} has no backend {request.match_info['address']}; there is {there}"
+            )
+        change = await parsed(request, BackendChange)
+        if isinstance(change, web.Response):
+            return change
+        if change.weight is not None and not 0 <= change.weight <= 256:
+            return refused(400, f"weight: must be from 0 to 256, not {change.weight}")
+        rows = self.control.board.backend_rows(spec.name, backend.address)
+        if change.state is not None:
+            rows[STATE] = STATES.index(change.state)
+        if "weight" in change.model_fields_set:
+            rows[WEIGHT] = 0 if change.weight is None else change.weight + 1
+        self.control.board.changed(0)
+        told = change.model_dump(exclude_unset=True)
+        logging.getLogger("qantara").info("admin: upstream %s, backend %s: %s", spec.name, backend.address, told)
+        return answer(backend_view(self.control, spec.name, backend))
+
+    def _no_upstream(self, request: web.Request) -> web.Response:
+        there = ", ".join(self.control.specs()) or "none"
+        return refused(404, f"there is no upstream {request.match_info['name']}; there is {there}")
+
+    async def log_level(self, request: web.Request) -> web.Response:
+        wanted = await parsed(request, LogLevel)
+        if isinstance(wanted, web.Response):
+            return wanted
+        level = wanted.level.upper()
+        logging.getLogger().setLevel(level)
+        await self.control.ask_all("log_level", level)
+        return answer({"level": wanted.level})
+
+    async def reload(self, _: web.Request) -> web.Response:
+        result = await self.control.reload()
+        return answer(result._asdict(), 200 if result.ok else 422)
+
+    async def reopen(self, _: web.Request) -> web.Response:
+        await self.control.ask_all("reopen")
+        return answer({"reopened": True})
+
+    async def stop(self, _: web.Request) -> web.Response:
+        self.control.stop()
+        return answer({"stopping": True}, 202)
+
+    async def upgrade(self, _: web.Request) -> web.Response:
+        try:
+            return answer({"pid": await self.control.upgrade()})
+        except BindError as error:
+            return answer({"problems": [str(error)]}, 500)
+
+
+def backend_of(spec: GroupSpec, address: str) -> BackendSpec | None:
+    """The backend of an upstream with this address."""
+    return next((backend for backend in spec.backends if backend.address == address), None)
+
+
+async def parsed(request: web.Request, model: type[Any]) -> Any:
+    """The body of a request as a model, or the response that refuses it."""
+    try:
+        return model.model_validate(orjson.loads(await request.read()))
+    except orjson.JSONDecodeError as error:
+        return refused(400, f"the body is no JSON: {error}")
+    except ValidationError as error:
+        found = [f"{dotted(finding.path)}: {finding.message}" for finding in model_findings(error)]
+        return refused(400, "; ".join(found))
+
+
+def answer(body: Any, status: int = 200) -> web.Response:
+    """A JSON response."""
+    return web.Response(body=orjson.dumps(body) + b"\n", status=status, content_type="application/json")

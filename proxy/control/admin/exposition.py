@@ -1,0 +1,184 @@
+"""The scoreboard in Prometheus' words.
+
+Law of this file: names are `qantara_` and what is counted, with its unit; every sum is over all workers, and a counter
+never goes back, not even when a worker dies. docs/metrics.md has the table of the names and what Envoy and HAProxy
+call them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from time import monotonic_ns
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from ... import __version__
+from ...metrics import (
+    REASON_CELLS,
+    U_ACTIVE,
+    U_CONNECT,
+    U_FINISH,
+    U_QUEUE_EXPIRED,
+    U_QUEUE_LENGTH,
+    U_QUEUE_REFUSED,
+    U_RELAY,
+    U_REQUESTS,
+    U_RETRIES,
+    U_RETRIES_REFUSED,
+    U_STATUSES,
+    Histogram,
+)
+from ...scoreboard import (
+    BEAT,
+    C_BYTES_IN,
+    C_BYTES_OUT,
+    C_CONNECTIONS,
+    C_CONNECTIONS_OPEN,
+    C_IN_FLIGHT,
+    C_STATUSES,
+)
+from .contract import Control
+from .views import COUNTED, backend_view, total, upstream_histogram, upstream_total
+
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the buckets that are shown, in seconds."""
+GAUGES = ("in_flight", "connections")
+STAGES = {"connect": U_CONNECT, "relay": U_RELAY, "finish": U_FINISH}
+
+
+def expose(control: Control) -> bytes:
+    """All metrics in the text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(control))
+    return generate_latest(registry)
+
+
+class Exposition(Collector):
+    """One look at the scoreboard."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+
+    def collect(self) -> Iterable[Family]:
+        yield from self._process()
+        yield from self._clients()
+        yield from self._upstreams()
+        yield from self._backends()
+
+    def _process(self) -> Iterator[Family]:
+        control = self.control
+        info = GaugeMetricFamily("qantara_build_info", "Version", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+        reload = control.last_reload
+        yield GaugeMetricFamily(
+            "qantara_config_last_reload_success", "Whether the last reload was taken up", value=float(reload.ok)
+        )
+        yield GaugeMetricFamily(
+            "qantara_config_last_reload_timestamp_seconds", "When the configuration was last loaded", value=reload.at
+        )
+        yield GaugeMetricFamily("qantara_ready", "Whether requests should be sent here", value=float(control.ready()))
+        up = GaugeMetricFamily("qantara_worker_up", "Whether a worker serves", labels=["worker"])
+        restarts = CounterMetricFamily("qantara_worker_restarts", "Workers that were replaced", labels=["worker"])
+        silent = GaugeMetricFamily(
+            "qantara_worker_silent_seconds", "Since a worker has given a sign of life", labels=["worker"]
+        )
+        for status in control.worker_status():
+            label = [str(status.slot)]
+            up.add_metric(label, float(status.state == "serving"))
+            restarts.add_metric(label, status.restarts)
+            beat = control.board.slot_head(status.slot)[BEAT]
+            silent.add_metric(label, (monotonic_ns() - beat) / 1e9)
+        yield from (up, restarts, silent)
+
+    def _slots(self, cell: int) -> int:
+        board = self.control.board
+        return sum(int(board.slot_head(slot)[cell]) for slot in range(1, board.slots))
+
+    def _clients(self) -> Iterator[Family]:
+        yield CounterMetricFamily("qantara_connections", "Client connections", value=self._slots(C_CONNECTIONS))
+        yield GaugeMetricFamily("qantara_connections_open", "Open now", value=self._slots(C_CONNECTIONS_OPEN))
+        yield GaugeMetricFamily("qantara_requests_in_flight", "In flight now", value=self._slots(C_IN_FLIGHT))
+        yield CounterMetricFamily("qantara_received_bytes", "Request bodies", value=self._slots(C_BYTES_IN))
+        yield CounterMetricFamily("qantara_sent_bytes", "Response bodies", value=self._slots(C_BYTES_OUT))
+        requests = CounterMetricFamily("qantara_requests", "Requests that are over", labels=["code"])
+        for hundred in range(1, 6):
+            requests.add_metric([f"{hundred}xx"], self._slots(C_STATUSES + hundred))
+        yield requests
+        reasons = CounterMetricFamily(
+            "qantara_reasons", "Answers of the proxy's own, and requests given up", labels=["stage", "reason"]
+        )
+        for name, cell in REASON_CELLS.items():
+            reasons.add_metric([name.partition(".")[0], name], self._slots(cell))
+        yield reasons
+
+    def _upstreams(self) -> Iterator[Family]:
+        board, names = self.control.board, list(self.control.specs())
+        counters = {
+            "requests": (U_REQUESTS, "Requests that came to pick"),
+            "retries": (U_RETRIES, "Further tries"),
+            "retries_refused": (U_RETRIES_REFUSED, "Further tries that the budget refused"),
+            "queue_refused": (U_QUEUE_REFUSED, "Requests that found the queue full"),
+            "queue_expired": (U_QUEUE_EXPIRED, "Requests that waited too long in the queue"),
+        }
+        for what, (cell, told) in counters.items():
+            family = CounterMetricFamily(f"qantara_upstream_{what}", told, labels=["upstream"])
+            for name in names:
+                family.add_metric([name], upstream_total(board, name, cell))
+            yield family
+        for what, cell in {"active": U_ACTIVE, "queued": U_QUEUE_LENGTH}.items():
+            gauge = GaugeMetricFamily(f"qantara_upstream_requests_{what}", "Requests now", labels=["upstream"])
+            for name in names:
+                gauge.add_metric([name], upstream_total(board, name, cell))
+            yield gauge
+        responses = CounterMetricFamily("qantara_upstream_responses", "By status", labels=["upstream", "code"])
+        for name in names:
+            for hundred in range(1, 6):
+                responses.add_metric([name, f"{hundred}xx"], upstream_total(board, name, U_STATUSES + hundred))
+        yield responses
+        seconds = HistogramMetricFamily("qantara_upstream_seconds", "Durations by stage", labels=["upstream", "stage"])
+        for name in names:
+            for stage, start in STAGES.items():
+                buckets, total_seconds = bucketed(upstream_histogram(board, name, start))
+                seconds.add_metric([name, stage], buckets=buckets, sum_value=total_seconds)
+        yield seconds
+
+    def _backends(self) -> Iterator[Family]:
+        control, labels = self.control, ["upstream", "backend"]
+        up = GaugeMetricFamily("qantara_backend_up", "Whether it may be picked", labels=labels)
+        weight = GaugeMetricFamily("qantara_backend_weight", "Its weight, slow start aside", labels=labels)
+        counted: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for name in COUNTED:
+            kind = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
+            counted[name] = kind(f"qantara_backend_{name}", "Over all workers", labels=labels)
+        for upstream, spec in control.specs().items():
+            for backend in spec.backends:
+                label = [upstream, backend.address]
+                view = backend_view(control, upstream, backend)
+                up.add_metric(label, float(view["state"] == "ready"))
+                weight.add_metric(label, view["weight"])
+                rows = control.board.backend_rows(upstream, backend.address)
+                for name, cell in COUNTED.items():
+                    counted[name].add_metric(label, total(rows, cell))
+        yield from (up, weight, *counted.values())
+
+
+def bucketed(cells: list[int]) -> tuple[list[tuple[str, float]], float]:
+    """Cumulative buckets at BOUNDS, and the sum in seconds (as if all lay at the upper bound of their cell)."""
+    counts = [0] * (len(BOUNDS) + 1)
+    seconds = 0.0
+    for cell, count in enumerate(cells):
+        if count:
+            bound = Histogram.bound(cell)
+            seconds += count * bound
+            counts[next((n for n, most in enumerate(BOUNDS) if bound <= most), len(BOUNDS))] += count
+    buckets: list[tuple[str, float]] = []
+    below = 0
+    for most, count in zip([*map(str, BOUNDS), "+Inf"], counts, strict=True):
+        below += count
+        buckets.append((most, float(below)))
+    return buckets, seconds

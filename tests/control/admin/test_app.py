@@ -1,0 +1,354 @@
+"""The admin API by its requests: what it shows, what it changes, and whom it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.control.admin.app import AdminServer
+from proxy.control.admin.contract import WorkerStatus
+from proxy.control.admin.exposition import bucketed
+from proxy.control.compile import compile_plan
+from proxy.control.load import load_text
+from proxy.control.monitor import Monitor
+from proxy.control.reload import ReloadResult, read_token
+from proxy.control.schema import Config
+from proxy.control.sections.admin import Admin
+from proxy.errors import REASONS, BindError, ConfigError
+from proxy.metrics import U_FINISH, U_RETRIES, Counters, Histogram
+from proxy.scoreboard import (
+    DOWN,
+    EJECTED_FOR,
+    EJECTED_UNTIL,
+    HEALTH,
+    REQUESTS,
+    ROW,
+    STATE,
+    UPSTREAM_ROW,
+    WEIGHT,
+    create,
+)
+from proxy.upstream.group import GroupSpec
+
+YAML = """
+listeners: [{bind: '127.0.0.1:0'}]
+admin: {bind: '127.0.0.1:0', token: a-secret-of-many-characters}
+upstreams: {app: {backends: ['a:1', {address: 'b:1', weight: 5}, 'unix:/run/c']}, other: {backends: ['a:1']}}
+routes: [{upstream: app}, {path: /o, upstream: other}]
+"""
+
+
+class Fake:
+    """A control without processes."""
+
+    def __init__(self) -> None:
+        self.board = create(3)
+        self.board.set_used(3)
+        self.monitor = Monitor(self.board)
+        self.config: Config = load_text(YAML).config
+        self.last_reload = ReloadResult(1000.0, True, 0.1)
+        self.is_ready = True
+        self.asked: list[tuple[str, object]] = []
+
+    def specs(self) -> Mapping[str, GroupSpec]:
+        return compile_plan(self.config).specs
+
+    def status(self) -> dict[str, Any]:
+        return {"pid": 1}
+
+    def worker_status(self) -> list[WorkerStatus]:
+        return [WorkerStatus(1, 10, "serving", 5.0, 2), WorkerStatus(2, 11, "leaving", 5.0, 0)]
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    async def reload(self) -> ReloadResult:
+        return ReloadResult(1.0, False, 0.1, ("q.yaml:1:1: bad",))
+
+    async def upgrade(self) -> int:
+        raise BindError("no")
+
+    async def ask_all(self, kind: str, payload: object = None) -> list[object]:
+        self.asked.append((kind, payload))
+        return []
+
+    def stop(self) -> None:
+        self.is_ready = False
+
+
+class Client:
+    def __init__(self, fake: Fake, session: aiohttp.ClientSession, port: int) -> None:
+        self.fake = fake
+        self.session = session
+        self.port = port
+
+    async def __call__(self, method: str, path: str, json: Any = None, **headers: str) -> tuple[int, Any]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = json if isinstance(json, bytes) else None
+        kwargs: dict[str, Any] = {"data": data} if data is not None else {"json": json}
+        async with self.session.request(
+            method, f"http://127.0.0.1:{self.port}{path}", headers=named, **kwargs
+        ) as response:
+            if response.content_type == "text/plain":
+                return response.status, await response.text()
+            return response.status, await response.json(content_type=None)
+
+
+@asynccontextmanager
+async def admin(token: str | None = None) -> AsyncIterator[Client]:
+    fake = Fake()
+    server = AdminServer(fake)
+    _, port = await server.listen_on("127.0.0.1", 0, token)
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Client(fake, session, port)
+    finally:
+        await server.close(keep_file=False)
+
+
+# --- what it shows --------------------------------------------------------------------------------------
+
+
+async def test_alive_and_ready() -> None:
+    async with admin() as call:
+        assert await call("GET", "/healthz") == (200, {"alive": True})
+        assert await call("GET", "/readyz") == (200, {"ready": True})
+        assert (await call("POST", "/stop"))[0] == 202
+        assert await call("GET", "/readyz") == (503, {"ready": False})
+        assert await call("GET", "/healthz") == (200, {"alive": True})
+
+
+async def test_the_configuration_as_it_runs_without_its_secrets() -> None:
+    async with admin() as call:
+        status, shown = await call("GET", "/config")
+        assert status == 200
+        assert shown["timeouts"]["connect"] == 3.0
+        assert shown["upstreams"]["app"]["backends"][1]["weight"] == 5
+        assert "a-secret" not in str(shown)
+
+
+async def test_each_state_comes_with_its_reason() -> None:
+    async with admin() as call:
+        board = call.fake.board
+        rows = board.backend_rows("app", "a:1")
+        rows[HEALTH] = DOWN
+        ejected = board.backend_rows("app", "b:1")
+        ejected[2 * ROW + EJECTED_UNTIL] = monotonic_ns() + 10**10
+        ejected[2 * ROW + EJECTED_FOR] = 2
+        for slot in (1, 2):
+            ejected[slot * ROW + REQUESTS] = 7
+        status, shown = await call("GET", "/upstreams/app")
+        assert status == 200
+        first, second, third = shown["backends"]
+        assert (first["state"], first["why"]) == ("down", "active checks failed")
+        assert second["state"] == "ejected"
+        assert second["why"].startswith("consecutive_5xx, for ")
+        assert (second["requests"], second["weight"]) == (14, 5)
+        assert (third["address"], third["state"]) == ("unix:/run/c", "ready")
+        assert (shown["healthy"], shown["panic"]) == (1, True)
+        assert [each["name"] for each in (await call("GET", "/upstreams"))[1]] == ["app", "other"]
+
+
+async def test_every_reason_is_listed() -> None:
+    async with admin() as call:
+        assert len((await call("GET", "/reasons"))[1]) == len(REASONS)
+
+
+# --- what it changes ------------------------------------------------------------------------------------
+
+
+async def test_a_backend_is_drained_and_comes_back() -> None:
+    async with admin() as call:
+        rows = call.fake.board.backend_rows("app", "a:1")
+        epoch = call.fake.board.epoch()
+        status, shown = await call("PUT", "/upstreams/app/backends/a:1", {"state": "drain"})
+        assert (status, shown["state"], shown["why"]) == (200, "drain", "an operator said so")
+        assert rows[STATE] == 1
+        assert call.fake.board.epoch() != epoch
+        assert (await call("PUT", "/upstreams/app/backends/a:1", {"state": "ready"}))[1]["state"] == "ready"
+
+
+async def test_weights_are_set_and_given_back() -> None:
+    async with admin() as call:
+        rows = call.fake.board.backend_rows("app", "unix:/run/c")
+        assert (await call("PUT", "/upstreams/app/backends/unix:/run/c", {"weight": 0}))[1]["weight"] == 0
+        assert rows[WEIGHT] == 1
+        await call("PUT", "/upstreams/app/backends/unix:/run/c", {"state": "ready"})
+        assert rows[WEIGHT] == 1
+        assert (await call("PUT", "/upstreams/app/backends/unix:/run/c", {"weight": None}))[1]["weight"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/upstreams/nope/backends/a:1", {"state": "drain"}, 404, "there is app, other"),
+        ("/upstreams/app/backends/z:1", {"state": "drain"}, 404, "there is a:1, b:1, unix:/run/c"),
+        ("/upstreams/app/backends/a:1", {"state": "off"}, 400, "state: must be ready, drain or maint"),
+        ("/upstreams/app/backends/a:1", {"wieght": 1}, 400, "wieght: is no known key"),
+        ("/upstreams/app/backends/a:1", {"weight": 257}, 400, "from 0 to 256"),
+        ("/upstreams/app/backends/a:1", {"weight": "1"}, 400, "weight: must be a whole number"),
+        ("/upstreams/app/backends/a:1", {"weight": 2**80, "state": "drain"}, 400, "weight"),
+        ("/upstreams/app/backends/a:1", [], 400, "must be a mapping"),
+        ("/upstreams/app/backends/a:1", b"{", 400, "no JSON"),
+        ("/upstreams/app/backends/a:1", b"", 400, "no JSON"),
+        ("/log-level", {"level": "loud"}, 400, "level: must be"),
+    ],
+)
+async def test_a_bad_call_changes_nothing_and_says_why(path: str, body: Any, status: int, said: str) -> None:
+    async with admin() as call:
+        epoch = call.fake.board.epoch()
+        got, told = await call("PUT", path, body)
+        assert (got, told["status"]) == (status, status)
+        assert said in told["detail"]
+        assert call.fake.board.epoch() == epoch
+        assert call.fake.asked == []
+
+
+async def test_a_body_that_is_too_large() -> None:
+    async with admin() as call:
+        assert (await call("PUT", "/log-level", b"x" * 100_000))[0] == 413
+
+
+async def test_what_is_passed_on() -> None:
+    async with admin() as call:
+        status, told = await call("POST", "/reload")
+        assert (status, told["problems"]) == (422, ["q.yaml:1:1: bad"])
+        assert await call("POST", "/upgrade") == (500, {"problems": ["no"]})
+        assert (await call("PUT", "/log-level", {"level": "warning"}))[0] == 200
+        assert (await call("POST", "/reopen"))[0] == 200
+        assert call.fake.asked == [("log_level", "WARNING"), ("reopen", None)]
+
+
+# --- whom it refuses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-origin"},
+    ],
+)
+async def test_a_web_page_cannot_change_anything(headers: dict[str, str]) -> None:
+    async with admin() as call:
+        status, told = await call("PUT", "/upstreams/app/backends/a:1", {"state": "maint"}, **headers)
+        assert status == 403
+        assert "web pages" in told["detail"]
+        assert call.fake.board.backend_rows("app", "a:1")[STATE] == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("evil.example", 403), ("localhost:1", 200), ("[::1]:1", 200), ("127.0.0.1", 200), ("[::1", 403), ("", 403)],
+)
+async def test_a_name_that_was_bent_to_point_here(host: str, status: int) -> None:
+    async with admin() as call:
+        assert (await call("GET", "/status", Host=host))[0] == status
+
+
+async def test_with_a_token_nobody_else() -> None:
+    async with admin("the-token-is-long") as call:
+        assert (await call("GET", "/status"))[0] == 401
+        assert (await call("GET", "/status", Authorization="Bearer the-token-is-lonG"))[0] == 401
+        assert (await call("GET", "/status", Authorization="Bearer the-token-is-long", Host="q.example"))[0] == 200
+        assert (await call("GET", "/readyz"))[0] == 200
+        assert (await call("POST", "/stop"))[0] == 401
+        assert call.fake.ready()
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("{bind: ':9900'}", "is no loopback address: add a token"),
+        ("{bind: '0.0.0.0:9900'}", "is no loopback address"),
+        ("{bind: '192.0.2.1:9900'}", "is no loopback address"),
+        ("{bind: 'unix:/q'}", "must be host:port"),
+        ("{bind: ':9900', token: short}", "at least 16"),
+        ("{bind: ':9900', token: a-secret-of-many-characters, token_file: /t}", "excludes token"),
+        ("{}", "bind"),
+    ],
+)
+def test_what_is_refused_in_the_configuration(section: str, said: str) -> None:
+    text = f"listeners: [{{bind: ':80'}}]\nroutes: [{{respond: {{}}}}]\nadmin: {section}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text(text)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["{bind: '[::1]:9900'}", "{bind: 'localhost:0'}", "{bind: ':1', token_file: /t}"])
+def test_what_is_allowed_in_the_configuration(section: str) -> None:
+    text = f"listeners: [{{bind: ':80'}}]\nroutes: [{{respond: {{}}}}]\nadmin: {section}\n"
+    assert load_text(text).warnings == ()
+
+
+def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
+    def token(name: str) -> str | None:
+        return read_token(Admin.model_validate({"bind": ":1", "token_file": str(tmp_path / name)}))
+
+    (tmp_path / "good").write_text("a-secret-of-many-characters\n")
+    (tmp_path / "short").write_text("secret")
+    assert token("good") == "a-secret-of-many-characters"
+    with pytest.raises(BindError, match="fewer than 16"):
+        token("short")
+    with pytest.raises(BindError, match="cannot read"):
+        token("none")
+
+
+# --- metrics --------------------------------------------------------------------------------------------
+
+
+async def test_metrics_are_sums_over_the_workers() -> None:
+    async with admin() as call:
+        board = call.fake.board
+        for slot in (1, 2):
+            counters = Counters(board.slot_head(slot))
+            counters.opened()
+            counters.began()
+            counters.finished(200, 0.1, 10, 20)
+            counters.reason("route.no_route")
+            start = slot * UPSTREAM_ROW
+            rows = board.upstream_rows("app")
+            rows[start + U_RETRIES] = 3
+            Histogram(rows[start + U_FINISH : start + U_FINISH + 144]).observe(0.004)
+            board.backend_rows("app", "b:1")[slot * ROW + REQUESTS] = 5
+        board.backend_rows("app", "a:1")[STATE] = 2
+        status, text = await call("GET", "/metrics")
+        assert status == 200
+        found = {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+        assert found["qantara_connections_total",] == 2
+        assert found["qantara_requests_total", ("code", "2xx")] == 2
+        assert found["qantara_reasons_total", ("reason", "route.no_route"), ("stage", "route")] == 2
+        assert found["qantara_upstream_retries_total", ("upstream", "app")] == 6
+        assert found["qantara_backend_requests_total", ("backend", "b:1"), ("upstream", "app")] == 10
+        assert found["qantara_backend_up", ("backend", "a:1"), ("upstream", "app")] == 0
+        assert found["qantara_worker_up", ("worker", "1")] == 1
+        assert found["qantara_worker_up", ("worker", "2")] == 0
+        assert found["qantara_worker_restarts_total", ("worker", "1")] == 2
+        assert found["qantara_config_last_reload_success",] == 1
+        stage = (("stage", "finish"), ("upstream", "app"))
+        assert found["qantara_upstream_seconds_count", *stage] == 2
+        assert found["qantara_upstream_seconds_bucket", ("le", "0.005"), *stage] == 2
+        assert found["qantara_upstream_seconds_bucket", ("le", "0.0025"), *stage] == 0
+
+
+def test_buckets_are_cumulative_and_bounded() -> None:
+    histogram = Histogram()
+    for seconds in (0.0001, 0.0007, 0.2, 500.0):
+        histogram.observe(seconds)
+    buckets, seconds = bucketed(list(histogram.cells))
+    assert [count for _, count in buckets] == sorted(count for _, count in buckets)
+    assert buckets[-1] == ("+Inf", 4.0)
+    assert 500 < seconds < 630
