@@ -5,7 +5,7 @@ from .exchange cimport Client, Exchange
 from .upstream.backend cimport Backend
 from .upstream.group cimport Group
 
-cdef int IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_STATUSES
+cdef int IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_PANICKED, U_STATUSES
 
 
 cpdef answer(Exchange x, reason)

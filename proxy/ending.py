@@ -14,7 +14,7 @@ from .errors import INTERNAL, Reason
 from .exchange import Exchange
 from .http1 import canned
 from .http1.codec import ACCEPT
-from .metrics import U_ACTIVE, U_STATUSES
+from .metrics import U_ACTIVE, U_PANICKED, U_STATUSES
 from .scoreboard import IN_FLIGHT, MICROSECONDS
 from .upstream.backend import Backend
 from .upstream.group import Group
@@ -152,5 +152,7 @@ def leave_group(x: Exchange, now: float) -> None:
         group.relay_seconds.observe((x.headed or now) - x.picked)
     if x.tried is not None:
         group.retrying -= 1
+    if group.panicking:
+        group.rows[U_PANICKED] += 1
     if group.queue.length:
         group.wake()

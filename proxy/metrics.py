@@ -43,9 +43,7 @@ REASON_CELLS = {reason.name: C_REASONS + index for index, reason in enumerate(RE
     U_QUEUE_REFUSED,
     U_QUEUE_EXPIRED,
     U_PANICKED,
-    U_HEDGES,
-    U_HEDGES_WON,
-) = range(11)
+) = range(9)
 U_STATUSES = 16
 """Ten cells: responses by the hundreds of their status."""
 U_CONNECT, U_RELAY, U_FINISH = 64, 208, 352

@@ -10,7 +10,7 @@ from .upstream.connection cimport UpstreamConnection
 from .upstream.group cimport Group
 from .upstream.pool cimport Pool
 
-cdef int HOST, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, U_ACTIVE, U_REQUESTS, IN_FLIGHT, REQUESTS
+cdef int HOST, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, U_ACTIVE, U_REQUESTS, IN_FLIGHT, REQUESTS, RETRIES
 cdef unsigned long long DROP_HOST, DROP_MAX_FORWARDS
 
 

@@ -30,7 +30,7 @@ from .http1.codec import CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, X_FOR
 from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
 from .metrics import U_ACTIVE, U_REQUESTS
 from .retrying import forget_payload
-from .scoreboard import IN_FLIGHT, REQUESTS
+from .scoreboard import IN_FLIGHT, REQUESTS, RETRIES
 from .upstream.backend import Backend
 from .upstream.group import Group
 from .upstream.pool import Pool
@@ -163,6 +163,8 @@ class Pick(Stage):
         x.backend_name = backend.name
         x.balancer = balancer
         x.picked = x.started if x.tries == 0 and not x.waited else monotonic()
+        if x.tried is not None:
+            backend.count(RETRIES)
         backend.rows[backend.own + REQUESTS] += 1
         backend.rows[backend.own + IN_FLIGHT] += 1
         following = self.next

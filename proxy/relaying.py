@@ -57,7 +57,7 @@ class Relay(ReturnStage):
             if reason.retryable and reason is not CONNECT_LIMIT:
                 backend.count(FAILURES)
                 self.group.failed(backend, True, True)
-            if retry(x, self.pick):  # nothing was sent, so any method may go elsewhere
+            if retry(x, self.pick, 0.0, True):  # nothing was sent, so any method may go elsewhere
                 return
         answer(x, reason)
 

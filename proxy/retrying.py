@@ -39,9 +39,12 @@ def forget_payload(x: Exchange) -> None:
         x.payload = None
 
 
-def retry(x: Exchange, pick: Stage, pause: float = 0.0) -> bool:
+def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) -> bool:
     """Give the request to another backend after a while, at least `pause` seconds. False if it may not have another
-    try; then nothing has changed."""
+    try; then nothing has changed.
+
+    If the first try was `unsent`, there is nothing to wait for: one backend could not be reached, another one can.
+    """
     group = x.group
     assert group is not None and x.backend is not None
     spec = group.spec.retry
@@ -49,7 +52,7 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0) -> bool:
     if tried >= spec.attempts:
         return False
     now = monotonic()
-    wait = max(pause, backoff(spec, tried + 1))
+    wait = 0.0 if unsent and tried == 0 else max(pause, backoff(spec, tried + 1))
     if now + wait > x.started + spec.deadline or not another_left(x, group):
         return False
     if x.tried is None:
@@ -64,7 +67,10 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0) -> bool:
     rewind(x)
     if group.queue.length:
         group.wake()
-    x.timer = asyncio.get_running_loop().call_later(wait, go_on, x, pick)
+    if wait > 0.0:
+        x.timer = asyncio.get_running_loop().call_later(wait, go_on, x, pick)
+    else:
+        go_on(x, pick)
     return True
 
 

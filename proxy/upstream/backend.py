@@ -14,6 +14,7 @@ from ..scoreboard import (
     CONNECTIONS,
     CONNECTS,
     DOWN,
+    EJECTED_FOR,
     EJECTED_UNTIL,
     FAILURES,
     HEALTH,
@@ -28,6 +29,7 @@ from ..scoreboard import (
     WEIGHT,
     Scoreboard,
 )
+from .outlier import CONNECT
 
 
 class BackendSpec(NamedTuple):
@@ -116,6 +118,12 @@ class Backend:
     def healthy(self, now_ns: int) -> bool:
         """Whether active checks find it well and no process has ejected it."""
         return bool(self.rows[HEALTH] != DOWN) and self.ejected_until() <= now_ns
+
+    def refuses(self, now_ns: int) -> bool:
+        """Whether it is ejected because it could not be connected to."""
+        rows = self.rows
+        starts = range(0, len(rows), ROW)
+        return any(rows[at + EJECTED_UNTIL] > now_ns and rows[at + EJECTED_FOR] == CONNECT for at in starts)
 
     def ejected_until(self) -> int:
         """When the last ejection ends (ns of CLOCK_MONOTONIC); 0 if there never was one."""

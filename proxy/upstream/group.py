@@ -169,7 +169,9 @@ class Group:
                 *(self.name, len(healthy), len(rotating)),
                 "health is ignored, all are used (panic)" if panicking else "health counts again",
             )
-        usable = rotating if panicking else healthy
+        usable = healthy
+        if panicking:  # what refuses connections is no matter of opinion
+            usable = [backend for backend in rotating if not backend.refuses(now_ns)] or rotating
         weights = self._weights(usable, now)
         self.due = self._next_due(now, now_ns)
         if not anyway and usable == self.usable and weights == [backend.weight for backend in usable]:

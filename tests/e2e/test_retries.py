@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from proxy.scoreboard import CONNECT_FAILURES
+from proxy.scoreboard import CONNECT_FAILURES, RETRIES
 from proxy.server.worker import Proxy
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, Script, close, never, request, reset, response, tell, until, wait
@@ -137,6 +137,7 @@ async def test_each_backend_is_tried_once_and_attempts_are_bounded() -> None:
         client = await stack.enter_async_context(connect(proxy.address))
         assert made(await client.request(GET)) == (502, "send.reset")
         assert tried(proxy.proxy) == [1, 1, 1, 0]
+        assert [each.rows[each.own + RETRIES] for each in proxy.proxy.plan.groups["app"].members] == [0, 1, 1, 0]
         await idle_again(proxy.proxy)
 
 

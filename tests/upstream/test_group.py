@@ -11,6 +11,7 @@ from proxy.deadlines import Sweep
 from proxy.scoreboard import (
     DOWN,
     DRAIN,
+    EJECTED_FOR,
     EJECTED_UNTIL,
     HEALTH,
     IN_FLIGHT,
@@ -25,7 +26,7 @@ from proxy.scoreboard import (
 )
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.group import Group, GroupSpec
-from proxy.upstream.outlier import CONSECUTIVE_5XX, OutlierSpec
+from proxy.upstream.outlier import CONNECT, CONSECUTIVE_5XX, OutlierSpec
 from proxy.upstream.registry import Registry
 
 
@@ -77,6 +78,19 @@ def test_below_the_threshold_health_is_ignored_but_not_drain() -> None:
     group.refresh(monotonic())
     assert not group.panicking
     assert names(group) == ["b0", "b2"]
+
+
+def test_in_panic_what_refuses_connections_stays_out() -> None:
+    group = group_of(1, 1, 1)
+    group.members[0].rows[HEALTH] = DOWN
+    group.refresh(monotonic())
+    group.failed(group.members[1], True, True)
+    assert group.panicking
+    assert names(group) == ["b0", "b2"]
+    group.members[0].rows[EJECTED_UNTIL] = group.members[2].rows[EJECTED_UNTIL] = monotonic_ns() + 10**9
+    group.members[0].rows[EJECTED_FOR] = group.members[2].rows[EJECTED_FOR] = CONNECT
+    group.refresh(monotonic())
+    assert names(group) == ["b0", "b1", "b2"]  # all of them refuse: then all are tried
 
 
 def test_without_panic_nothing_is_left() -> None:

@@ -20,6 +20,7 @@ from ...metrics import (
     U_ACTIVE,
     U_CONNECT,
     U_FINISH,
+    U_PANICKED,
     U_QUEUE_EXPIRED,
     U_QUEUE_LENGTH,
     U_QUEUE_REFUSED,
@@ -124,6 +125,7 @@ class Exposition(Collector):
             "retries_refused": (U_RETRIES_REFUSED, "Further tries that the budget refused"),
             "queue_refused": (U_QUEUE_REFUSED, "Requests that found the queue full"),
             "queue_expired": (U_QUEUE_EXPIRED, "Requests that waited too long in the queue"),
+            "panicked": (U_PANICKED, "Requests that were picked for without regard to health"),
         }
         for what, (cell, told) in counters.items():
             family = CounterMetricFamily(f"qantara_upstream_{what}", told, labels=["upstream"])
