@@ -15,7 +15,7 @@ TREE := build/interpreted
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick fuzz soak dist clean \
-	build venv-run venv-dev venv-bench
+	reliability build venv-run venv-dev venv-bench
 
 help:
 	@echo "make run          the proxy in front of three demo app servers (http://127.0.0.1:8080)"
@@ -24,6 +24,7 @@ help:
 	@echo "make build        develop: compile in place"
 	@echo "make lint         ruff, mypy, hadolint;  make format  ruff's formatter"
 	@echo "make bench        compare with nginx, HAProxy, Envoy and others;  make bench-quick  a short run"
+	@echo "make reliability  reloads, upgrades, killed workers, supervisors and backends under load (7 minutes)"
 	@echo "make fuzz         long property tests;  make soak  long leak tests"
 	@echo "make dist         sdist and wheel in dist/;  make clean  remove what was built"
 
@@ -98,6 +99,15 @@ bench: venv-bench
 
 bench-quick: venv-bench
 	$(BIN)/python -m benchmarks.run --quick
+
+# What may not lose a request, under load; each trial ends with an error if one is lost. Needs nginx.
+reliability: venv-bench $(VENV)/.ready-dev
+	$(BIN)/python -m benchmarks.reliability reload --times 1000 --rate 10000
+	$(BIN)/python -m benchmarks.reliability upgrade --times 5
+	$(BIN)/python -m benchmarks.reliability kill-worker --times 60
+	$(BIN)/python -m benchmarks.reliability kill-supervisor --times 3 --alone 5
+	$(BIN)/python -m benchmarks.backends --seconds 30 --requests 200000
+	$(BIN)/python -m benchmarks.backends --backends 1000 --kill 10 --seconds 120 --requests 1000000
 
 # --- release -----------------------------------------------------------------------------------------
 

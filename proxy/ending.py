@@ -150,8 +150,6 @@ def leave_group(x: Exchange, now: float) -> None:
     group.finish_seconds.observe(now - x.started)
     if x.responding:
         group.relay_seconds.observe((x.headed or now) - x.picked)
-    if x.tried is not None:
-        group.retrying -= 1
     if group.panicking:
         group.rows[U_PANICKED] += 1
     if group.queue.length:

@@ -142,6 +142,7 @@ class Pick(Stage):
             x.group = group
             group.rows[U_REQUESTS] += 1
             group.rows[U_ACTIVE] += 1
+            group.tokens += group.per_request
         try:
             key = None if self.key is None else self.key(x.head)
             backend = balancer.pick(key) if x.tried is None else group.another(x.tried, key)

@@ -55,12 +55,11 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) ->
     wait = 0.0 if unsent and tried == 0 else max(pause, backoff(spec, tried + 1))
     if now + wait > x.started + spec.deadline or not another_left(x, group):
         return False
+    if not group.may_retry():
+        group.count(U_RETRIES_REFUSED)
+        return False
     if x.tried is None:
-        if not group.may_retry():
-            group.count(U_RETRIES_REFUSED)
-            return False
         x.tried = []
-        group.retrying += 1
     x.tried.append(x.backend)
     group.count(U_RETRIES)
     drop_backend(x, now)

@@ -18,7 +18,8 @@ cdef class Group:
     cdef public bint panicking
     cdef public int available
     cdef public double due
-    cdef public long long retrying, most, most_per_backend, most_here
+    cdef public double tokens, per_request
+    cdef public long long most, most_per_backend, most_here
     cdef public bint waking, shared
     cdef public Queue queue
     cdef public long long[::1] rows

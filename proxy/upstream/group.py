@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from math import isclose
 from time import monotonic, monotonic_ns
 from typing import Any, NamedTuple
 
+from ..deadlines import TICK
 from ..errors import QUEUE_FULL, QUEUE_TIMEOUT
 from ..metrics import (
     U_ACTIVE,
@@ -37,15 +39,15 @@ from .outlier import (
     may_eject,
 )
 from .queue import Queue
-from .retry import RetrySpec
+from .retry import BUDGET_SECONDS, RetrySpec
 
 log = logging.getLogger("qantara")
 
 NO_LIMIT = 1 << 62
 RAMP_STEPS = 10
 """Steps in which a backend's weight grows during slow start."""
-WEIGHT_SCALE = 100
-"""What weights are multiplied by while some of them are no whole numbers."""
+WEIGHT_SCALES = (1, 10, 100)
+"""What weights are multiplied by until they are whole numbers; the less, the shorter is a round of round robin."""
 
 
 class PoolSettings(NamedTuple):
@@ -104,8 +106,9 @@ class Group:
         """Backends in rotation that are healthy."""
         self.due = 0.0
         """When the usable backends have to be worked out again although nothing was said (seconds, monotonic)."""
-        self.retrying = 0
-        """Requests of this worker that are being sent again."""
+        self.tokens = 0.0
+        """Retries that the budget allows now: requests pay in, retries draw (see upstream/retry.py)."""
+        self.per_request = 0.0
         self.most = 0
         self.most_per_backend = 0
         self.most_here = 0
@@ -143,6 +146,9 @@ class Group:
         self.most = spec.limits.requests
         self.most_per_backend = self.most_here = spec.limits.requests_per_backend or NO_LIMIT
         self.queue.most = spec.limits.queue
+        self.per_request = spec.retry.budget
+        if not self.members:
+            self.tokens = spec.retry.budget_min * BUDGET_SECONDS
         self.set_members(members)
 
     def set_members(self, members: Sequence[Backend]) -> None:
@@ -187,9 +193,12 @@ class Group:
     def _weights(self, usable: Iterable[Backend], now: float) -> list[int]:
         """Whole numbers in proportion to what each backend is to get now."""
         wanted = [backend.wanted_weight() * self._warmth(backend, now) for backend in usable]
-        if all(weight == int(weight) for weight in wanted):
-            return [int(weight) for weight in wanted]
-        return [max(1, round(weight * WEIGHT_SCALE)) if weight > 0 else 0 for weight in wanted]
+        for scale in WEIGHT_SCALES:
+            scaled = [weight * scale for weight in wanted]
+            whole = [round(weight) for weight in scaled]
+            if all(isclose(*pair, abs_tol=1e-6) for pair in zip(scaled, whole, strict=True)):
+                return whole
+        return [max(1, each) if weight > 0 else 0 for each, weight in zip(whole, wanted, strict=True)]
 
     def _warmth(self, backend: Backend, now: float) -> float:
         """The share of its weight that a backend gets: it grows in steps from the floor to 1 (slow start)."""
@@ -257,9 +266,11 @@ class Group:
     # --- retries ---
 
     def may_retry(self) -> bool:
-        """Whether the budget allows one more retry now."""
-        spec = self.spec.retry
-        return self.retrying < max(spec.budget_min, int(spec.budget * self.rows[U_ACTIVE]))
+        """Draw one retry from the budget, if there is one."""
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
 
     def another(self, tried: Sequence[Backend], key: bytes | None) -> Backend | None:
         """A usable backend that is not among those tried: the algorithm's choice if it makes one."""
@@ -319,13 +330,15 @@ class Group:
             self.waking = False
 
     def tick(self, now: float) -> None:
-        """Once per tick: who waits too long, room that other workers have made, and whether they wait for ours."""
+        """Once per tick: the budget of retries, who waits too long, room that other workers have made, and whether they
+        wait for ours."""
         if self.queue.length:
             for requester in self.queue.late(now):
                 self.count(U_QUEUE_EXPIRED)
                 requester.connect_failed(QUEUE_TIMEOUT)
             self.rows[U_QUEUE_LENGTH] = self.queue.length
             self.wake()
+        self.tokens += (self.spec.retry.budget_min - self.tokens / BUDGET_SECONDS) * TICK
         workers = self.board.used - 1
         self.shared = workers > 1
         contended = workers > 1 and self.load(U_QUEUE_LENGTH) > self.queue.length

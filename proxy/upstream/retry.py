@@ -2,7 +2,12 @@
 
 Law of this file: nothing here sends. A request whose sending could have had an effect is sent again only if its method
 is idempotent (RFC 9110 9.2.2) or the configuration says so, and never after the first byte of a response went out.
-Retries are a share of the requests in flight (the budget), so that they cannot become the load that kills an upstream.
+Retries are a share of the requests (the budget), so that they cannot become the load that kills an upstream.
+
+The budget is an account, as in Finagle and Linkerd: each request pays in `budget`, a retry draws one, what is there
+decays within BUDGET_SECONDS, and `budget_min` retries per second are always paid in. A share of the requests in flight
+(Envoy) was tried first: when one of three backends is killed, a third of what is in flight fails at once, and most of
+it was refused a retry.
 """
 
 from __future__ import annotations
@@ -10,6 +15,9 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from random import random
 from typing import NamedTuple
+
+BUDGET_SECONDS = 10.0
+"""How long what is not used of the budget is kept."""
 
 
 class RetrySpec(NamedTuple):
@@ -32,6 +40,7 @@ class RetrySpec(NamedTuple):
     backoff_max: float = 0.25
     budget: float = 0.2
     budget_min: int = 3
+    """Retries per second that are allowed whatever the number of requests."""
     buffer: int = 65_536
     """The largest request body that is kept for sending it again."""
     retry_after_max: float = 300.0

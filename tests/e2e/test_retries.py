@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from proxy.metrics import U_RETRIES, U_RETRIES_REFUSED
 from proxy.scoreboard import CONNECT_FAILURES, RETRIES
 from proxy.server.worker import Proxy
 from tests.support.client import RawClient, connect
@@ -40,7 +41,7 @@ async def idle_again(proxy: Proxy) -> None:
     group = proxy.plan.groups["app"]
     await until_true(lambda: proxy.counters.in_flight == 0)
     assert [backend.in_flight for backend in group.members] == [0] * len(group.members)
-    assert (group.retrying, group.queue.length) == (0, 0)
+    assert group.queue.length == 0
 
 
 # --- what is sent again -------------------------------------------------------------------------------
@@ -152,16 +153,33 @@ async def test_the_only_backend_is_not_tried_again() -> None:
 
 
 async def test_retries_have_a_budget() -> None:
-    """Of many requests that fail together only a few are tried again, so that retries do not add to an outage."""
+    """When everything fails only a few requests are tried again, so that retries do not add to an outage."""
     async with Origin([until(b"\r\n\r\n"), reset]) as bad, Origin([until(b"\r\n\r\n"), reset]) as other:
-        upstream = "outlier: null, retry: {budget: 0%, budget_min: 1, backoff: 200ms}"
-        async with running(yaml(bad, other, upstream=upstream)) as proxy, AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(connect(proxy.address)) for _ in range(10)]
-            for client in clients:
-                await client.send(GET)
-            assert {made(await client.response())[0] for client in clients} == {502}
-            assert sum(tried(proxy.proxy)) < 15
-            await idle_again(proxy.proxy)
+        upstream = "outlier: null, retry: {attempts: 1, budget: 0%, budget_min: 1, backoff: 1ms}"
+        async with running(yaml(bad, other, upstream=upstream)) as proxy, connect(proxy.address) as client:
+            group = proxy.proxy.plan.groups["app"]
+            group.tokens = 3.5
+            for _ in range(10):
+                assert made(await client.request(GET)) == (502, "send.reset")
+            assert 3 <= group.rows[U_RETRIES] <= 5  # what was there, and what a second or two pay in
+            assert group.rows[U_RETRIES] + group.rows[U_RETRIES_REFUSED] == 10
+
+
+async def test_one_of_three_backends_that_dies_takes_no_request_with_it() -> None:
+    """All that it had in flight fails at once, more than a fifth of all requests."""
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+    async with AsyncExitStack() as stack:
+        script = [request(), tell(arrived), wait(go_on), reset]
+        dying = await stack.enter_async_context(Origin(script))
+        good = [await stack.enter_async_context(Origin(OK, forever=True)) for _ in range(2)]
+        proxy = await stack.enter_async_context(running(yaml(dying, *good)))
+        clients = [await stack.enter_async_context(connect(proxy.address)) for _ in range(20)]
+        for client in clients:
+            await client.send(GET)
+        await until_true(lambda: len(dying.requests) == 20)
+        go_on.set()
+        assert [(await client.response()).body for client in clients] == [b"ok"] * 20
+        await idle_again(proxy.proxy)
 
 
 async def test_a_client_that_leaves_during_the_pause_leaves_nothing_behind() -> None:
@@ -170,7 +188,7 @@ async def test_a_client_that_leaves_during_the_pause_leaves_nothing_behind() -> 
         async with running(text) as proxy:
             async with connect(proxy.address) as client:
                 await client.send(GET)
-                await until_true(lambda: proxy.proxy.plan.groups["app"].retrying == 1)
+                await until_true(lambda: proxy.proxy.plan.groups["app"].rows[U_RETRIES] == 1)
             await idle_again(proxy.proxy)
         assert good.requests == []
 

@@ -159,7 +159,7 @@ def test_weights_of_operators_and_of_the_backends_themselves() -> None:
     assert [backend.weight for backend in group.members] == [6, 1, 2]
     group.members[1].rows[REPORTED_WEIGHT] = 1 + 25
     group.refresh(monotonic())
-    assert [backend.weight for backend in group.members] == [600, 50, 200]
+    assert [backend.weight for backend in group.members] == [60, 5, 20]
     group.members[0].rows[WEIGHT] = 1  # zero
     group.refresh(monotonic())
     assert group.members[0].weight == 0
@@ -183,7 +183,7 @@ def test_who_is_there_from_the_start_gets_its_share_at_once_and_who_joins_does_n
     group = found.groups["app"]
     assert [backend.weight for backend in group.members] == [1, 1]
     found.adopt(GroupSpec("app", specs(1, 1, 1), "rr"), RoundRobin(), 1024, 10)
-    assert [backend.weight for backend in group.members] == [100, 100, 10]
+    assert [backend.weight for backend in group.members] == [10, 10, 1]
 
 
 def test_the_least_loaded_that_was_not_tried() -> None:
@@ -215,3 +215,13 @@ def test_an_algorithm_that_fails_to_rebuild_takes_nothing_down(caplog: pytest.Lo
     found.adopt(GroupSpec("app", specs(1, 1), "fragile"), Fragile(), 1024, 10)
     assert names(found.groups["app"]) == ["b0", "b1"]
     assert "Fragile failed" in caplog.text
+
+
+def test_the_budget_is_paid_in_by_requests_and_decays() -> None:
+    group = group_of(1, 1)
+    assert group.tokens == 30.0
+    group.tokens = 1000.0
+    for _ in range(1000):
+        group.tick(monotonic())
+    assert group.tokens == pytest.approx(30.0, rel=0.01)  # budget_min for ten seconds
+    assert [group.may_retry() for _ in range(40)].count(True) in (29, 30)

@@ -28,9 +28,9 @@ class Retry(Section):
     backoff_max: Duration = duration("250ms")
     """No retry waits longer, unless the backend asks for it with Retry-After."""
     budget: Percent = percent("20%")
-    """Retries are at most this share of the requests in flight at the upstream, in each worker."""
+    """Retries are at most this share of the requests of the last ten seconds, in each worker."""
     budget_min: Count = 3
-    """So many retries at a time are always allowed."""
+    """So many retries per second are always allowed."""
     buffer: Size = size("64KiB")
     """A request with a larger body is not sent again once the body was sent."""
     retry_after_max: Duration = duration("300s")
