@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import re
+import stat
 import time
 from functools import lru_cache
 from queue import SimpleQueue
@@ -162,12 +163,27 @@ def quoted(value: str) -> str:
 FORMATS = {"json": as_json, "combined": as_combined}
 
 
+PIPE_BUF = 4096
+"""Bytes that one write puts into a pipe in one piece (pipe(7)); more may be cut by what another worker writes."""
+
+
+def is_pipe(fd: int) -> bool:
+    return stat.S_ISFIFO(os.fstat(fd).st_mode)
+
+
+def whole_lines(view: memoryview) -> memoryview:
+    """As many whole lines as a pipe takes in one piece; a longer line alone."""
+    end = bytes(view[:PIPE_BUF]).rfind(b"\n") + 1
+    return view[: end or bytes(view).find(b"\n") + 1 or len(view)]
+
+
 class LogFile:
     """The thread that writes. `put`, `swap` and `close` are called in the loop, the rest runs in the thread."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = open_log(path)
+        self._is_pipe = is_pipe(self.fd)
         self.queue: SimpleQueue[bytes | int | None] = SimpleQueue()
         self.put_size = 0
         """Bytes handed over so far: written in the loop."""
@@ -206,6 +222,7 @@ class LogFile:
             if isinstance(item, int):
                 self._release()
                 self.fd = item
+                self._is_pipe = is_pipe(item)
             else:
                 self._write(item)
                 self.done_size += len(item)
@@ -219,7 +236,7 @@ class LogFile:
         view = memoryview(b"\n" + data if self._torn else data)
         try:
             while view:
-                view = view[os.write(self.fd, view) :]
+                view = view[os.write(self.fd, whole_lines(view) if self._is_pipe else view) :]
             self._failed = self._torn = False
         except OSError as error:
             rest = bytes(view)

@@ -82,7 +82,7 @@ def ask_command(arguments: argparse.Namespace) -> int:
 
     name: str = arguments.command
     try:
-        place = Places(run_dir(arguments.run_dir), arguments.config).control
+        place = Places(run_dir(arguments.run_dir, asking=True), arguments.config).control
         status, told = ask(place, "GET" if name == "status" else "POST", f"/{name}")
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -198,6 +198,15 @@ class Scoreboard:
                 self.cells[cell] = 0
 
 
+    def forget_unused(self, keep: set[str]) -> None:
+        """Free the rows of backends that are not in `keep`, once no worker has anything to do with them any more."""
+        for key in self.backends.rows.keys() - keep:
+            start = self._backends + self.backends.rows[key] * self.slots * ROW
+            rows = range(start, start + self.slots * ROW, ROW)
+            if not any(self.cells[row + IN_FLIGHT] or self.cells[row + CONNECTIONS] for row in rows[1:]):
+                self.forget_backend(*key.split("\n"))
+
+
 # The counters of a worker, from COUNTERS on
 (
     C_CONNECTIONS,

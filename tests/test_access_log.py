@@ -7,6 +7,7 @@ log analysers allow.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import access_log
-from proxy.access_log import AccessLog, Record, as_combined, as_json
+from proxy.access_log import AccessLog, LogFile, Record, as_combined, as_json
 from proxy.plan import AccessLogSpec
 from tests.support.client import connect
 from tests.support.origin import Origin, request, reset, response
@@ -470,3 +471,24 @@ async def reported(proxy: Running) -> None:
     log = proxy.proxy.log
     assert log is not None
     await until(lambda: log.reported == proxy.proxy.counters.requests)
+
+
+def test_lines_of_several_workers_do_not_cut_each_other_in_a_pipe() -> None:
+    """A pipe in packet mode shows what each write was."""
+    read, write = os.pipe2(os.O_DIRECT)
+    try:
+        file = LogFile("/dev/null")
+        lines = [b"%d" % n + b"x" * (n * 37 % 1500) + b"\n" for n in range(40)]
+        file.swap(write)
+        file.put(b"".join(lines))
+        assert file.close()
+        got = []
+        os.set_blocking(read, False)
+        with contextlib.suppress(BlockingIOError):
+            while packet := os.read(read, 65536):
+                got.append(packet)
+        assert b"".join(got) == b"".join(lines)
+        assert len(got) > 1
+        assert all(packet.endswith(b"\n") for packet in got)
+    finally:
+        os.close(read)

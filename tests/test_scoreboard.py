@@ -126,3 +126,16 @@ def test_an_unused_board_takes_no_memory() -> None:
     assert os.fstat(board.fd).st_size > 100_000_000
     assert os.fstat(board.fd).st_blocks * 512 < 100_000
     assert len(board.buckets()) == scoreboard.BUCKET_CELLS
+
+
+def test_rows_that_nobody_uses_are_freed_when_the_last_worker_has_let_go() -> None:
+    first, second = two()
+    first.backend_rows("app", "b:1")
+    rows = second.backend_rows("app", "a:1")
+    rows[2 * ROW + CONNECTIONS] = 1
+    first.forget_unused({"app\nb:1"})
+    assert set(first.backends.rows) == {"app\na:1", "app\nb:1"}
+    rows[2 * ROW + CONNECTIONS], rows[2 * ROW + REQUESTS] = 0, 5
+    first.forget_unused({"app\nb:1"})
+    assert set(first.backends.rows) == {"app\nb:1"}
+    assert rows[2 * ROW + REQUESTS] == 0

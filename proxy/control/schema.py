@@ -106,9 +106,9 @@ class Limits(Section):
     body_size: Size = size("16MiB")
     """A request body."""
     connections: Count = 32768
-    """Client connections in all."""
+    """Client connections of each worker."""
     connections_per_client: Count = 16384
-    """Client connections from one address."""
+    """Client connections of each worker from one address."""
     requests_per_connection: Count = 1000
     """Requests on one client connection; then it is closed."""
 

@@ -17,10 +17,10 @@ SOCKET_PATH_MAX = 107
 """`sun_path` has 108 bytes with the closing NUL (unix(7))."""
 
 
-def run_dir(wanted: str | None = None) -> Path:
+def run_dir(wanted: str | None = None, asking: bool = False) -> Path:
     """The folder: the one that is wanted, or systemd's, or the user's, or one in /tmp. Made if it is not there.
 
-    Raises BindError if it cannot be used.
+    With `asking` nothing is to be opened there, so root may use anybody's. Raises BindError if it cannot be used.
     """
     path = Path(wanted) if wanted else default_run_dir()
     try:
@@ -30,7 +30,8 @@ def run_dir(wanted: str | None = None) -> Path:
         raise BindError(
             f"cannot use {path} for sockets: {error.strerror}; name one of your own with --run-dir"
         ) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), 0):
+    trusted = found.st_uid in (os.geteuid(), 0) or (asking and os.geteuid() == 0)
+    if not stat.S_ISDIR(found.st_mode) or not trusted:
         raise BindError(f"{path} belongs to somebody else; name one of your own with --run-dir")
     return path
 

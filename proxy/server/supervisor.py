@@ -300,6 +300,8 @@ class Supervisor:
             await asyncio.sleep(min(1.0, watchdog or 1.0))
             self.workers.keep_spare()
             self.sweeper.look(self.specs(), monotonic())
+            if not self._lock.locked():  # no reload is on its way
+                self.board.forget_unused(self.checked.plan.backend_keys())
             if watchdog:
                 notify.notify("WATCHDOG=1")
             for slot, worker in list(self.workers.slots.items()):
@@ -360,9 +362,8 @@ class Supervisor:
 
     def _summary(self) -> str:
         heads = [self.board.slot_head(slot) for slot in range(1, self.board.slots)]
-        requests = sum(int(head[scoreboard.C_REQUESTS]) for head in heads)
-        connections = sum(int(head[scoreboard.C_CONNECTIONS]) for head in heads)
-        return f"{requests} requests on {connections} connections"
+        cells = scoreboard.C_REQUESTS, scoreboard.C_CONNECTIONS
+        return "{} requests on {} connections".format(*(sum(int(head[cell]) for head in heads) for cell in cells))
 
     async def _end_all(self) -> None:
         """No process that was started here is left."""

@@ -159,16 +159,17 @@ async def test_a_killed_worker_is_replaced_and_only_its_connections_are_lost(tmp
         assert not alive(before[1])
 
 
+@pytest.mark.timeout(90)
 async def test_a_worker_that_hangs_is_ended_and_replaced(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service:
         before = await service.workers()
         os.kill(before[1], signal.SIGSTOP)
-        await service.until_said("hangs")
+        await until(lambda: "hangs" in service.said, patience=40.0)  # ten seconds without a sign of life
 
         async def replaced() -> bool:
             return (await service.workers()).get(1, before[1]) != before[1]
 
-        await until(replaced)
+        await until(replaced, patience=40.0)
         async with connect(service.address) as client:
             await says(client, b"hello")
 
