@@ -1,4 +1,4 @@
-"""The command line: qantara run | check | reload | upgrade | stop | status | demo | schema.
+"""The command line: qantara run | check | diff | reload | upgrade | stop | status | demo | schema.
 
 Law of this file: it reads arguments and prints; what a command does is in control/ and server/.
 """
@@ -54,6 +54,11 @@ def make_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="report everything that is wrong with a configuration")
     check.add_argument("config", metavar="FILE", help="the YAML file")
     check.set_defaults(call=check_command)
+
+    diff = commands.add_parser("diff", help="show what a reload would change")
+    diff.add_argument("old", metavar="OLD", help="the YAML file as it is")
+    diff.add_argument("new", metavar="NEW", help="the YAML file as it would be")
+    diff.set_defaults(call=diff_command)
 
     demo = commands.add_parser("demo", help="start demo app servers and the proxy in front of them")
     demo.add_argument("--apps", action="store_true", help="in front of uvicorn, gunicorn and aiohttp instead")
@@ -130,6 +135,12 @@ def check_command(arguments: argparse.Namespace) -> int:
     config = loaded.config
     print(f"{arguments.config}: good ({len(config.routes)} routes, {len(config.upstreams)} upstreams)")
     return 0
+
+
+def diff_command(arguments: argparse.Namespace) -> int:
+    from .control.diff_view import show_diff
+
+    return show_diff(arguments.old, arguments.new)
 
 
 def demo_command(arguments: argparse.Namespace) -> int:

@@ -192,3 +192,11 @@ class ControlError(QantaraError):
 
 class BoardFull(QantaraError):
     """There are more backends or upstreams than the scoreboard has rows for."""
+
+
+class DiscoveryError(QantaraError):
+    """Backends could not be found, added or removed; the message is a sentence for people."""
+
+
+class WriteBackError(QantaraError):
+    """The configuration file was not changed: it is another one than was loaded, or cannot be edited in place."""

@@ -128,7 +128,3 @@ class Plan:
         for spec in self.specs.values():
             self.registry.adopt(spec, self.balancers[spec.name], settings.head_size, settings.header_count)
         self.registry.keep_only(self.specs)
-
-    def backend_keys(self) -> set[str]:
-        """All backends, as the scoreboard's directory names them."""
-        return {f"{spec.name}\n{backend.address}" for spec in self.specs.values() for backend in spec.backends}

@@ -197,7 +197,6 @@ class Scoreboard:
             for cell in range(start, start + self.slots * ROW):
                 self.cells[cell] = 0
 
-
     def forget_unused(self, keep: set[str]) -> None:
         """Free the rows of backends that are not in `keep`, once no worker has anything to do with them any more."""
         for key in self.backends.rows.keys() - keep:

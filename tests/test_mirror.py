@@ -27,6 +27,8 @@ ELSEWHERE = {
     "http1/framing.py": ("http1/test_chunked.py", "a thin layer over the codec's decoder"),
     "retrying.py": ("e2e/test_retries.py", "what is sent again is told by what the backends get"),
     "upstream/backend.py": ("upstream/test_group.py", "state is tested through what it does to a group"),
+    "control/changes.py": ("control/test_diff.py", "a change is told by what two configurations differ in"),
+    "control/sections/discovery.py": ("control/discovery/test_rules.py", "values are tested in the file they stand in"),
     "control/sections/outlier.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/health.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/retry.py": ("control/test_compile.py", "models are tested through what they are compiled to"),

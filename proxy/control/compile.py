@@ -26,6 +26,7 @@ from ..upstream.health import HealthSpec
 from ..upstream.outlier import OutlierSpec
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
+from .discovery.service import source_findings
 from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 from .sections.health import Health, status_range
@@ -56,7 +57,7 @@ def compile_plan(
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
-    findings: list[Finding] = []
+    findings = list(source_findings(config))
     specs = {name: compile_group(name, upstream, config) for name, upstream in config.upstreams.items()}
     for name, backends in (members or {}).items():
         if name in specs:

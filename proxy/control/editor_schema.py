@@ -17,6 +17,8 @@ def editor_schema() -> dict[str, Any]:
     schema = Config.model_json_schema()
     definitions = schema.pop("$defs")
     _add_choices(definitions["Route"])
+    definitions["Upstream"]["anyOf"] = [{"required": ["backends"]}, {"required": ["discover"]}]
+    definitions["Discover"]["oneOf"] = [{"required": [form]} for form in ("dns", "file", "source")]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_without_titles(schema),

@@ -6,11 +6,12 @@ and memory bounded by the size of the file. Each problem has the place of the ke
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -42,6 +43,8 @@ class Loaded:
     warnings: tuple[Problem, ...]
     report: Callable[[Iterable[Finding]], tuple[Problem, ...]]
     """Gives findings that come later, when the configuration is compiled, their places in the file."""
+    digest: str = ""
+    """Tells whether a file still has the bytes that were loaded."""
 
 
 def load(path: str | os.PathLike[str], algorithms: Collection[str] | None = None) -> Loaded:
@@ -50,14 +53,30 @@ def load(path: str | os.PathLike[str], algorithms: Collection[str] | None = None
     Raises ConfigError with every problem of the file.
     """
     name = os.fspath(path)
-    return load_text(_decoded(_read(name), name), name, algorithms)
+    content = _read(name)
+    return replace(load_text(_decoded(content, name), name, algorithms), digest=digest_of(content))
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_document(path: str | os.PathLike[str], needs: str) -> Document:
+    """Any YAML or JSON file, with the place of each value; `needs` says what an empty one lacks. Raises ConfigError."""
+    name = os.fspath(path)
+    return parse_document(_decoded(_read(name), name), name, needs)
+
+
+def parse_document(text: str, name: str, needs: str = _MINIMAL) -> Document:
+    """As `read_document`, from text."""
+    return Document(name, _composed(text, name, needs))
 
 
 def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | None = None) -> Loaded:
     """As `load`, from text; `name` stands for the file in the problems."""
     if len(text) > FILE_SIZE_MAX:
         raise _refused(name, f"the file is larger than {FILE_SIZE_MAX >> 20} MiB")
-    document = Document(name, _composed(text, name))
+    document = parse_document(text, name)
     data = document.data
     if not isinstance(data, dict):
         raise ConfigError([Problem(name, 1, 1, "", f"must be a mapping with the keys {_MINIMAL}")])
@@ -133,7 +152,7 @@ _SYNTAX = (
 )
 
 
-def _composed(text: str, name: str) -> Node:
+def _composed(text: str, name: str, needs: str) -> Node:
     """The node tree of the text, marks included."""
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = True  # found by Document, which reports all of them
@@ -152,7 +171,7 @@ def _composed(text: str, name: str) -> Node:
     except Exception as error:  # the parser leaks IndexError and the like on odd input: still bad input
         raise _refused(name, f"this is not YAML that can be read ({type(error).__name__})") from None
     if node is None:
-        raise _refused(name, f"the file is empty; it needs {_MINIMAL}")
+        raise _refused(name, f"the file is empty; it needs {needs}")
     return node
 
 

@@ -13,6 +13,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from . import units
+from .discovery.rules import broken_rules
 from .schema import Config, Route, Upstream
 from .units import described, quoted
 
@@ -72,7 +73,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 # --- key by key -------------------------------------------------------------------------------------------
 
 
-def model_findings(error: ValidationError) -> Iterator[Finding]:
+def model_findings(error: ValidationError, root: type[BaseModel] = Config) -> Iterator[Finding]:
     for item in error.errors(include_url=False):
         path, value, kind = item["loc"], item.get("input"), item["type"]
         if kind == "too_short" and value:
@@ -80,22 +81,22 @@ def model_findings(error: ValidationError) -> Iterator[Finding]:
         if path[-1:] == ("[key]",):
             yield Finding(path[:-1], _words(kind, item.get("ctx", {}), value), at_key=True)
         elif kind == "extra_forbidden":
-            yield Finding(path, _unknown_key(path), at_key=True)
+            yield Finding(path, _unknown_key(path, root), at_key=True)
         elif kind == "missing":
             yield Finding(path, f"is missing; write {path[-1]}: {_WRITE.get(str(path[-1]), 'a value')}")
         else:
             yield Finding(path, _words(kind, item.get("ctx", {}), value))
 
 
-def _unknown_key(path: Path) -> str:
+def _unknown_key(path: Path, root: type[BaseModel] = Config) -> str:
     if path[-1] == "<<":
         return "merge keys are not supported (YAML 1.2 has none); repeat the keys, or alias the whole value"
-    return f"is no known key{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}"
+    return f"is no known key{did_you_mean(str(path[-1]), _known_keys(path[:-1], root))}"
 
 
-def _known_keys(path: Path) -> list[str]:
+def _known_keys(path: Path, root: type[BaseModel]) -> list[str]:
     """The keys of the section at this path, by walking the annotations of the models."""
-    kind: Any = Config
+    kind: Any = root
     for part in path:
         if hasattr(kind, "model_fields"):
             kind = _peeled(_annotations(kind)[str(part)])
@@ -170,7 +171,8 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
     yield from _admin(_mapping(data.get("admin")))
     upstreams = _mapping(data.get("upstreams"))
     for name, upstream in upstreams.items():
-        yield from _upstream(("upstreams", name), _mapping(upstream), algorithms)
+        if isinstance(upstream, dict):
+            yield from _upstream(("upstreams", name), upstream, algorithms)
     for path, route in _entries(("routes",), data.get("routes")):
         if isinstance(route, dict):
             given = {key: value for key, value in route.items() if value is not None}
@@ -217,6 +219,7 @@ def _same_address(path: Path, entries: Any, key: str) -> Iterator[Finding]:
 
 def _upstream(path: Path, upstream: Mapping[str, Any], algorithms: Collection[str]) -> Iterator[Finding]:
     yield from _same_address((*path, "backends"), upstream.get("backends"), "address")
+    yield from _discover(path, upstream)
     balance = upstream.get("balance")
     name, where = balance, (*path, "balance")
     if isinstance(balance, dict):
@@ -227,6 +230,19 @@ def _upstream(path: Path, upstream: Mapping[str, Any], algorithms: Collection[st
     least, most = pool.get("min"), pool.get("max", 1024)
     if isinstance(least, int) and isinstance(most, int) and least > most:
         yield Finding((*path, "pool", "min"), f"must be at most pool.max, which is {most}; not {least}")
+
+
+def _discover(path: Path, upstream: Mapping[str, Any]) -> Iterator[Finding]:
+    """Backends must come from somewhere, and `discover` must say one place."""
+    discover, where = upstream.get("discover"), (*path, "discover")
+    if discover is None and "backends" not in upstream:
+        words = "is missing; write backends: [127.0.0.1:9001], or discover: {dns: app.internal:9001}"
+        yield Finding((*path, "backends"), words)
+    elif discover is None and upstream["backends"] == []:
+        yield Finding((*path, "backends"), "must not be empty without discover")
+    for broken in broken_rules(discover) if isinstance(discover, dict) else ():
+        at = (*where, broken.key) if broken.key else where
+        yield Finding(at, _unknown_key(at) if broken.unknown else broken.message, broken.at_key)
 
 
 def _route(path: Path, route: Mapping[str, Any], upstreams: Mapping[str, Any]) -> Iterator[Finding]:
@@ -303,7 +319,7 @@ def warning_findings(config: Config) -> Iterator[Finding]:
     seen: dict[Hashable, int] = {}
     for index, route in enumerate(config.routes):
         yield from _route_warnings(("routes", index), route)
-        first = seen.setdefault(_conditions(route), index)
+        first = seen.setdefault(conditions(route), index)
         if first != index:
             yield Finding(("routes", index), f"can never match: routes[{first}] takes the same requests")
 
@@ -311,7 +327,7 @@ def warning_findings(config: Config) -> Iterator[Finding]:
 def _upstream_warnings(name: str, upstream: Upstream, used: Collection[str | None]) -> Iterator[Finding]:
     if name not in used:
         yield Finding(("upstreams", name), "no route uses this upstream", at_key=True)
-    if not any(backend.weight for backend in upstream.backends):
+    if upstream.discover is None and not any(backend.weight for backend in upstream.backends):
         yield Finding(("upstreams", name, "backends"), "every weight is 0: this upstream takes no requests")
 
 
@@ -324,7 +340,7 @@ def _route_warnings(path: Path, route: Route) -> Iterator[Finding]:
                 yield Finding((*path, key), "has no effect: this route has no upstream", at_key=True)
 
 
-def _conditions(route: Route) -> Hashable:
+def conditions(route: Route) -> Hashable:
     methods = None if route.methods is None else frozenset(route.methods)
     headers = frozenset((name.lower(), match) for name, match in route.headers.items())
     return route.host, route.path, route.exact, route.regex, methods, headers

@@ -46,6 +46,7 @@ from .fields import (
     size,
 )
 from .sections.admin import Admin
+from .sections.discovery import Discover
 from .sections.health import Health
 from .sections.outlier import Outlier, SlowStart
 from .sections.retry import Retry, UpstreamLimits
@@ -165,8 +166,10 @@ class Upstream(Section):
         default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
     )
     """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
-    backends: Annotated[List[Annotated[Backend, bare("address", Backend)]], Field(min_length=1)]
-    """The app servers; a bare string is an address."""
+    backends: List[Annotated[Backend, bare("address", Backend)]] = ()
+    """The app servers; a bare string is an address. At least one, or discover."""
+    discover: Discover | None = None
+    """Where further backends come from: DNS, a watched file, or a source of your own."""
     pool: Pool = Field(default_factory=Pool)
     """Connections to each backend that are kept and shared."""
     timeouts: UpstreamTimeouts = Field(default_factory=UpstreamTimeouts)

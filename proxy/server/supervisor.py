@@ -28,9 +28,9 @@ from ..control.watch import changes
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
-from ..upstream.backend import BackendSpec
 from ..upstream.group import GroupSpec
 from . import notify
+from .membership import Lists, Membership, give_rows
 from .messages import Assignment
 from .places import Places
 from .sockets import ListenerSockets
@@ -68,9 +68,9 @@ class Supervisor:
         self.board = scoreboard.create(1 + max(MOST_WORKERS, self.workers_wanted))
         self.sockets = ListenerSockets()
         self.workers = Workers(self.board, places, path, self._on_death)
-        self.members: dict[str, tuple[BackendSpec, ...]] = {}
         self.sweeper = Sweeper(self.board)
         self.monitor = Monitor(self.board)
+        self.membership = Membership(self.board, self.monitor)
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
@@ -83,10 +83,13 @@ class Supervisor:
         """Serve until told to stop. Returns the exit code. Raises BindError if it cannot start."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self.workers.reap)
+        self.workers.reap()  # strangers that ended while this process was starting
         self._handle_signals(loop)
         admin = AdminServer(self)
         handover: Handover | None = None
         try:
+            async with self.membership.taking_up(self.config):
+                pass
             predecessors = await self._start()
             handover = Handover(
                 self.places.takeover(os.getpid()), "supervisor", lambda: self.sockets.binds, self._hand_over
@@ -104,6 +107,7 @@ class Supervisor:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.membership.close()
             await self.monitor.close()
             await admin.close(keep_file=self.handed_over)
             if handover is not None:
@@ -124,7 +128,7 @@ class Supervisor:
             self.sockets.inherited += each.sockets
         self.sockets.inherited += notify.inherited_sockets()
         self.sockets.open(self.checked.plan.listeners, self.workers_wanted)
-        assignment = self._assignment(self.checked)
+        assignment = self._assignment(self.checked, self.membership.lists)
         self.board.set_used(self.workers_wanted + 1)
         slots = range(1, self.workers_wanted + 1)
         await asyncio.gather(*(self._fill(slot, assignment) for slot in slots))
@@ -140,6 +144,7 @@ class Supervisor:
         log.info("%d workers", self.workers_wanted)
         self._spawn(self._look_after())
         self._spawn(self._reload_when_wanted())
+        self._spawn(self.membership.hand_on(self._lock, self.ask_all, self.specs))
         if self.checked.config.watch:
             self._spawn(self._watch())
         notify.notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS={self.workers_wanted} workers serve")
@@ -190,20 +195,15 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._spawn(self.ask_all("reopen")))
         loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self._upgrade_logged()))
 
-    def _assignment(self, checked: Checked) -> Assignment:
+    def _assignment(self, checked: Checked, lists: Lists) -> Assignment:
         """What the workers are told. Gives every backend its rows of the board."""
-        for spec in checked.plan.specs.values():
-            self.board.upstreams.row(spec.name)
-            for backend in self.members.get(spec.name, spec.backends):
-                self.board.backends.row(f"{spec.name}\n{backend.address}")
-        return Assignment(
-            0, checked.config, self.members, dict(self.board.backends.rows), dict(self.board.upstreams.rows)
-        )
+        give_rows(self.board, lists)
+        return Assignment(0, checked.config, lists, dict(self.board.backends.rows), dict(self.board.upstreams.rows))
 
     def specs(self) -> dict[str, GroupSpec]:
         """What is served: every upstream with the backends that it has now."""
         return {
-            name: spec._replace(backends=self.members.get(name, spec.backends))
+            name: spec._replace(backends=self.membership.lists.get(name, spec.backends))
             for name, spec in self.checked.plan.specs.items()
         }
 
@@ -219,7 +219,8 @@ class Supervisor:
             try:
                 checked = await asyncio.to_thread(check, self.path)
                 warnings = tuple(map(str, checked.warnings))
-                await self._serve_config(checked)
+                async with self.membership.taking_up(checked.config) as lists:
+                    await self._serve_config(checked, lists)
                 await self.monitor.adopt(self.specs())
             except QantaraError as error:
                 problems = problems_of(error)
@@ -235,7 +236,7 @@ class Supervisor:
         if result.ok:
             log.info("reloaded in %.0f ms", result.seconds * 1e3)
 
-    async def _serve_config(self, checked: Checked) -> None:
+    async def _serve_config(self, checked: Checked, lists: Lists) -> None:
         """Have every worker serve this, or all of them what they served before."""
         count = worker_count(checked)
         if count >= self.board.slots:
@@ -243,11 +244,10 @@ class Supervisor:
         before, old_count = self.checked, self.workers_wanted
         opened = self.sockets.open(checked.plan.listeners, max(count, old_count))
         try:
-            assignment = self._assignment(checked)
-            await self._assign(assignment, count)
+            await self._assign(self._assignment(checked, lists), count)
         except (BindError, ValueError, QantaraError):
             with contextlib.suppress(BindError):
-                await self._assign(self._assignment(before), old_count)
+                await self._assign(self._assignment(before, self.membership.lists), old_count)
             self.sockets.give_back(opened)
             raise
         self.checked, self.workers_wanted = checked, count
@@ -285,7 +285,7 @@ class Supervisor:
                 async with self._lock:
                     if slot in self.workers.slots:
                         return
-                    await self._fill(slot, self._assignment(self.checked))
+                    await self._fill(slot, self._assignment(self.checked, self.membership.lists))
                 self.workers.restarts[slot] = self.workers.restarts.get(slot, 0) + 1
                 log.info("worker %d is replaced (pid %d)", slot, self.workers.slots[slot].pid)
             except BindError as error:
@@ -300,8 +300,7 @@ class Supervisor:
             await asyncio.sleep(min(1.0, watchdog or 1.0))
             self.workers.keep_spare()
             self.sweeper.look(self.specs(), monotonic())
-            if not self._lock.locked():  # no reload is on its way
-                self.board.forget_unused(self.checked.plan.backend_keys())
+            self.membership.free_rows(self._lock)
             if watchdog:
                 notify.notify("WATCHDOG=1")
             for slot, worker in list(self.workers.slots.items()):

@@ -41,6 +41,8 @@ class BackendSpec(NamedTuple):
     path: str
     weight: int = 1
     region: str | None = None
+    priority: int = 0
+    """0 is used first; a higher one only when none of a lower number is there."""
 
 
 class Backend:

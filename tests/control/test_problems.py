@@ -236,8 +236,14 @@ ONE_PROBLEM = [
         HEAD + "upstreams: {a b: {backends: [a:1]}}\nroutes: [{respond: {}}]",
         "c.yaml:2:13: upstreams.\"a b\": \"a b\" is no name: at most 64 letters, digits, '_', '-' and '.'",
     ),
-    (upstream("{}"), "c.yaml:5:6: upstreams.x.backends: is missing; write backends: [127.0.0.1:9001]"),
-    (upstream("{backends: []}"), "c.yaml:5:17: upstreams.x.backends: must not be empty"),
+    (
+        upstream("{}"),
+        "c.yaml:5:6: upstreams.x.backends: is missing; write backends: [127.0.0.1:9001], "
+        "or discover: {dns: app.internal:9001}",
+    ),
+    (upstream("{backends: []}"), "c.yaml:5:17: upstreams.x.backends: must not be empty without discover"),
+    (upstream("{backends: null}"), "c.yaml:5:17: upstreams.x.backends: has no value; it must be a list"),
+    (upstream("7"), "c.yaml:5:6: upstreams.x: must be a mapping of keys to values, not the number 7"),
     (
         upstream("{backends: [{weight: 2}]}"),
         "c.yaml:5:18: upstreams.x.backends[0].address: is missing; write address: 127.0.0.1:9001",

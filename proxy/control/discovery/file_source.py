@@ -1,0 +1,106 @@
+"""Backends from a watched file: a list in YAML or JSON, with the keys that `backends` has.
+
+Law of this file: a file that is not good changes nothing, and what is wrong is said with its place. The file is looked
+at rather than subscribed to: so it is also noticed when a link on its way, or a mount, has been changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated, NamedTuple
+
+from pydantic import ValidationError
+
+from ...errors import ConfigError, DiscoveryError
+from ...upstream.backend import BackendSpec
+from ..fields import List, Section, bare
+from ..load import read_document
+from ..problems import Finding, model_findings
+from ..schema import Backend
+from ..sections.discovery import Discover
+from .base import Answer, Clock, Source, spec_of
+
+MOST_TOLD = 3
+"""Problems of a bad file that are told."""
+
+
+class BackendFile(Section):
+    """What the list in the file is checked as."""
+
+    backends: List[Annotated[Backend, bare("address", Backend)]]
+
+
+class Seen(NamedTuple):
+    """What tells one state of a file from another."""
+
+    file: tuple[int, int]
+    changed: tuple[int, int]
+
+
+class FileSource(Source):
+    """Looks at one file again and again."""
+
+    kind = "file"
+
+    def __init__(self, discover: Discover, clock: Clock) -> None:
+        if discover.file is None:
+            raise ValueError("discover.file is missing")
+        self.path = discover.file
+        self.interval = self.retry_max = discover.interval
+        self.clock = clock
+
+    def asks(self) -> str:
+        return self.path
+
+    async def watch(self) -> AsyncGenerator[Answer | Sequence[BackendSpec], None]:
+        used = last = await self._look()
+        yield await self._read()
+        while True:
+            await self.clock.sleep(self.interval)
+            seen = await self._look()
+            resting, last = seen == last, seen
+            # one that is written in place may be read half: it must have rested; a new one is whole
+            if seen != used and (resting or seen.file != used.file):
+                used = seen
+                yield await self._read()
+
+    async def _look(self) -> Seen:
+        try:
+            found = await asyncio.to_thread(os.stat, self.path)
+        except OSError as error:
+            raise DiscoveryError(f"{self.path}: cannot be read: {error.strerror}") from None
+        return Seen((found.st_dev, found.st_ino), (found.st_ctime_ns, found.st_size))
+
+    async def _read(self) -> Answer:
+        return Answer(await asyncio.to_thread(read_backends, self.path))
+
+
+def read_backends(path: str) -> tuple[BackendSpec, ...]:
+    """The backends that a file lists. Raises DiscoveryError with the place of what is wrong."""
+    try:
+        return tuple(spec_of(section) for section in _checked(path))
+    except ConfigError as error:
+        more = len(error.problems) - MOST_TOLD
+        words = "; ".join(map(str, error.problems[:MOST_TOLD]))
+        raise DiscoveryError(f"{words}; and {more} more" if more > 0 else words) from None
+
+
+def _checked(path: str) -> tuple[Backend, ...]:
+    document = read_document(path, "a list of backends; write [] if there are none")
+    if not isinstance(document.data, list):
+        raise ConfigError(document.report([Finding((), "must be a list of backends, such as [127.0.0.1:9001]")]))
+    try:
+        backends = BackendFile.model_validate({"backends": document.data}).backends
+    except ValidationError as error:
+        findings = model_findings(error, BackendFile)
+        raise ConfigError(document.report(each._replace(path=each.path[1:]) for each in findings)) from None
+    first: dict[str, int] = {}
+    for index, section in enumerate(backends):
+        if (at := first.setdefault(str(section.address), index)) != index:
+            repeated = Finding((index,), f"{section.address} is given twice; the first is [{at}]")
+            raise ConfigError(document.report([repeated]))
+    if document.problems:
+        raise ConfigError(document.report([]))
+    return backends

@@ -1,0 +1,84 @@
+"""The backends of one upstream, from all who have a say: the configuration, its source, and operators at run time.
+
+Law of this file: plain data. A change at run time to an address holds for as long as the configuration says of that
+address what it said then; when the file says something else, the file counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ...errors import DiscoveryError
+from ...upstream.backend import BackendSpec
+
+
+class Change(NamedTuple):
+    """What an operator has done to an address."""
+
+    spec: BackendSpec | None
+    """The backend that was added; None if it was removed."""
+    said: BackendSpec | None
+    """What the configuration said of it then."""
+
+
+class Members:
+    """Who belongs to one upstream."""
+
+    def __init__(self) -> None:
+        self.static: dict[str, BackendSpec] = {}
+        self.changes: dict[str, Change] = {}
+
+    def configure(self, static: Sequence[BackendSpec]) -> None:
+        """What the configuration says from now on."""
+        self.static = {spec.address: spec for spec in static}
+        self.changes = self._holding(self.static)
+
+    def preview(self, static: Sequence[BackendSpec], found: Sequence[BackendSpec]) -> list[BackendSpec]:
+        """What `merged` would be after `configure`."""
+        wanted = {spec.address: spec for spec in static}
+        return merge(wanted.values(), found, self._holding(wanted))
+
+    def merged(self, found: Sequence[BackendSpec]) -> list[BackendSpec]:
+        """In this order: those of the configuration, those of the source, those that were added."""
+        return merge(self.static.values(), found, self.changes)
+
+    def _holding(self, static: dict[str, BackendSpec]) -> dict[str, Change]:
+        return {at: change for at, change in self.changes.items() if static.get(at) == change.said}
+
+    def add(self, spec: BackendSpec, found: Sequence[BackendSpec]) -> None:
+        if any(member.address == spec.address for member in self.merged(found)):
+            raise DiscoveryError(f"{spec.address} is there already")
+        self.changes[spec.address] = Change(spec, self.static.get(spec.address))
+        if spec in self.static.values() or spec in found:
+            del self.changes[spec.address]  # it was removed, and is back as it was
+
+    def remove(self, address: str, found: Sequence[BackendSpec]) -> BackendSpec:
+        members = self.merged(found)
+        spec = next((member for member in members if member.address == address), None)
+        if spec is None:
+            there = ", ".join(member.address for member in members[:12]) or "none"
+            raise DiscoveryError(f"there is no backend {address}; there are: {there}")
+        self.changes[address] = Change(None, self.static.get(address))
+        if address not in self.static and all(member.address != address for member in found):
+            del self.changes[address]  # it was only added, and nobody else names it
+        return spec
+
+
+def merge(static: Iterable[BackendSpec], found: Iterable[BackendSpec], changes: dict[str, Change]) -> list[BackendSpec]:
+    """Each address once: as an operator has it, else as the configuration has it, else as the source has it."""
+    members: dict[str, BackendSpec] = {}
+    for spec in (*static, *found):
+        members.setdefault(spec.address, spec)
+    for address, change in changes.items():
+        if change.spec is None:
+            members.pop(address, None)
+        else:
+            members[address] = change.spec
+    return list(members.values())
+
+
+def serving(members: Sequence[BackendSpec]) -> list[BackendSpec]:
+    """Those of the first priority: the others are for when none of these is there (RFC 2782)."""
+    first = min((spec.priority for spec in members), default=0)
+    return [spec for spec in members if spec.priority == first]

@@ -1,0 +1,277 @@
+"""All sources of all upstreams, and what they add up to: `Discovery` tells when the backends of an upstream change.
+
+    discovery = Discovery(on_change)
+    adoption = await discovery.prepare(config.upstreams)    # adoption.members: what a plan begins with
+    discovery.adopt(adoption)                               # and the same again with each reload
+
+Law of this file: `on_change` gets whole lists, only what differs from what was told before, and never from two threads.
+A reload restarts no source whose configuration is the same, and takes no backend away before its new source has
+answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import NamedTuple
+
+from ...errors import DiscoveryError
+from ...upstream.backend import BackendSpec
+from ..problems import Finding
+from ..schema import Config, Upstream
+from ..sections.discovery import Discover
+from .base import Clock, Source, spec_of
+from .members import Members, serving
+from .watched import Watched
+
+log = logging.getLogger("qantara")
+
+OnChange = Callable[[str, tuple[BackendSpec, ...]], None]
+
+
+class Adoption(NamedTuple):
+    """A configuration that can be taken up."""
+
+    upstreams: Mapping[str, Upstream]
+    members: dict[str, tuple[BackendSpec, ...]]
+    """The backends that each upstream will have: what a new plan has to begin with."""
+    sources: dict[str, Watched]
+    """Those that are new; they are being asked already."""
+
+
+class SourceReport(NamedTuple):
+    """One who has a say in the backends of an upstream, for the admin API."""
+
+    upstream: str
+    kind: str
+    """static, dns, file, the module:Class of one's own, or admin."""
+    asks: str
+    backends: tuple[BackendSpec, ...]
+    answered: float | None = None
+    """When the last good answer came (seconds since 1970)."""
+    ttl_left: float | None = None
+    """Seconds until the source asks again; None if it does not go by time."""
+    error: str = ""
+    """What is wrong now, in words; "" if nothing."""
+    removed: tuple[str, ...] = ()
+    """Addresses that an operator has taken out."""
+
+
+class Discovery:
+    """Sources and run-time changes of all upstreams. Belongs to one event loop."""
+
+    def __init__(self, on_change: OnChange, clock: Clock | None = None) -> None:
+        self.on_change = on_change
+        self.clock = clock or Clock()
+        self.members: dict[str, Members] = {}
+        self.sources: dict[str, Watched] = {}
+        self.told: dict[str, tuple[BackendSpec, ...]] = {}
+        """What others know: from `prepare`, or from `on_change`."""
+        self.closing: set[asyncio.Task[None]] = set()
+
+    # --- the configuration ---
+
+    async def prepare(self, upstreams: Mapping[str, Upstream], patience: float = 5.0) -> Adoption:
+        """Everything that can fail about a new configuration; changes nothing. New sources are asked already, so that
+        they have answered when they are needed; that takes at most `patience` seconds.
+
+        Raises ValueError if a source of one's own cannot be made. To be followed by `adopt` or `drop`.
+        """
+        made = {
+            name: make_source(upstream.discover, self.clock)
+            for name, upstream in upstreams.items()
+            if upstream.discover is not None and self._asked(name) != upstream.discover
+        }
+        sources = {name: self._start(name, upstreams[name], source) for name, source in made.items()}
+        await first_answers(sources, patience)
+        members = {name: self._preview(name, upstream, sources.get(name)) for name, upstream in upstreams.items()}
+        return Adoption(upstreams, members, sources)
+
+    def adopt(self, adoption: Adoption) -> None:
+        """Take up what was prepared. Whoever has prepared it knows `adoption.members`: only what has changed since
+        then is told."""
+        upstreams = adoption.upstreams
+        self.told = dict(adoption.members)
+        for name in set(self.members) - set(upstreams):
+            del self.members[name]
+            self._stop(name)
+        for name, upstream in upstreams.items():
+            self.members.setdefault(name, Members()).configure([spec_of(section) for section in upstream.backends])
+            if upstream.discover is None or name in adoption.sources:
+                self._stop(name)
+            if name in adoption.sources:
+                self.sources[name] = adoption.sources[name]
+            self._tell(name)
+
+    async def drop(self, adoption: Adoption) -> None:
+        """What was prepared is not wanted."""
+        await asyncio.gather(*(watched.close() for watched in adoption.sources.values()))
+
+    async def close(self) -> None:
+        """End all sources. Backends stay as they are."""
+        for name in list(self.sources):
+            self._stop(name)
+        await asyncio.gather(*self.closing)
+
+    def _asked(self, name: str) -> Discover | None:
+        watched = self.sources.get(name)
+        return watched.discover if watched is not None else None
+
+    def _start(self, name: str, upstream: Upstream, source: Source) -> Watched:
+        """Ask a new source. Until it answers, the upstream has what it had before."""
+        assert upstream.discover is not None
+        before = self._found(name)
+        if name in self.members and name not in self.sources and not upstream.backends:
+            before = tuple(self.members[name].merged(()))
+        watched = Watched(name, upstream.discover, source, self.clock, self._tell)
+        watched.start(before)
+        return watched
+
+    def _preview(self, name: str, upstream: Upstream, new: Watched | None) -> tuple[BackendSpec, ...]:
+        """The backends that an upstream has once this is adopted."""
+        found = new.backends if new is not None else self._found(name) if upstream.discover is not None else ()
+        static = [spec_of(section) for section in upstream.backends]
+        return tuple(serving(self.members.get(name, Members()).preview(static, found)))
+
+    def _stop(self, name: str) -> None:
+        watched = self.sources.pop(name, None)
+        if watched is not None:
+            task = asyncio.get_running_loop().create_task(watched.close())
+            self.closing.add(task)
+            task.add_done_callback(self.closing.discard)
+
+    # --- what it adds up to ---
+
+    def _found(self, name: str) -> tuple[BackendSpec, ...]:
+        watched = self.sources.get(name)
+        return watched.backends if watched is not None else ()
+
+    def _tell(self, name: str) -> None:
+        members = self.members.get(name)
+        if members is None:
+            return
+        backends = tuple(serving(members.merged(self._found(name))))
+        if self.told.get(name) != backends:
+            self.told[name] = backends
+            try:
+                self.on_change(name, backends)
+            except Exception:  # a defect of the listener must not be taken for one of the source
+                log.exception("upstream %s: its new backends could not be handed on", name)
+
+    def backends(self, upstream: str) -> tuple[BackendSpec, ...]:
+        """The backends that an upstream has now. Raises DiscoveryError if there is no such upstream."""
+        return tuple(serving(self._of(upstream).merged(self._found(upstream))))
+
+    def all_backends(self, upstream: str) -> tuple[BackendSpec, ...]:
+        """As `backends`, with those that wait because others come first."""
+        return tuple(self._of(upstream).merged(self._found(upstream)))
+
+    # --- operators ---
+
+    def add(self, upstream: str, spec: BackendSpec) -> None:
+        """Add a backend until the configuration says something else of it, or the process ends.
+
+        Raises DiscoveryError if there is no such upstream, or the address is there already.
+        """
+        self._of(upstream).add(spec, self._found(upstream))
+        log.info("upstream %s: %s was added by an operator", upstream, spec.address)
+        self._tell(upstream)
+
+    def remove(self, upstream: str, address: str) -> BackendSpec:
+        """Take a backend out, wherever it comes from, and return it. Raises DiscoveryError if it is not there."""
+        spec = self._of(upstream).remove(address, self._found(upstream))
+        log.info("upstream %s: %s was removed by an operator", upstream, address)
+        self._tell(upstream)
+        return spec
+
+    def to_write(self, upstream: str) -> tuple[BackendSpec, ...]:
+        """What `backends` of the file has to list so that run-time changes last: discovered ones are not in it."""
+        return tuple(self._of(upstream).merged(()))
+
+    def _of(self, upstream: str) -> Members:
+        members = self.members.get(upstream)
+        if members is None:
+            raise DiscoveryError(f"there is no upstream {upstream}; there are: {', '.join(self.members) or 'none'}")
+        return members
+
+    # --- for people ---
+
+    def report(self) -> list[SourceReport]:
+        """Who has a say in the backends of each upstream, and what each says."""
+        return [entry for name in self.members for entry in self._report(name)]
+
+    def _report(self, name: str) -> Iterator[SourceReport]:
+        members, watched = self.members[name], self.sources.get(name)
+        if members.static:
+            yield SourceReport(name, "static", "the configuration", tuple(members.static.values()))
+        if watched is not None:
+            left = max(0.0, watched.expires - self.clock.now()) if watched.expires is not None else None
+            kind, asks = watched.discover.source or watched.source.kind, watched.source.asks()
+            yield SourceReport(name, kind, asks, watched.backends, watched.answered, left, watched.error)
+        if members.changes:
+            added = tuple(change.spec for change in members.changes.values() if change.spec is not None)
+            removed = tuple(address for address, change in members.changes.items() if change.spec is None)
+            yield SourceReport(name, "admin", "", added, removed=removed)
+
+
+async def first_answers(sources: Mapping[str, Watched], patience: float) -> None:
+    """Until each has answered or failed once, at most so many seconds."""
+    try:
+        async with asyncio.timeout(patience):
+            for watched in sources.values():
+                await watched.first.wait()
+    except TimeoutError:
+        late = [name for name, watched in sources.items() if not watched.first.is_set()]
+        log.warning("no answer yet about the backends of %s; going on without", ", ".join(late))
+    except asyncio.CancelledError:
+        await asyncio.gather(*(watched.close() for watched in sources.values()))
+        raise
+
+
+# --- making sources ---------------------------------------------------------------------------------------
+
+
+def make_source(discover: Discover, clock: Clock) -> Source:
+    """The source that a configuration asks for. Raises ValueError with a sentence for people."""
+    if discover.dns is not None:
+        from .dns_source import DnsSource  # here, for the library takes a while to load
+
+        return DnsSource(discover, clock)
+    if discover.file is not None:
+        from .file_source import FileSource
+
+        return FileSource(discover, clock)
+    kind = find_class(discover)
+    try:
+        return kind(**discover.params)
+    except Exception as error:
+        raise ValueError(f"{discover.source} cannot be made: {error}") from error
+
+
+def find_class(discover: Discover) -> type[Source]:
+    """The class of a source of one's own, which takes these parameters. Raises ValueError."""
+    module, _, name = (discover.source or "").partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except Exception as error:  # whatever importing a stranger's module does
+        raise ValueError(f"{discover.source} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Source)):
+        raise ValueError(f"{discover.source} is not a subclass of proxy.control.discovery.base.Source")
+    try:
+        inspect.signature(found).bind(**discover.params)
+    except TypeError as error:
+        raise ValueError(f"{discover.source} does not take these parameters: {error}") from None
+    return found
+
+
+def source_findings(config: Config) -> Iterator[Finding]:
+    """What is wrong with sources of one's own, and only the code can tell."""
+    for name, upstream in config.upstreams.items():
+        if upstream.discover is not None and upstream.discover.source is not None:
+            try:
+                find_class(upstream.discover)
+            except ValueError as error:
+                yield Finding(("upstreams", name, "discover", "source"), str(error))

@@ -1,0 +1,94 @@
+"""Which backends each upstream has, in every process: what discovery and operators say reaches the workers and the
+health checks.
+
+Law of this file: `lists` is what the workers have been told; every backend in it has its rows of the board, and nobody
+else's rows are taken from it. Workers are never told while they take up a configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from ..control.discovery.service import Discovery
+from ..control.monitor import Monitor
+from ..control.schema import Config
+from ..errors import BindError, BoardFull
+from ..scoreboard import Scoreboard
+from ..upstream.backend import BackendSpec
+from ..upstream.group import GroupSpec
+
+log = logging.getLogger("qantara")
+
+Lists = dict[str, tuple[BackendSpec, ...]]
+"""The backends of each upstream."""
+AskAll = Callable[[str, object], Awaitable[object]]
+
+
+class Membership:
+    """The backends of all upstreams."""
+
+    def __init__(self, board: Scoreboard, monitor: Monitor) -> None:
+        self.board = board
+        self.monitor = monitor
+        self.discovery = Discovery(self._changed)
+        self.lists: Lists = {}
+        self._wanted: Lists = {}
+        """What discovery has said since."""
+        self._news = asyncio.Event()
+
+    @asynccontextmanager
+    async def taking_up(self, config: Config) -> AsyncIterator[Lists]:
+        """The backends that a new configuration begins with. It counts when the context is left without an exception.
+
+        Raises BindError if a source cannot be made.
+        """
+        try:
+            adoption = await self.discovery.prepare(config.upstreams)
+        except ValueError as error:
+            raise BindError(str(error)) from error
+        try:
+            yield adoption.members
+        except BaseException:
+            await self.discovery.drop(adoption)
+            raise
+        self.lists, self._wanted = dict(adoption.members), dict(adoption.members)
+        self.discovery.adopt(adoption)
+
+    async def close(self) -> None:
+        await self.discovery.close()
+
+    async def hand_on(self, lock: asyncio.Lock, ask_all: AskAll, specs: Callable[[], Mapping[str, GroupSpec]]) -> None:
+        """Tell everybody of each change, until cancelled."""
+        while True:
+            await self._news.wait()
+            async with lock:
+                self._news.clear()
+                try:
+                    give_rows(self.board, self._wanted)
+                except BoardFull as error:
+                    log.error("backends stay as they were: %s", error)
+                    continue
+                self.lists = dict(self._wanted)
+                await ask_all("members", {"rows": dict(self.board.backends.rows), "backends": dict(self.lists)})
+                await self.monitor.adopt(specs())
+
+    def _changed(self, upstream: str, backends: tuple[BackendSpec, ...]) -> None:
+        self._wanted[upstream] = backends
+        self._news.set()
+
+    def free_rows(self, lock: asyncio.Lock) -> None:
+        """Free what the board keeps of backends that are gone, unless others are being told of just now."""
+        if not lock.locked():
+            keep = {f"{name}\n{backend.address}" for name, backends in self.lists.items() for backend in backends}
+            self.board.forget_unused(keep)
+
+
+def give_rows(board: Scoreboard, lists: Lists) -> None:
+    """Every upstream and every backend gets its rows of the board. Raises BoardFull."""
+    for name, backends in lists.items():
+        board.upstreams.row(name)
+        for backend in backends:
+            board.backends.row(f"{name}\n{backend.address}")
