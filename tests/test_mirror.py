@@ -16,6 +16,7 @@ ELSEWHERE = {
     "ending.py": ("e2e/test_data_path.py", "the ends of a request are told by what both sides see"),
     "pipeline.py": ("e2e/test_data_path.py", "the stages only make sense between two sockets"),
     "relaying.py": ("e2e/test_data_path.py", "the way back only makes sense between two sockets"),
+    "chaos/holding.py": ("chaos/test_stages.py", "what is held back is told by what the client gets, and when"),
     "downstream/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "downstream/flow.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "downstream/streaming.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
