@@ -46,6 +46,8 @@ ELSEWHERE = {
     "server/takeover.py": ("e2e/test_processes.py", "needs processes that go"),
     "server/worker_process.py": ("e2e/test_processes.py", "needs a supervisor"),
     "server/workers.py": ("e2e/test_processes.py", "needs processes"),
+    "control/chaos/contract.py": ("control/chaos/test_controller.py", "interfaces and plain data"),
+    "control/sections/chaos.py": ("control/chaos/test_experiment.py", "models are tested through what they become"),
     "control/schema.py": ("control/test_load.py", "models are tested through what loads them"),
     "control/fields.py": ("control/test_load.py", "values are tested in the file that they stand in"),
     "control/units.py": ("control/test_load.py", "values are tested in the file that they stand in"),
