@@ -1,0 +1,5 @@
+"""All scenarios."""
+
+from . import failing_backends
+
+SCENARIOS = failing_backends.ALL
