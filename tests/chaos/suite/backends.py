@@ -8,6 +8,7 @@ which stays its own until it is started again.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -218,6 +219,14 @@ def forgets(conn: Conn, asked: Asked) -> None:
     """Closes its idle connection right behind each answer, without having announced it."""
     conn.send(answer(asked))
     conn.later(0.001, conn.close)
+
+
+def closes_behind(conn: Conn, asked: Asked) -> None:
+    """Closes right behind its answer, without having announced it: nobody can have sent a request in between."""
+    conn.send(answer(asked))
+    with socket.socket(fileno=os.dup(conn.transport.get_extra_info("socket").fileno())) as sock:
+        sock.shutdown(socket.SHUT_WR)
+    conn.close()
 
 
 def alternates(first: Behaviour, second: Behaviour) -> Behaviour:

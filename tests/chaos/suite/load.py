@@ -88,6 +88,8 @@ class Client:
         """Read one whole response. Raises IncompleteReadError if it is cut."""
         assert self.reader is not None
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        while head[9] == "1":
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         fields = dict(re.findall(r"^([\w-]+): *(.*?)\r$", head.lower(), re.MULTILINE))
         if fields.get("transfer-encoding") == "chunked":
             await self._chunks()
@@ -114,11 +116,13 @@ class Client:
 
 
 class Results:
-    """All outcomes so far. `on_count` is told how many there are, after each."""
+    """All outcomes so far. `on_count` is told how many there are, after each; no request begins while `go` is clear."""
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
         self.on_count: Callable[[int], None] = lambda _: None
+        self.go = asyncio.Event()
+        self.go.set()
 
     def add(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -150,6 +154,7 @@ async def run_load(address: Address, load: Load, results: Results) -> None:
     async def one() -> None:
         client = Client(address)
         for _ in left:
+            await results.go.wait()
             results.add(await client.request(load.method, load.body))
             if load.new_connection:
                 client.drop()

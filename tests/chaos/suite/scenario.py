@@ -26,6 +26,8 @@ class Step(NamedTuple):
     after: int
     what: str
     act: Act
+    holds: bool = False
+    """Whether no further request begins until it is over."""
 
 
 class Criterion(NamedTuple):
@@ -83,11 +85,15 @@ class Scenario:
 
         def count(number: int) -> None:
             while waiting and waiting[0].after <= number:
+                if waiting[0].holds:
+                    world.results.go.clear()
                 due.put_nowait(waiting.pop(0))
 
         async def take() -> None:
             for _ in steps:
                 await (await due.get()).act(world)
+                if due.empty():
+                    world.results.go.set()
 
         world.results.on_count = count
         await asyncio.gather(run_load(world.address, self.load, world.results), take())

@@ -138,7 +138,7 @@ def until_ejection_is_over(number: int, after: int) -> Step:
     async def act(world: World) -> None:
         await until_true(lambda: world.backends[number] in world.proxy.plan.groups["app"].usable)
 
-    return Step(after, f"backend {number} has served its time", act)
+    return Step(after, f"backend {number} has served its time", act, holds=True)
 
 
 async def send(world: World, data: bytes) -> Client:
