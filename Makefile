@@ -7,6 +7,8 @@ VENV ?= .venv
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # What else to hand to pytest: make test PYTEST_ARGS="-k codec -x"
 PYTEST_ARGS ?=
+# Which scenarios: make chaos CHAOS_ARGS="killed slow"
+CHAOS_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -14,7 +16,7 @@ PYTEST = $(CURDIR)/$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 TREE := build/interpreted
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick fuzz soak dist clean \
+.PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick chaos fuzz soak dist clean \
 	reliability build venv-run venv-dev venv-bench
 
 help:
@@ -25,6 +27,7 @@ help:
 	@echo "make lint         ruff, mypy, hadolint;  make format  ruff's formatter"
 	@echo "make bench        compare with nginx, HAProxy, Envoy and others;  make bench-quick  a short run"
 	@echo "make reliability  reloads, upgrades, killed workers, supervisors and backends under load (7 minutes)"
+	@echo "make chaos        what the proxy survives: scenarios under load, as a table"
 	@echo "make fuzz         long property tests;  make soak  long leak tests"
 	@echo "make dist         sdist and wheel in dist/;  make clean  remove what was built"
 
@@ -93,6 +96,9 @@ fuzz: venv-dev
 
 soak: venv-dev
 	$(BIN)/python -m pytest -m soak --timeout 3600 $(PYTEST_ARGS)
+
+chaos: venv-dev build
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 bench: venv-bench
 	$(BIN)/python -m benchmarks.run

@@ -39,6 +39,10 @@ def _response(cause: str, hint: str, error: str = "http_protocol_error") -> Reas
     return Reason("relay", cause, 502, error, hint)
 
 
+def _chaos(stage: str, retryable: bool = False) -> Reason:
+    return Reason(stage, "chaos", 503, "proxy_internal_response", "A fault that a chaos rule has injected.", retryable)
+
+
 # accept: what the client sent is not a request that may be forwarded (RFC 9110, 9112)
 BAD_REQUEST_LINE = _accept("bad_request_line", "The request line is not METHOD SP target SP HTTP/1.x.")
 BAD_METHOD = _accept("bad_method", "The method is not a token (RFC 9110 5.6.2).")
@@ -67,11 +71,13 @@ TOO_MANY_CONNECTIONS = _accept("too_many_connections", "limits.connections are o
 TOO_MANY_FROM_CLIENT = _accept(
     "too_many_from_client", "limits.connections_per_client are open.", 429, "connection_limit_reached"
 )
+ACCEPT_CHAOS = _chaos("accept")
 
 # route
 NO_ROUTE = Reason("route", "no_route", 404, "destination_not_found", "No route matches this request.")
 REDIRECT = Reason("route", "redirect", 308, "", "The route answers with a redirect.")
 FIXED = Reason("route", "fixed", 200, "", "The route answers with a fixed response.")
+ROUTE_CHAOS = _chaos("route")
 
 # admit
 BODY_TOO_LARGE = Reason(
@@ -79,6 +85,10 @@ BODY_TOO_LARGE = Reason(
 )
 MAX_FORWARDS = Reason("admit", "max_forwards", 200, "", "Max-Forwards was 0: answered here.")
 SHUTTING_DOWN = Reason("admit", "shutting_down", 503, "destination_unavailable", "The proxy is stopping.")
+ADMIT_CHAOS = _chaos("admit")
+
+# lookup
+LOOKUP_CHAOS = _chaos("lookup")
 
 # pick
 QUEUE_FULL = Reason(
@@ -89,6 +99,7 @@ QUEUE_TIMEOUT = Reason(
 )
 NO_BACKEND = Reason("pick", "no_backend", 503, "destination_unavailable", "The upstream has no usable backend.")
 BALANCER_FAILED = Reason("pick", "balancer_failed", 500, "proxy_internal_error", "The balancing algorithm failed.")
+PICK_CHAOS = _chaos("pick")
 
 # connect: nothing was sent yet, so another backend may be tried
 CONNECT_REFUSED = Reason("connect", "refused", 502, "connection_refused", "The backend refused the connection.", True)
@@ -104,9 +115,11 @@ CONNECT_LIMIT = Reason(
 )
 POOL_FULL = Reason("connect", "pool_full", 503, "connection_limit_reached", "Too many requests wait for this backend.")
 POOL_TIMEOUT = Reason("connect", "pool_timeout", 503, "connection_limit_reached", "No connection became free in time.")
+CONNECT_CHAOS = _chaos("connect", True)
 
 # send
 SEND_RESET = Reason("send", "reset", 502, "connection_terminated", "The backend closed before it answered.")
+SEND_CHAOS = _chaos("send")
 
 # relay: what the backend sent is not a response that may be forwarded
 RESPONSE_TIMEOUT = Reason(
@@ -142,8 +155,13 @@ UPGRADE_REFUSED = _response(
 )
 TOO_MANY_INTERIM = _response("too_many_interim", "The backend sent too many 1xx responses.")
 CLIENT_GONE = Reason("relay", "client_gone", 499, "", "The client left before the response was complete.")
+RELAY_CHAOS = _chaos("relay")
+
+# store
+STORE_CHAOS = _chaos("store")
 
 INTERNAL = Reason("finish", "internal", 500, "proxy_internal_error", "A defect of the proxy; see its log.")
+FINISH_CHAOS = _chaos("finish")
 
 REASONS: tuple[Reason, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Reason))
 
@@ -200,3 +218,11 @@ class DiscoveryError(QantaraError):
 
 class WriteBackError(QantaraError):
     """The configuration file was not changed: it is another one than was loaded, or cannot be edited in place."""
+
+
+class ChaosRefused(QantaraError):
+    """A chaos experiment may not run; `refusals` holds every reason, in words."""
+
+    def __init__(self, refusals: Sequence[str]) -> None:
+        super().__init__("; ".join(refusals))
+        self.refusals = tuple(refusals)

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from .ending import answer, finish, settle_keep
-from .errors import CONNECT_LIMIT, RESPONSE_TIMEOUT, SEND_RESET, UPGRADE_REFUSED, Reason
+from .errors import CONNECT_LIMIT, UPGRADE_REFUSED, Reason
 from .exchange import Exchange, ReturnStage, Stage
 from .http1.codec import CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, ResponseHead, mask_of
 from .retrying import pause_asked, resendable, retry, rewind
@@ -24,6 +24,7 @@ MOST_TRIES = 16
 """Connections that one request may use up, those included that turn out to be stale."""
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 """What a backend answers for others: that it cannot be reached or is overloaded (RFC 9110 15.6.3 to 15.6.5)."""
+TIMED_OUT = 504
 DROP_CODING = mask_of(TRANSFER_ENCODING)
 DROP_FRAMING = mask_of(TRANSFER_ENCODING, CONTENT_LENGTH)
 NOTHING = 0
@@ -181,7 +182,8 @@ class Relay(ReturnStage):
             return
         backend.count(FAILURES)
         self.group.failed(backend, False, True)
-        wanted = (reason is SEND_RESET and spec.errors) or (reason is RESPONSE_TIMEOUT and spec.timeouts)
+        # anything else means that the backend has begun to answer, or that the fault is ours
+        wanted = spec.timeouts if reason.status == TIMED_OUT else spec.errors and reason.stage == "send"
         if not (wanted and resendable(x) and retry(x, self.pick)):
             answer(x, reason)
 

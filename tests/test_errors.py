@@ -86,6 +86,8 @@ def test_the_status_fits_the_error_type(reason: Reason) -> None:
         assert reason.status == OTHER_STATUS[reason.name]
     elif reason.error == "http_request_error":
         assert 400 <= reason.status < 500 or reason.status in (501, 505)
+    elif reason.error == "proxy_internal_response":  # RFC 9209 2.3.30: whatever fits the response
+        assert 500 <= reason.status < 600
     elif reason.error:
         assert reason.status == PROXY_ERRORS[reason.error]
     else:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ..balancing import Balancer, create
 from ..balancing.keys import make_key
+from ..chaos import OFF, Chain, Injector
 from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
-from ..exchange import Stage
 from ..http1.codec import HeaderEdits, canonicalize
 from ..pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
 from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
@@ -49,10 +49,11 @@ def compile_plan(
     report: Report = unplaced,
     registry: Registry | None = None,
     members: Mapping[str, tuple[BackendSpec, ...]] | None = None,
+    injector: Injector = OFF,
 ) -> Plan:
     """Compile a configuration that has been loaded, for the live groups of `registry`, which are not changed by it.
     `report` (see Loaded) gives problems their places in the file; `members` are the backends of upstreams where they
-    are not those of the configuration.
+    are not those of the configuration; `injector` has the chaos rules that are active.
 
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
@@ -74,7 +75,7 @@ def compile_plan(
     if not findings:
         for index, route in enumerate(config.routes):
             try:
-                routes.append((compile_match(route), compile_route(index, route, config, groups, balancers)))
+                routes.append((compile_match(route), compile_route(index, route, config, groups, balancers, injector)))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
     if findings:
@@ -233,23 +234,31 @@ def compile_condition(name: str, match: HeaderMatch) -> HeaderCondition:
 
 
 def compile_route(
-    index: int, route: Route, config: Config, groups: dict[str, Group], balancers: dict[str, Balancer]
+    index: int,
+    route: Route,
+    config: Config,
+    groups: dict[str, Group],
+    balancers: dict[str, Balancer],
+    injector: Injector,
 ) -> RoutePlan:
     name = route.name or route.exact or route.regex or route.path or f"routes[{index}]"
     group = groups.get(route.upstream) if route.upstream is not None else None
     plan = RoutePlan(name, route.upstream or "")
+    chain = injector.chain(plan.name, plan.upstream)
     set_limits(plan, route, config)
     if route.redirect is not None:
-        plan.first = Redirect(route.redirect.status, route.redirect.to)
+        plan.first = chain.before(Redirect(route.redirect.status, route.redirect.to), "accept", "route")
     elif route.respond is not None:
-        plan.first = compile_fixed(route.respond)
+        plan.first = chain.before(compile_fixed(route.respond), "accept", "route")
     elif group is not None and route.upstream is not None:
-        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream])
+        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream], chain)
     return plan
 
 
-def link_stages(plan: RoutePlan, route: Route, upstream: Upstream, group: Group, balancer: Balancer) -> None:
-    """admit → pick → connect → send, and relay for the way back."""
+def link_stages(
+    plan: RoutePlan, route: Route, upstream: Upstream, group: Group, balancer: Balancer, chain: Chain
+) -> None:
+    """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
     key = None
     if balancer.needs_key:
         if upstream.balance.key is None:
@@ -258,10 +267,10 @@ def link_stages(plan: RoutePlan, route: Route, upstream: Upstream, group: Group,
             )
         pattern = re.compile(route.regex.encode()) if route.regex is not None else None
         key = make_key(upstream.balance.key, pattern)
-    send: Stage = Send()
-    pick = Pick(group, key, NORMAL, Connect(send))
-    plan.first = Admit(pick)
-    plan.relay = Relay(group, pick, send)
+    send = chain.before(Send(), "send")
+    pick = Pick(group, key, NORMAL, chain.before(Connect(send), "connect"))
+    plan.first = chain.before(Admit(chain.before(pick, "lookup", "pick")), "accept", "route", "admit")
+    plan.relay = chain.behind(Relay(group, pick, send))
     plan.request_edits = compile_edits(route.request_headers)
     plan.response_edits = compile_edits(route.response_headers)
     plan.raw_path = route.forward_path == "raw"

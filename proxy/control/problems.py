@@ -12,7 +12,10 @@ import re
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_args, get_origin
 
+from ..chaos.rules import STAGES_OF
 from . import units
+from .chaos.experiment import OFF_PATH, Experiment
+from .chaos.safety import malformed
 from .discovery.rules import broken_rules
 from .schema import Config, Route, Upstream
 from .units import described, quoted
@@ -146,6 +149,7 @@ _EXPECTED = {
     "mapping_type": "a mapping of keys to values",
     "tuple_type": "a list",
     "string_type": "text",
+    "float_type": "a number",
     "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -177,6 +181,7 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
         if isinstance(route, dict):
             given = {key: value for key, value in route.items() if value is not None}
             yield from _route(path, given, upstreams)
+    yield from _chaos(("chaos",), _mapping(data.get("chaos")), upstreams)
 
 
 def _admin(admin: Mapping[str, Any]) -> Iterator[Finding]:
@@ -305,6 +310,40 @@ def _same_name(path: Path, names: Mapping[str, Any]) -> Iterator[Finding]:
         if name.lower() in seen:
             yield Finding((*path, name), f"is the same header as {seen[name.lower()]}", at_key=True)
         seen.setdefault(name.lower(), name)
+
+
+def _chaos(path: Path, chaos: Mapping[str, Any], upstreams: Mapping[str, Any]) -> Iterator[Finding]:
+    if chaos.get("enabled") is True and chaos.get("audit") is None:
+        yield Finding(path, "needs audit where it is enabled: a file that experiments are written down in")
+    monkey = _mapping(chaos.get("monkey"))
+    first, last = monkey.get("from_hour", 9), monkey.get("to_hour", 15)
+    if isinstance(first, int) and isinstance(last, int) and first >= last:
+        yield Finding((*path, "monkey"), f"from_hour has to be before to_hour: {first} is not before {last}")
+    seen: dict[str, str] = {}
+    for where, entry in _entries((*path, "rules"), chaos.get("rules")):
+        rule = _mapping(entry)
+        name = rule.get("name")
+        if isinstance(name, str) and name in seen:
+            yield Finding((*where, "name"), f"{quoted(name)} is given twice; the first is {seen[name]}")
+        if isinstance(name, str):
+            seen.setdefault(name, dotted(where))
+        yield from _chaos_rule(where, rule, upstreams)
+
+
+def _chaos_rule(path: Path, rule: Mapping[str, Any], upstreams: Mapping[str, Any]) -> Iterator[Finding]:
+    fault, stage, header = rule.get("fault"), rule.get("stage"), rule.get("header") or ""
+    match = _mapping(rule.get("match"))
+    for index, name in enumerate(match.get("upstreams") or ()):
+        if isinstance(name, str) and name not in upstreams:
+            hint = did_you_mean(name, upstreams)
+            yield Finding((*path, "match", "upstreams", index), f"there is no upstream {quoted(name)}{hint}")
+    known = fault in OFF_PATH or fault in STAGES_OF
+    if not known or not isinstance(header, str) or not (stage is None or stage in STAGES_OF["delay"]):
+        return  # reported already
+    found = stage or STAGES_OF.get(str(fault), ("",))[0]
+    backends = ("some",) if match.get("backends") else ()
+    for message in malformed(Experiment("", str(fault), found, backends=backends, header=header)):
+        yield Finding(path, message)
 
 
 # --- what is allowed but not what it seems ----------------------------------------------------------------

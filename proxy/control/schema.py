@@ -46,6 +46,7 @@ from .fields import (
     size,
 )
 from .sections.admin import Admin
+from .sections.chaos import Chaos
 from .sections.discovery import Discover
 from .sections.health import Health
 from .sections.outlier import Outlier, SlowStart
@@ -341,5 +342,7 @@ class Config(Section):
     """The edge cache. Has no effect in this version."""
     shards: Later = None
     """Shard maps are not part of this version."""
+    chaos: Chaos = Field(default_factory=Chaos)
+    """Faults on purpose: experiments that may be run, and what keeps them from becoming an outage."""
     routes: Annotated[List[Route], Field(min_length=1)]
     """Which request goes where; the most specific route wins."""

@@ -249,7 +249,8 @@ class Group:
         rotating = [member for member in self.members if member.in_rotation()]
         ejected = sum(member.ejected_until() > now_ns for member in rotating)
         available = sum(member.healthy(now_ns) for member in rotating)
-        if not may_eject(spec, len(rotating), available, ejected, self.spec.panic):
+        allowed = may_eject(spec, len(rotating), available, ejected, self.spec.panic)
+        if not (allowed or (cause == CONNECT and available > 1)):  # what refuses connections serves nobody by staying
             return
         # an ejection that is long past is forgiven, one for each as long a time without
         calm = (now_ns - backend.ejected_until()) / 1e9

@@ -83,7 +83,10 @@ class Pool(Timed):
             connection.discard()
             return
         if self.waiting:
-            self._hand_over(self.waiting.popleft().requester, connection)
+            if connection.silent():
+                self._hand_over(self.waiting.popleft().requester, connection)
+            else:  # closed behind its last response: another one is opened for those who wait
+                connection.discard()
             return
         connection.deadline = min(now + self.idle_seconds, retire)
         self.idle.append(connection)

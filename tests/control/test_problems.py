@@ -38,6 +38,11 @@ def route(text: str) -> str:
     return HEAD + UPSTREAMS + f"routes:\n- {text}"
 
 
+def chaos(text: str) -> str:
+    """The section `chaos` begins in column 8 of line 4."""
+    return top(f"chaos: {{{text}}}")
+
+
 SYNTAX = {
     "": "c.yaml: the file is empty; it needs listeners, upstreams and routes",
     "# nothing\n": "c.yaml: the file is empty; it needs listeners, upstreams and routes",
@@ -70,6 +75,47 @@ def test_what_is_no_yaml(text: str) -> None:
 
 
 ONE_PROBLEM = [
+    # chaos
+    (
+        chaos("enabled: true"),
+        "c.yaml:4:8: chaos: needs audit where it is enabled: a file that experiments are written down in",
+    ),
+    (
+        chaos("monkey: {from_hour: 15}"),
+        "c.yaml:4:17: chaos.monkey: from_hour has to be before to_hour: 15 is not before 15",
+    ),
+    (
+        chaos("rules: [{name: a, fault: truncate, stage: send}]"),
+        "c.yaml:4:17: chaos.rules[0]: truncate cannot happen at send; it can at relay",
+    ),
+    (
+        chaos("rules: [{name: a, fault: worker_kill, stage: send}]"),
+        "c.yaml:4:17: chaos.rules[0]: worker_kill happens at no stage; leave stage out",
+    ),
+    (
+        chaos("rules: [{name: a, fault: abort, stage: pick, match: {backends: [127.0.0.1:1]}}]"),
+        "c.yaml:4:17: chaos.rules[0]: at pick no backend is picked yet; name backends at connect, send or relay",
+    ),
+    (
+        chaos("rules: [{name: a, fault: corrupt_header, header: Content-Length}]"),
+        "c.yaml:4:17: chaos.rules[0]: Content-Length frames the message; name a header that does not",
+    ),
+    (
+        chaos("rules: [{name: a, fault: reset}, {name: a, fault: reset}]"),
+        'c.yaml:4:49: chaos.rules[1].name: "a" is given twice; the first is chaos.rules[0]',
+    ),
+    (
+        chaos("rules: [{name: a, fault: reset, match: {upstreams: [ap]}}]"),
+        'c.yaml:4:61: chaos.rules[0].match.upstreams[0]: there is no upstream "ap" (did you mean app?)',
+    ),
+    (
+        chaos("rules: [{name: a b, fault: reset}]"),
+        'c.yaml:4:24: chaos.rules[0].name: "a b" is no name; use up to 64 letters, digits, _, . and -',
+    ),
+    (
+        chaos("rules: [{name: a, fault: delay, pareto: x}]"),
+        'c.yaml:4:49: chaos.rules[0].pareto: must be a number, not "x"',
+    ),
     # YAML that can be read, but not used
     (top("via: a\nvia: b"), "c.yaml:5:1: via: is given twice; the first is in line 4"),
     (top("via: !x a"), 'c.yaml:4:6: via: the tag "!x" is not supported; remove it'),

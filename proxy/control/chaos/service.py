@@ -1,0 +1,75 @@
+"""Chaos as the supervisor has it: the controller and the monkey of the configuration that is served.
+
+Law of this file: when it ends, nothing goes on any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from time import monotonic
+
+from ..sections.chaos import Chaos
+from .audit import Audit
+from .contract import Clock, Hands
+from .controller import Controller
+from .monkey import Monkey
+
+log = logging.getLogger("qantara")
+
+TICK = 1.0
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def monotonic(self) -> float:
+        return monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now().astimezone()
+
+
+class ChaosService:
+    """Everything about chaos that is not on the data path. Costs a look per second, none while it is not enabled."""
+
+    def __init__(self, settings: Chaos, hands: Hands, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.controller = Controller(settings, hands, self.clock, _audit(settings))
+        self.monkey = self._monkey(settings)
+
+    def _monkey(self, settings: Chaos) -> Monkey | None:
+        if settings.monkey is None or not settings.enabled:
+            return None
+        return Monkey(settings.monkey, self.controller, self.clock)
+
+    async def adopt(self, settings: Chaos) -> None:
+        """The configuration has changed."""
+        changed = settings != self.controller.settings
+        await self.controller.adopt(settings, _audit(settings))
+        if changed:
+            self.monkey = self._monkey(settings)
+
+    async def run(self) -> None:
+        """Watch, until cancelled."""
+        try:
+            while True:
+                if self.controller.settings.enabled:
+                    await self.tick()
+                await asyncio.sleep(TICK)
+        finally:
+            await self.controller.stop("the end of the supervisor")
+
+    async def tick(self) -> None:
+        """Once per second."""
+        try:
+            await self.controller.tick()
+            if self.monkey is not None:
+                await self.monkey.tick()
+        except Exception:  # whoever watches experiments must not be ended by one
+            log.exception("a defect of the proxy, while watching chaos experiments")
+
+
+def _audit(settings: Chaos) -> Audit | None:
+    return Audit(settings.audit) if settings.audit is not None else None

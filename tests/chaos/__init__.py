@@ -1,0 +1,1 @@
+"""Chaos: injected faults, and scenarios that the proxy has to survive."""

@@ -1,0 +1,1 @@
+"""The experiments' own rules, with hands and a clock that only exist here."""
