@@ -62,7 +62,7 @@ build: $(BIN)/python
 
 # A compiled module wins over the .py file beside it on import, so the interpreted form is the one without them.
 dev: $(VENV)/.ready-dev
-	@find proxy -name '*.so' ! -path 'proxy/http1/codec.*' -delete
+	@find proxy -name '*.so' ! -path 'proxy/http1/codec.*' ! -path 'proxy/limits/atomic.*' -delete
 	@QANTARA_INTERPRETED=1 $(BIN)/python setup.py --quiet build_ext --inplace
 	@echo "Interpreted form ready; 'make build' compiles it."
 
@@ -73,12 +73,13 @@ test: lint test-compiled test-interpreted
 test-compiled: venv-dev
 	QANTARA_FORM=compiled $(PYTEST) -m "not soak" $(PYTEST_ARGS)
 
-# The same tests once more, in a copy of the checkout in which only the codec is compiled.
+# The same tests once more, in a copy of the checkout in which only what is written in Cython (.pyx) is compiled.
 test-interpreted: venv-dev
 	@rm -rf $(TREE) && mkdir -p $(TREE)
 	@tar -c --exclude-vcs --exclude='.venv*' --exclude='./build' --exclude='./dist' --exclude='*.so' \
 		--exclude='__pycache__' --exclude='.*_cache' --exclude='.hypothesis' --exclude='*.egg-info' . | tar -x -C $(TREE)
 	@cp proxy/http1/codec*.so $(TREE)/proxy/http1/
+	@cp proxy/limits/atomic*.so $(TREE)/proxy/limits/
 	cd $(TREE) && QANTARA_FORM=interpreted PYTHONPATH=$(CURDIR)/$(TREE) $(PYTEST) $(PYTEST_ARGS)
 
 lint: venv-dev

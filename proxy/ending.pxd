@@ -12,11 +12,18 @@ cpdef answer(Exchange x, reason)
 
 
 @cython.locals(client=Client)
+cpdef refuse(Exchange x, reason, str lines)
+
+
+@cython.locals(client=Client)
 cpdef settle_keep(Exchange x)
 
 
 @cython.locals(backend=Backend, balancer=Balancer)
 cpdef drop_backend(Exchange x, double now)
+
+
+cpdef bint judged(Exchange x)
 
 
 @cython.locals(client=Client, now=double)

@@ -10,7 +10,7 @@ import logging
 from time import monotonic
 
 from .balancing.base import Balancer
-from .errors import INTERNAL, Reason
+from .errors import CLIENT_GONE, INTERNAL, Reason
 from .exchange import Exchange
 from .http1 import canned
 from .http1.codec import ACCEPT
@@ -21,9 +21,17 @@ from .upstream.group import Group
 
 log = logging.getLogger("qantara")
 
+JUDGED = frozenset(("connect", "send", "relay"))
+"""The stages whose failures are the upstream's."""
+
 
 def answer(x: Exchange, reason: Reason) -> None:
     """Give the request up for a reason: tell the client if it can still be told, else cut it off."""
+    refuse(x, reason, "")
+
+
+def refuse(x: Exchange, reason: Reason, lines: str) -> None:
+    """As `answer`, with header lines that say more."""
     client, plan = x.client, x.plan
     assert client is not None and plan is not None
     detach(x)
@@ -45,6 +53,7 @@ def answer(x: Exchange, reason: Reason) -> None:
         minor=x.head.minor,
         keep=x.keep,
         head_only=x.head_only,
+        lines=lines,
     )
     conclude(x, reason, payload)
 
@@ -140,6 +149,12 @@ def finish(x: Exchange) -> None:
     client.finished(x, x.keep, now)
 
 
+def judged(x: Exchange) -> bool:
+    """Whether what became of a request says something about its upstream."""
+    reason = x.reason
+    return reason is None or (reason.stage in JUDGED and reason is not CLIENT_GONE)
+
+
 def leave_group(x: Exchange, now: float) -> None:
     """The exchange is over for its upstream, and makes room for one that waits."""
     group: Group | None = x.group
@@ -150,6 +165,8 @@ def leave_group(x: Exchange, now: float) -> None:
     group.finish_seconds.observe(now - x.started)
     if x.responding:
         group.relay_seconds.observe((x.headed or now) - x.picked)
+    if group.breaker is not None and judged(x):
+        group.breaker.record(x.started, now, x.status >= 500)
     if group.panicking:
         group.rows[U_PANICKED] += 1
     if group.queue.length:

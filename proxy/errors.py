@@ -85,6 +85,15 @@ BODY_TOO_LARGE = Reason(
 )
 MAX_FORWARDS = Reason("admit", "max_forwards", 200, "", "Max-Forwards was 0: answered here.")
 SHUTTING_DOWN = Reason("admit", "shutting_down", 503, "destination_unavailable", "The proxy is stopping.")
+RATE_LIMITED = Reason(
+    "admit", "rate_limited", 429, "http_request_denied", "Too many requests; Retry-After says when to send the next."
+)
+OVERLOADED = Reason(
+    "admit", "overloaded", 503, "connection_limit_reached", "The proxy has too much to do for this priority."
+)
+BREAKER_OPEN = Reason(
+    "admit", "breaker_open", 503, "destination_unavailable", "So many requests failed that the upstream is left alone."
+)
 ADMIT_CHAOS = _chaos("admit")
 
 # lookup

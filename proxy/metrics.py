@@ -43,7 +43,12 @@ REASON_CELLS = {reason.name: C_REASONS + index for index, reason in enumerate(RE
     U_QUEUE_REFUSED,
     U_QUEUE_EXPIRED,
     U_PANICKED,
-) = range(9)
+    U_BREAKER_OPENED,
+    U_BREAKER_REFUSED,
+    U_OPEN_UNTIL,
+    U_CEILING,
+) = range(13)
+"""U_OPEN_UNTIL is a time (ns of CLOCK_MONOTONIC) and U_CEILING the adaptive limit of the worker, 0 if there is none."""
 U_STATUSES = 16
 """Ten cells: responses by the hundreds of their status."""
 U_CONNECT, U_RELAY, U_FINISH = 64, 208, 352

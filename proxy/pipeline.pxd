@@ -38,7 +38,7 @@ cdef class Pick(Stage):
     cdef public Group group
     cdef public object key
     cdef public int priority
-    @cython.locals(group=Group, balancer=Balancer, backend=Backend, following=Stage, at_limit=cython.bint)
+    @cython.locals(group=Group, balancer=Balancer, backend=Backend, following=Stage, here=cython.bint)
     cpdef enter(self, Exchange x)
     @cython.locals(group=Group)
     cpdef Backend within_limits(self, Exchange x, Backend backend)

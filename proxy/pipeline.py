@@ -134,6 +134,7 @@ class Pick(Stage):
         self.group = group
         self.key = key
         self.priority = priority
+        """Of `limits.shedding.PRIORITIES`: who waits is let go on in this order."""
 
     def enter(self, x: Exchange) -> None:
         group = self.group
@@ -147,8 +148,8 @@ class Pick(Stage):
             key = None if self.key is None else self.key(x.head)
             backend = balancer.pick(key) if x.tried is None else group.another(x.tried, key)
             if backend is not None:
-                at_limit = group.most or backend.rows[backend.own + IN_FLIGHT] >= group.most_here
-                if at_limit or (group.shared and backend.load() >= group.most_per_backend):
+                here = group.rows[U_ACTIVE] > group.ceiling or backend.rows[backend.own + IN_FLIGHT] >= group.most_here
+                if here or group.most or (group.shared and backend.load() >= group.most_per_backend):
                     backend = self.within_limits(x, backend)
                     if backend is None:
                         return
@@ -175,7 +176,7 @@ class Pick(Stage):
     def within_limits(self, x: Exchange, backend: Backend) -> Backend | None:
         """The backend, or another, if there is room; None if the request now waits for it."""
         group = self.group
-        if not group.most or group.running() <= group.most:  # this request is among them
+        if group.has_room(0):  # this request is among those that it has
             if group.below_limit(backend):
                 return backend
             other = group.with_room() if x.tried is None else None

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any, NamedTuple
 
 from .http1.codec import HeaderEdits
+from .limits.shedding import ShedSpec
 from .routing import RouteTable
 from .upstream.group import GroupSpec
 from .upstream.registry import Registry
@@ -108,6 +109,7 @@ class Plan:
         balancers: dict[str, Any],
         routes: RouteTable,
         access_log: AccessLogSpec | None,
+        shed: ShedSpec | None = None,
     ) -> None:
         self.listeners = listeners
         self.settings = settings
@@ -121,9 +123,12 @@ class Plan:
         """An algorithm for each upstream, for those groups that have none like it yet."""
         self.routes = routes
         self.access_log = access_log
+        self.shed = shed
+        """When requests are refused because the worker has too much to do; None for never."""
 
     def settle_groups(self) -> None:
-        """Let the live groups take up what this plan says of them."""
+        """Let what is live take up what this plan says of it."""
+        self.registry.shedder.adopt(self.shed)
         settings = self.settings
         for spec in self.specs.values():
             self.registry.adopt(spec, self.balancers[spec.name], settings.head_size, settings.header_count)

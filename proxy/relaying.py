@@ -182,6 +182,8 @@ class Relay(ReturnStage):
             return
         backend.count(FAILURES)
         self.group.failed(backend, False, True)
+        if reason.status == TIMED_OUT and self.group.gradient is not None:
+            self.group.gradient.timeouts += 1
         # anything else means that the backend has begun to answer, or that the fault is ours
         wanted = spec.timeouts if reason.status == TIMED_OUT else spec.errors and reason.stage == "send"
         if not (wanted and resendable(x) and retry(x, self.pick)):

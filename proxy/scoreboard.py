@@ -1,7 +1,8 @@
 """What the processes of one proxy share: a block of memory with a row of numbers for each of them.
 
 Law of this file: every cell has one writer, so there are no locks, and a process that is killed leaves nothing held;
-everybody reads everything, and sees each number whole (aligned 64-bit words). Slot 0 belongs to the supervisor, the
+everybody reads everything, and sees each number whole (aligned 64-bit words). The only exception are the buckets of
+rate limits, which all workers change by compare-and-swap (limits/atomic.pyx). Slot 0 belongs to the supervisor, the
 others to one worker each; the successor of a killed worker goes on in its slot. A process that serves alone has the
 same board in memory of its own. The memory is a sparse file without a name: what is never written costs nothing.
 
@@ -25,6 +26,8 @@ PID, STARTED, BEAT, EPOCH = range(4)
 """Process id; since when, and when it was last seen alive (ns of CLOCK_MONOTONIC); changes to the states it sets."""
 USED = 4
 """In the supervisor's head: how many slots are in use."""
+SECRET = 5
+"""In the supervisor's head: a random number that clients cannot know (see limits/rate.py)."""
 COUNTERS = 8
 """Where the counters of a worker begin."""
 SLOT_CELLS = 4096
@@ -64,7 +67,7 @@ UPSTREAM_ROW = 512
 
 MOST_BACKENDS = 16_384
 MOST_UPSTREAMS = 1024
-BUCKET_CELLS = 2 * 65_536
+BUCKET_CELLS = 2 * 262_144
 MOST_SLOTS = 257
 
 
@@ -139,6 +142,14 @@ class Scoreboard:
         start = self._upstreams + self.upstreams.row(upstream) * self.slots * UPSTREAM_ROW
         return self.cells[start : start + self.slots * UPSTREAM_ROW]
 
+    def limit_row(self, name: str) -> memoryview:
+        """This process's row about a rate limit; it is kept among those of the upstreams. Raises BoardFull."""
+        return self.upstream_rows(limit_key(name))[self.slot * UPSTREAM_ROW : (self.slot + 1) * UPSTREAM_ROW]
+
+    def secret(self) -> int:
+        """The random number of this board."""
+        return int(self.cells[SECRET])
+
     def buckets(self) -> memoryview:
         """The memory of the rate limits."""
         return self.cells[self._buckets : self._buckets + BUCKET_CELLS]
@@ -206,6 +217,11 @@ class Scoreboard:
                 self.forget_backend(*key.split("\n"))
 
 
+def limit_key(name: str) -> str:
+    """What a rate limit is called in the directory of upstreams; no upstream can have such a name."""
+    return f"rate limit\n{name}"
+
+
 # The counters of a worker, from COUNTERS on
 (
     C_CONNECTIONS,
@@ -234,7 +250,12 @@ def create(slots: int) -> Scoreboard:
     """A board in memory that other processes can map, seen from slot 0. `slots` counts the supervisor's too."""
     fd = os.memfd_create("qantara-scoreboard", os.MFD_CLOEXEC)
     os.ftruncate(fd, _cells(slots) * CELL)
-    return attach(fd, slots, 0)
+    return _secret(attach(fd, slots, 0))
+
+
+def _secret(board: Scoreboard) -> Scoreboard:
+    board.cells[SECRET] = int.from_bytes(os.urandom(8), "little", signed=True)
+    return board
 
 
 def attach(fd: int, slots: int, slot: int) -> Scoreboard:
@@ -244,4 +265,5 @@ def attach(fd: int, slots: int, slot: int) -> Scoreboard:
 
 def alone() -> Scoreboard:
     """A board for one process that is supervisor and worker in one: it has slot 1."""
-    return Scoreboard(mmap.mmap(-1, _cells(2) * CELL, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), 2, 1, -1)
+    memory = mmap.mmap(-1, _cells(2) * CELL, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return _secret(Scoreboard(memory, 2, 1, -1))

@@ -15,6 +15,7 @@ from ..chaos import OFF, Chain, Injector
 from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
 from ..http1.codec import HeaderEdits, canonicalize
+from ..limits.shedding import PRIORITIES
 from ..pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
 from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
 from ..relaying import Relay
@@ -26,15 +27,13 @@ from ..upstream.health import HealthSpec
 from ..upstream.outlier import OutlierSpec
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
+from .admitting import Door, RemoteOf, compile_breaker, compile_concurrency, compile_shedding
 from .discovery.service import source_findings
 from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 from .sections.health import Health, status_range
 from .sections.outlier import Outlier
 from .sections.retry import Retry
-
-NORMAL = 2
-"""The priority of a route that does not say one (see upstream/queue.py)."""
 
 Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
 
@@ -50,10 +49,12 @@ def compile_plan(
     registry: Registry | None = None,
     members: Mapping[str, tuple[BackendSpec, ...]] | None = None,
     injector: Injector = OFF,
+    remote: RemoteOf | None = None,
 ) -> Plan:
     """Compile a configuration that has been loaded, for the live groups of `registry`, which are not changed by it.
     `report` (see Loaded) gives problems their places in the file; `members` are the backends of upstreams where they
-    are not those of the configuration; `injector` has the chaos rules that are active.
+    are not those of the configuration; `injector` has the chaos rules that are active; `remote` gives the buckets that
+    other machines share.
 
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
@@ -70,12 +71,14 @@ def compile_plan(
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
     registry = registry or Registry(alone(), Sweep())
+    door = Door(config, registry, remote)
     groups = {name: registry.group(name) for name in specs}
     routes = []
     if not findings:
         for index, route in enumerate(config.routes):
             try:
-                routes.append((compile_match(route), compile_route(index, route, config, groups, balancers, injector)))
+                plan = compile_route(index, route, config, groups, balancers, injector, door)
+                routes.append((compile_match(route), plan))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
     if findings:
@@ -85,7 +88,8 @@ def compile_plan(
         for listener in config.listeners
     )
     table = RouteTable(routes)
-    return Plan(listeners, compile_settings(config), specs, registry, balancers, table, compile_log(config))
+    settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
+    return Plan(listeners, settings, specs, registry, balancers, table, log, shed)
 
 
 def compile_balancer(upstream: Upstream, spec: GroupSpec) -> Balancer:
@@ -139,11 +143,15 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
         compile_retry(upstream.retry),
-        LimitSpec(limits.requests, limits.requests_per_backend, limits.queue, limits.queue_timeout),
+        LimitSpec(
+            limits.requests, limits.requests_per_backend, limits.queue, limits.queue_timeout, limits.queue_target
+        ),
         upstream.panic,
         slow.window if slow is not None else 0.0,
         slow.floor if slow is not None else 1.0,
         compile_health(upstream.health),
+        compile_breaker(upstream.breaker),
+        compile_concurrency(upstream.concurrency),
     )
 
 
@@ -240,6 +248,7 @@ def compile_route(
     groups: dict[str, Group],
     balancers: dict[str, Balancer],
     injector: Injector,
+    door: Door,
 ) -> RoutePlan:
     name = route.name or route.exact or route.regex or route.path or f"routes[{index}]"
     group = groups.get(route.upstream) if route.upstream is not None else None
@@ -247,16 +256,17 @@ def compile_route(
     chain = injector.chain(plan.name, plan.upstream)
     set_limits(plan, route, config)
     if route.redirect is not None:
-        plan.first = chain.before(Redirect(route.redirect.status, route.redirect.to), "accept", "route")
+        redirect = Redirect(route.redirect.status, route.redirect.to)
+        plan.first = chain.before(door.limited(route, redirect), "accept", "route")
     elif route.respond is not None:
-        plan.first = chain.before(compile_fixed(route.respond), "accept", "route")
+        plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
     elif group is not None and route.upstream is not None:
-        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream], chain)
+        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream], chain, door)
     return plan
 
 
 def link_stages(
-    plan: RoutePlan, route: Route, upstream: Upstream, group: Group, balancer: Balancer, chain: Chain
+    plan: RoutePlan, route: Route, upstream: Upstream, group: Group, balancer: Balancer, chain: Chain, door: Door
 ) -> None:
     """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
     key = None
@@ -265,11 +275,12 @@ def link_stages(
             raise ValueError(
                 f"the algorithm of upstream {group.name!r} needs a key: say where it comes from with `key`"
             )
-        pattern = re.compile(route.regex.encode()) if route.regex is not None else None
-        key = make_key(upstream.balance.key, pattern)
+        key = make_key(upstream.balance.key, route.pattern())
     send = chain.before(Send(), "send")
-    pick = Pick(group, key, NORMAL, chain.before(Connect(send), "connect"))
-    plan.first = chain.before(Admit(chain.before(pick, "lookup", "pick")), "accept", "route", "admit")
+    pick = Pick(group, key, PRIORITIES.index(route.priority), chain.before(Connect(send), "connect"))
+    admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
+    admitted = door.limited(route, door.shed(route, Admit(admitted)))
+    plan.first = chain.before(admitted, "accept", "route", "admit")
     plan.relay = chain.behind(Relay(group, pick, send))
     plan.request_edits = compile_edits(route.request_headers)
     plan.response_edits = compile_edits(route.response_headers)

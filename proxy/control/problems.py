@@ -181,6 +181,7 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
         if isinstance(route, dict):
             given = {key: value for key, value in route.items() if value is not None}
             yield from _route(path, given, upstreams)
+            yield from _names((*path, "rate_limits"), given.get("rate_limits"), _mapping(data.get("rate_limits")))
     yield from _chaos(("chaos",), _mapping(data.get("chaos")), upstreams)
 
 
@@ -269,6 +270,12 @@ def _route(path: Path, route: Mapping[str, Any], upstreams: Mapping[str, Any]) -
             names = _mapping(_mapping(route.get(section)).get(change))
             yield from _same_name((*path, section, change), names)
     yield from _same_name((*path, "headers"), _mapping(route.get("headers")))
+
+
+def _names(path: Path, names: Any, limits: Mapping[str, Any]) -> Iterator[Finding]:
+    for where, name in _entries(path, names):
+        if isinstance(name, str) and name not in limits:
+            yield Finding(where, f"there is no rate limit {quoted(name)}{did_you_mean(name, limits)}")
 
 
 def _exactly_one(path: Path, route: Mapping[str, Any]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ default is in docs/configuration.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,7 @@ from .sections.chaos import Chaos
 from .sections.discovery import Discover
 from .sections.health import Health
 from .sections.outlier import Outlier, SlowStart
+from .sections.overload import Breaker, Concurrency, Priority, RateLimit, Shedding
 from .sections.retry import Retry, UpstreamLimits
 
 
@@ -187,6 +189,10 @@ class Upstream(Section):
     """What is sent again after a failure."""
     limits: UpstreamLimits = Field(default_factory=UpstreamLimits)
     """How much the upstream takes at a time, and what waits for it."""
+    concurrency: Concurrency | None = None
+    """An adaptive limit on requests in flight, learned from response times; null for none."""
+    breaker: Breaker | None = None
+    """The circuit breaker: refuses everything for a while if too much fails; null for none."""
 
 
 class HeaderMatch(Section):
@@ -298,8 +304,16 @@ class Route(Section):
     """Overrides of the global timeouts for this route."""
     limits: RouteLimits = Field(default_factory=RouteLimits)
     """Overrides of the global limits for this route."""
+    rate_limits: List[str] = ()
+    """Names from rate_limits that hold here; each must have room."""
+    priority: Priority = "normal"
+    """Who is served first from a queue and refused last under overload; critical is never refused for it."""
     cache: bool = False
     """Has no effect in this version."""
+
+    def pattern(self) -> re.Pattern[bytes] | None:
+        """The regex of the path, None if it has none."""
+        return re.compile(self.regex.encode()) if self.regex is not None else None
 
     @model_validator(mode="before")
     @classmethod
@@ -334,6 +348,12 @@ class Config(Section):
     """How long each step may take."""
     limits: Limits = Field(default_factory=Limits)
     """How much a client may send and hold."""
+    shedding: Shedding | None = None
+    """When a worker refuses requests, the lowest priorities first, because it has too much to do; null for never."""
+    rate_limits: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], RateLimit] = Field(
+        default_factory=dict
+    )
+    """Rate limits by name; routes say which of them hold."""
     upstreams: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], Upstream] = Field(
         default_factory=dict
     )

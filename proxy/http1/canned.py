@@ -65,16 +65,26 @@ def response(
 
 
 def error(
-    reason: Reason, name: str, accept: bytes, request_id: str, *, minor: int, keep: bool, head_only: bool
+    reason: Reason,
+    name: str,
+    accept: bytes,
+    request_id: str,
+    *,
+    minor: int,
+    keep: bool,
+    head_only: bool,
+    lines: str = "",
 ) -> bytes:
-    """The response for a reason, in HTML if the client asks for HTML and in JSON otherwise."""
+    """The response for a reason, in HTML if the client asks for HTML and in JSON otherwise. `lines` are further header
+    lines; unless they say when to come again, Retry-After does, where the request may be answered then."""
     status = reason.status
     if wants_html(accept):
         kind, body = "text/html; charset=utf-8", _html(reason, request_id)
     else:
         kind, body = "application/json", _json(reason, request_id)
-    lines = f"Content-Type: {kind}\r\nCache-Control: no-store\r\n{proxy_status(name, reason)}"
-    if status in (503, 429):
+    again = lines
+    lines = f"Content-Type: {kind}\r\nCache-Control: no-store\r\n{proxy_status(name, reason)}{again}"
+    if status in (503, 429) and not again:
         lines += "Retry-After: 1\r\n"
     if reason is METHOD_REFUSED:
         lines += _ALLOWED

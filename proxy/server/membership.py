@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from ..control.discovery.service import Discovery
 from ..control.monitor import Monitor
 from ..control.schema import Config
 from ..errors import BindError, BoardFull
-from ..scoreboard import Scoreboard
+from ..scoreboard import Scoreboard, limit_key
 from ..upstream.backend import BackendSpec
 from ..upstream.group import GroupSpec
 
@@ -86,8 +86,10 @@ class Membership:
             self.board.forget_unused(keep)
 
 
-def give_rows(board: Scoreboard, lists: Lists) -> None:
-    """Every upstream and every backend gets its rows of the board. Raises BoardFull."""
+def give_rows(board: Scoreboard, lists: Lists, rate_limits: Iterable[str] = ()) -> None:
+    """Every upstream, every backend and every rate limit gets its rows of the board. Raises BoardFull."""
+    for name in rate_limits:
+        board.upstreams.row(limit_key(name))
     for name, backends in lists.items():
         board.upstreams.row(name)
         for backend in backends:

@@ -197,7 +197,7 @@ class Supervisor:
 
     def _assignment(self, checked: Checked, lists: Lists) -> Assignment:
         """What the workers are told. Gives every backend its rows of the board."""
-        give_rows(self.board, lists)
+        give_rows(self.board, lists, checked.config.rate_limits)
         return Assignment(0, checked.config, lists, dict(self.board.backends.rows), dict(self.board.upstreams.rows))
 
     def specs(self) -> dict[str, GroupSpec]:

@@ -30,6 +30,7 @@ log = logging.getLogger("qantara")
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt(3)."""
+PAGE = os.sysconf("SC_PAGE_SIZE")
 HEAP_KEPT = 64 * 1024 * 1024
 MAPPED_FROM = 4 * 1024 * 1024
 
@@ -228,9 +229,13 @@ class Proxy:
                     await loop.connect_accepted_socket(self._factory(bind), accepted)
 
     async def _tick(self) -> None:
+        shedder = self.registry.shedder
         while True:
+            began = monotonic()
             await asyncio.sleep(TICK)
             now = monotonic()
+            if shedder.spec is not None:
+                shedder.look(now - began - TICK, memory_used())
             self.sweep.run(now)
             self.registry.tick(now)
             self.board.beat()
@@ -304,6 +309,12 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def memory_used() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * PAGE
 
 
 def settle_memory() -> None:

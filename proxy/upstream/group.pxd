@@ -3,10 +3,11 @@ cimport cython
 from ..metrics cimport Histogram
 from ..scoreboard cimport Scoreboard
 from .backend cimport Backend
+from .breaker cimport Breaker
 from .connection cimport Requester
 from .queue cimport Queue
 
-cdef int U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED
+cdef int U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED
 
 
 cdef class Group:
@@ -19,7 +20,9 @@ cdef class Group:
     cdef public int available
     cdef public double due
     cdef public double tokens, per_request
-    cdef public long long most, most_per_backend, most_here
+    cdef public long long most, most_per_backend, most_here, ceiling
+    cdef public Breaker breaker
+    cdef public object gradient
     cdef public bint waking, shared
     cdef public Queue queue
     cdef public long long[::1] rows
@@ -29,5 +32,6 @@ cdef class Group:
     cpdef long long load(self, int cell)
     cpdef failed(self, Backend backend, bint connect, bint gateway)
     cpdef bint may_retry(self)
+    cpdef bint has_room(self, long long more) except -1
     cpdef wake(self)
     cpdef enqueue(self, Requester requester, int priority)

@@ -17,6 +17,7 @@ from ..deadlines import TICK
 from ..errors import QUEUE_FULL, QUEUE_TIMEOUT
 from ..metrics import (
     U_ACTIVE,
+    U_CEILING,
     U_CONNECT,
     U_FINISH,
     U_QUEUE_EXPIRED,
@@ -28,6 +29,8 @@ from ..metrics import (
 )
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, UPSTREAM_ROW, Scoreboard
 from .backend import Backend, BackendSpec
+from .breaker import Breaker, BreakerSpec
+from .concurrency import ConcurrencySpec, Gradient
 from .connection import Requester
 from .health import HealthSpec
 from .outlier import (
@@ -70,6 +73,8 @@ class LimitSpec(NamedTuple):
     queue: int = 1024
     """Requests of one worker that may wait for one of these limits."""
     queue_timeout: float = 1.0
+    queue_target: float = 0.1
+    """How long a request waits at most in a queue that has not been empty for `queue_timeout`."""
 
 
 class GroupSpec(NamedTuple):
@@ -89,6 +94,8 @@ class GroupSpec(NamedTuple):
     """Seconds until a backend that comes back has its whole share; 0 for at once."""
     slow_start_floor: float = 0.1
     health: HealthSpec | None = None
+    breaker: BreakerSpec | None = None
+    concurrency: ConcurrencySpec | None = None
 
 
 class Group:
@@ -113,6 +120,10 @@ class Group:
         self.most_per_backend = 0
         self.most_here = 0
         """What this worker may have at one backend: its share, while others wait for theirs."""
+        self.ceiling = NO_LIMIT
+        """What this worker may have at the whole upstream: the adaptive limit."""
+        self.gradient: Gradient | None = None
+        self.breaker: Breaker | None = None
         self.shared = False
         """Whether other workers send to these backends too."""
         self.queue = Queue(0)
@@ -142,14 +153,30 @@ class Group:
         """Take up what a plan says. `balancer` takes the place of the present one if its description has changed."""
         if self.balancer is None or spec.balance != self.spec.balance:
             self.balancer = balancer
-        self.spec = spec
+        old, self.spec = self.spec, spec
         self.most = spec.limits.requests
         self.most_per_backend = self.most_here = spec.limits.requests_per_backend or NO_LIMIT
         self.queue.most = spec.limits.queue
+        self.queue.patience, self.queue.target = spec.limits.queue_timeout, spec.limits.queue_target
+        self._adopt_overload(old, spec)
         self.per_request = spec.retry.budget
         if not self.members:
             self.tokens = spec.retry.budget_min * BUDGET_SECONDS
         self.set_members(members)
+
+    def _adopt_overload(self, old: GroupSpec, spec: GroupSpec) -> None:
+        """What has been learned is kept for as long as its settings stay."""
+        if self.breaker is None or spec.breaker != old.breaker:
+            self.breaker = Breaker(spec.breaker, self.board, self.all_rows) if spec.breaker is not None else None
+        if self.gradient is None or spec.concurrency != old.concurrency:
+            self.gradient = None
+            if spec.concurrency is not None:
+                self.gradient = Gradient(spec.concurrency, self.relay_seconds.cells, monotonic())
+        self._set_ceiling()
+
+    def _set_ceiling(self) -> None:
+        self.ceiling = self.gradient.allowed if self.gradient is not None else NO_LIMIT
+        self.rows[U_CEILING] = self.ceiling if self.gradient is not None else 0
 
     def set_members(self, members: Sequence[Backend]) -> None:
         """The backends are these from now on. Those that come to a group that is serving start slowly."""
@@ -167,6 +194,8 @@ class Group:
         rotating = [backend for backend in self.members if backend.in_rotation()]
         healthy = [backend for backend in rotating if backend.healthy(now_ns)]
         self.available = len(healthy)
+        if self.breaker is not None:
+            self.breaker.refresh(now)
         panicking = bool(rotating) and len(healthy) < self.spec.panic * len(rotating)
         if panicking != self.panicking:
             self.panicking = panicking
@@ -297,13 +326,16 @@ class Group:
         """Whether a backend may have one more request."""
         return backend.in_flight < self.most_here and backend.load() < self.most_per_backend
 
-    def running(self) -> int:
-        """Requests of all workers at this upstream that do not wait in its queues."""
-        return int(self.load(U_ACTIVE) - self.load(U_QUEUE_LENGTH))
+    def has_room(self, more: int) -> bool:
+        """Whether the upstream may have so many `more` requests than it has now, of all workers and of this one."""
+        if self.most and self.load(U_ACTIVE) - self.load(U_QUEUE_LENGTH) + more > self.most:
+            return False
+        return int(self.rows[U_ACTIVE]) - self.queue.length + more <= self.ceiling
 
     def enqueue(self, requester: Requester, priority: int) -> None:
         """Let a request wait until there is room: its `room` is called then, or its `connect_failed`."""
-        if not self.queue.push(requester, priority, monotonic() + self.spec.limits.queue_timeout):
+        now = monotonic()
+        if not self.queue.push(requester, priority, now, now + self.spec.limits.queue_timeout):
             self.count(U_QUEUE_REFUSED)
             requester.connect_failed(QUEUE_FULL)
             return
@@ -322,7 +354,7 @@ class Group:
         self.waking = True
         try:
             for _ in range(self.queue.length):
-                if (self.most and self.running() >= self.most) or self.with_room() is None:
+                if not self.has_room(1) or self.with_room() is None:
                     return
                 requester: Requester = self.queue.pop()
                 self.rows[U_QUEUE_LENGTH] = self.queue.length
@@ -331,8 +363,13 @@ class Group:
             self.waking = False
 
     def tick(self, now: float) -> None:
-        """Once per tick: the budget of retries, who waits too long, room that other workers have made, and whether they
-        wait for ours."""
+        """Once per tick: the adaptive limit, the breaker's window, the budget of retries, who waits too long, room that
+        other workers have made, and whether they wait for ours."""
+        if self.gradient is not None:
+            self.gradient.tick(now, int(self.rows[U_ACTIVE]) - self.queue.length)
+            self._set_ceiling()
+        if self.breaker is not None:
+            self.breaker.tick(now)
         if self.queue.length:
             for requester in self.queue.late(now):
                 self.count(U_QUEUE_EXPIRED)

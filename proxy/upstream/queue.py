@@ -1,7 +1,12 @@
 """Requests that wait until an upstream has room: bounded, by priority, each with a deadline.
 
-Law of this file: first come first served within a priority, and a higher priority before a lower one. Who waits can
-leave at any time. Nothing here calls anybody.
+Law of this file: a higher priority before a lower one. Who waits can leave at any time. Nothing here calls anybody.
+
+Within a priority it is first come first served, as long as the queue is what it should be, a buffer for bursts. If it
+has not been empty for `patience` it is a standing queue: the load is more than can be served, and everybody would be
+served only when they are about to give up. Then nobody waits longer than `target`, and the last come is served first
+(controlled delay with adaptive LIFO, after Maurer, "Fail at Scale", ACM Queue 13(8), 2015): some are refused soon, the
+others hardly wait.
 """
 
 from __future__ import annotations
@@ -9,13 +14,17 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple
 
-PRIORITIES = 4
+from ..limits.shedding import PRIORITIES as NAMES
+
+PRIORITIES = len(NAMES)
+INFINITE = float("inf")
 
 
 class Waiting(NamedTuple):
-    """Somebody who waits, at most until `deadline` (seconds, monotonic)."""
+    """Somebody who waits since `came`, at most until `deadline` (seconds, monotonic)."""
 
     who: Any
+    came: float
     deadline: float
 
 
@@ -25,13 +34,21 @@ class Queue:
     def __init__(self, most: int) -> None:
         self.most = most
         self.length = 0
+        self.patience = self.target = 1.0
+        """Seconds, see above."""
+        self.standing = False
+        self.empty_at = 0.0
+        """When it was last seen empty."""
         self.lines: list[deque[Waiting]] = [deque() for _ in range(PRIORITIES)]
 
-    def push(self, who: Any, priority: int, deadline: float) -> bool:
-        """Let somebody wait; False if too many do."""
+    def push(self, who: Any, priority: int, now: float, deadline: float) -> bool:
+        """Let somebody wait from `now` on; False if too many do."""
         if self.length >= self.most:
             return False
-        self.lines[priority].append(Waiting(who, deadline))
+        if not self.length:
+            self.empty_at = now
+            self.standing = False
+        self.lines[priority].append(Waiting(who, now, deadline))
         self.length += 1
         return True
 
@@ -40,7 +57,7 @@ class Queue:
         for line in self.lines:
             if line:
                 self.length -= 1
-                return line.popleft().who
+                return line.pop().who if self.standing else line.popleft().who
         return None
 
     def leave(self, who: Any) -> None:
@@ -51,8 +68,14 @@ class Queue:
             self.lines[index] = staying
 
     def late(self, now: float) -> list[Any]:
-        """Take out and return those whose deadline has passed."""
-        found = [entry.who for line in self.lines for entry in line if entry.deadline <= now]
-        for who in found:
-            self.leave(who)
+        """Take out and return those who have waited too long at time `now`."""
+        self.standing = self.length > 0 and now - self.empty_at >= self.patience
+        longest = self.target if self.standing else INFINITE
+        found = []
+        for index, line in enumerate(self.lines):
+            if any(entry.deadline <= now or now - entry.came >= longest for entry in line):
+                staying = deque(entry for entry in line if entry.deadline > now and now - entry.came < longest)
+                found += [entry.who for entry in line if entry.deadline <= now or now - entry.came >= longest]
+                self.lines[index] = staying
+        self.length -= len(found)
         return found

@@ -1,4 +1,4 @@
-"""All groups and backends of one worker, by name: what lives on when the plan is swapped.
+"""All groups and backends of one worker, by name, and its overload state: what lives on when the plan is swapped.
 
 Law of this file: a backend is the same object for as long as its address stays in its upstream; its pool, counters,
 health and whatever an algorithm keeps about it stay with it. What leaves is retired: it serves what it has begun,
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..deadlines import Sweep
+from ..limits.buckets import Buckets
+from ..limits.shedding import Shedder
 from ..scoreboard import Scoreboard
 from .backend import Backend, BackendSpec
 from .group import Group, GroupSpec
@@ -22,6 +24,9 @@ class Registry:
     def __init__(self, board: Scoreboard, sweep: Sweep) -> None:
         self.board = board
         self.sweep = sweep
+        self.buckets = Buckets(board.buckets())
+        """What the keys of rate limits have used."""
+        self.shedder = Shedder()
         self.groups: dict[str, Group] = {}
         self.epoch = -1
         self.retired: list[tuple[str, Backend]] = []

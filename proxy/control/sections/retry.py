@@ -46,3 +46,5 @@ class UpstreamLimits(Section):
     """Requests that may wait in each worker when these limits are reached; 0 for none."""
     queue_timeout: Duration = duration("1s")
     """How long a request waits before it is answered with 503."""
+    queue_target: Duration = duration("100ms")
+    """If a queue has not been empty for queue_timeout, nobody waits longer than this, and the last come is first."""

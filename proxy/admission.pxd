@@ -1,0 +1,37 @@
+cimport cython
+
+from .exchange cimport Exchange, Stage
+from .limits.buckets cimport Buckets
+from .limits.shedding cimport Shedder
+from .upstream.breaker cimport Breaker
+from .upstream.group cimport Group
+
+cdef int L_TAKEN, L_REFUSED, L_WOULD_REFUSE, L_REMOTE_FAILED
+
+
+cdef class Shed(Stage):
+    cdef public Shedder shedder
+    cdef public int priority
+    @cython.locals(following=Stage)
+    cpdef enter(self, Exchange x)
+
+
+cdef class RateLimit(Stage):
+    cdef public object spec, remote
+    cdef public long long interval, depth
+    cdef public bytes salt
+    cdef public tuple keys
+    cdef public Buckets buckets
+    cdef public long long[::1] rows
+    @cython.locals(number=cython.longlong, now=cython.longlong, wait=cython.longlong)
+    cpdef enter(self, Exchange x)
+    cpdef key_of(self, Exchange x)
+    cpdef refuse(self, Exchange x, long long wait)
+    @cython.locals(following=Stage)
+    cpdef go_on(self, Exchange x)
+
+
+cdef class Break(Stage):
+    cdef public Group group
+    @cython.locals(following=Stage, breaker=Breaker, wait=double)
+    cpdef enter(self, Exchange x)

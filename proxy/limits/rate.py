@@ -1,0 +1,53 @@
+"""What a rate limit says, and how clients are told of it.
+
+Law of this file: numbers are worked out once, when the configuration is compiled.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+SECOND = 1_000_000_000
+
+
+class RateSpec(NamedTuple):
+    """So many requests per `period` seconds, and `burst` of them at once."""
+
+    name: str
+    requests: int
+    period: float
+    burst: int
+    dry_run: bool = False
+    """Whether requests are only counted, and none is refused."""
+
+    @property
+    def interval(self) -> int:
+        """ns until a token comes back."""
+        return max(1, round(self.period * SECOND / self.requests))
+
+    @property
+    def depth(self) -> int:
+        """What a full bucket has, in ns."""
+        return self.interval * self.burst
+
+    def refusal(self, wait: int) -> str:
+        """Header lines for a request that came `wait` ns too early: Retry-After (RFC 9110 10.2.3) and the fields of
+        draft-ietf-httpapi-ratelimit-headers-10."""
+        seconds = -(-wait // SECOND)
+        policy = f'"{self.name}";q={self.requests};w={max(1, round(self.period))}'
+        return (
+            f"Retry-After: {seconds}\r\nRateLimit-Policy: {policy}\r\n"
+            f'RateLimit: "{self.name}";r=0;t={seconds}\r\n'
+        )
+
+
+def bucket_key(salt: bytes, key: bytes) -> int:
+    """The number of a key's bucket, never 0. `salt` tells limits apart and keeps clients from aiming at the buckets of
+    others: whoever does not know it cannot make two keys meet."""
+    return int.from_bytes(blake2b(key, digest_size=8, key=salt).digest(), "little", signed=True) or 1
+
+
+def salt_of(secret: int, name: str) -> bytes:
+    """The salt of a limit, the same in every process that knows the secret of the machine."""
+    return blake2b(name.encode(), digest_size=32, key=secret.to_bytes(8, "little", signed=True)).digest()
