@@ -20,15 +20,11 @@ from .http1.forwarded import client_address
 from .limits.buckets import Buckets
 from .limits.rate import SECOND, RateSpec, bucket_key
 from .limits.shedding import Shedder
+from .metrics import L_REFUSED, L_REMOTE_FAILED, L_TAKEN, L_WOULD_REFUSE
 from .upstream.breaker import Breaker
 from .upstream.group import Group
 
 log = logging.getLogger("qantara")
-
-L_TAKEN, L_REFUSED, L_WOULD_REFUSE, L_REMOTE_FAILED = range(4)
-"""What a worker counts for each rate limit, in its row there: requests let in, refused, let in by a dry run only, and
-let in because the store of all machines did not answer."""
-
 
 class Remote(Protocol):
     """The buckets that all machines share."""

@@ -22,6 +22,7 @@ from .scoreboard import (
     C_REQUESTS,
     C_STATUSES,
     SLOT_CELLS,
+    UPSTREAM_GAUGES,
 )
 
 OCTAVES = 36
@@ -35,20 +36,21 @@ REASON_CELLS = {reason.name: C_REASONS + index for index, reason in enumerate(RE
 # What a worker counts for each upstream, in its row there
 (
     U_REQUESTS,
-    U_ACTIVE,
     U_RETRIES,
     U_RETRIES_REFUSED,
     U_QUEUED,
-    U_QUEUE_LENGTH,
     U_QUEUE_REFUSED,
     U_QUEUE_EXPIRED,
     U_PANICKED,
     U_BREAKER_OPENED,
     U_BREAKER_REFUSED,
-    U_OPEN_UNTIL,
-    U_CEILING,
-) = range(13)
-"""U_OPEN_UNTIL is a time (ns of CLOCK_MONOTONIC) and U_CEILING the adaptive limit of the worker, 0 if there is none."""
+) = range(9)
+U_ACTIVE, U_QUEUE_LENGTH, U_CEILING, U_OPEN_UNTIL = UPSTREAM_GAUGES[:4]
+"""Requests now, and those of them that wait; the adaptive limit of the worker, 0 if there is none; until when its
+circuit breaker is open (ns of CLOCK_MONOTONIC)."""
+L_TAKEN, L_REFUSED, L_WOULD_REFUSE, L_REMOTE_FAILED = range(4)
+"""What a worker counts for each rate limit, in its row there: requests let in, refused, let in by a dry run only, and
+let in because the store of all machines did not answer."""
 U_STATUSES = 16
 """Ten cells: responses by the hundreds of their status."""
 U_CONNECT, U_RELAY, U_FINISH = 64, 208, 352

@@ -64,6 +64,8 @@ EJECTION_CAUSES = ("", "connect", "consecutive_5xx", "consecutive_gateway", "fai
 
 UPSTREAM_ROW = 512
 """A worker's row about an upstream: counters (see metrics.py), then histograms."""
+UPSTREAM_GAUGES = range(32, 40)
+"""Those of its cells that say what is now, and are over with the worker."""
 
 MOST_BACKENDS = 16_384
 MOST_UPSTREAMS = 1024
@@ -189,6 +191,10 @@ class Scoreboard:
             start = self._backends + (row * self.slots + slot) * ROW
             self.cells[start + IN_FLIGHT] = self.cells[start + CONNECTIONS] = 0
             self.cells[start + EJECTED_UNTIL] = 0
+        for row in range(self.upstreams.used):
+            start = self._upstreams + (row * self.slots + slot) * UPSTREAM_ROW
+            for cell in UPSTREAM_GAUGES:
+                self.cells[start + cell] = 0
         self.changed(slot)
 
     def changed(self, slot: int) -> None:

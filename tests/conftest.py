@@ -22,7 +22,7 @@ import proxy
 from .support.servers import AppServers
 
 ROOT = Path(__file__).resolve().parents[1]
-CODEC = ROOT / "proxy" / "http1" / "codec.pyx"
+CYTHON = sorted((ROOT / "proxy").glob("**/*.pyx"))
 
 # in CI the same examples every time: a new one is found by `make fuzz`, not by somebody else's change
 hypothesis.settings.register_profile("default", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -60,7 +60,7 @@ def augmented() -> list[Path]:
 
 
 def must_be_built() -> list[Path]:
-    return [CODEC, *augmented()] if os.environ.get("QANTARA_FORM") == "compiled" else [CODEC]
+    return [*CYTHON, *augmented()] if os.environ.get("QANTARA_FORM") == "compiled" else CYTHON
 
 
 def pytest_report_header() -> str:

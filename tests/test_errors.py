@@ -54,6 +54,7 @@ OTHER_STATUS = {
     "route.no_route": 404,  # to the client it is not there; 500 would blame the proxy
     "accept.method_refused": 405,  # RFC 9110 15.5.6 is more exact than 403
     "accept.too_many_from_client": 429,  # RFC 6585 4
+    "admit.rate_limited": 429,  # RFC 6585 4
     "relay.client_stalled": 408,  # for the log alone: the client gets nothing more
     "connect.limit": 502,  # this proxy's fault, but another one may do better
 }

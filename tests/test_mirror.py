@@ -32,6 +32,10 @@ ELSEWHERE = {
     "control/sections/discovery.py": ("control/discovery/test_rules.py", "values are tested in the file they stand in"),
     "control/sections/outlier.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/health.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
+    "control/admitting.py": ("e2e/test_overload.py", "what is linked is told by what is refused"),
+    "control/rates.py": ("control/test_load.py", "values are tested in the file that they stand in"),
+    "control/sections/overload.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
+    "admission.py": ("e2e/test_overload.py", "who is let in is told by the answers"),
     "control/sections/retry.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/client.py": ("e2e/test_processes.py", "every command there is asked through it"),
     "control/reload.py": ("e2e/test_processes.py", "a reload needs processes"),
@@ -89,7 +93,7 @@ def test_the_exceptions_hold() -> None:
 def test_every_mirror_has_its_module() -> None:
     """A test file in a folder of the package's name tests a module there, or a part of the codec."""
     parts_of_the_codec = {path.name for path in (TESTS / "http1").glob("test_*.py")}
-    for folder in ("balancing", "control", "upstream", "downstream", "server"):
+    for folder in ("balancing", "control", "limits", "upstream", "downstream", "server"):
         for path in (TESTS / folder).glob("test_*.py"):
             stem = path.stem.removeprefix("test_")
             known = (PACKAGE / folder / f"{stem}.py").exists() or path.name in ("test_service.py", "test_shipped.py")

@@ -5,8 +5,6 @@ Law of this file: what a route does not ask for is not linked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..admission import Break, RateLimit, Remote, Shed
 from ..balancing.keys import make_key
 from ..exchange import Stage
@@ -18,18 +16,15 @@ from ..upstream.group import Group
 from ..upstream.registry import Registry
 from .schema import Config, Route, Upstream
 from .sections import overload
-
-RemoteOf = Callable[[overload.SharedStore], Remote]
-"""Gives the buckets that all machines share."""
+from .shared_limits import SharedBuckets
 
 
 class Door:
     """The stages of one configuration, for the live state of one worker."""
 
-    def __init__(self, config: Config, registry: Registry, remote: RemoteOf | None) -> None:
+    def __init__(self, config: Config, registry: Registry) -> None:
         self.config = config
         self.registry = registry
-        self.remote = remote
 
     def limited(self, route: Route, following: Stage) -> Stage:
         """`following` behind the rate limits of a route, in their order. Raises ValueError."""
@@ -42,10 +37,18 @@ class Door:
         board = self.registry.board
         pattern = route.pattern()
         keys = [None if source == "client_ip" else make_key(source, pattern) for source in limit.key]
-        remote = self.remote(limit.shared) if limit.shared is not None and self.remote is not None else None
+        remote = self._remote(limit.shared) if limit.shared is not None else None
         salt = salt_of(board.secret() if remote is None else 0, name)
         spec = compile_rate(name, limit)
         return RateLimit(spec, salt, keys, self.registry.buckets, board.limit_row(name), remote, following)
+
+    def _remote(self, store: overload.SharedStore) -> Remote:
+        """The buckets in a store: the same ones for all limits, and after a reload."""
+        remotes = self.registry.remotes
+        if store not in remotes:
+            remotes[store] = SharedBuckets(store)
+        remote: Remote = remotes[store]
+        return remote
 
     def shed(self, route: Route, following: Stage) -> Stage:
         """`following`, unless the worker has too much to do for the priority of the route."""

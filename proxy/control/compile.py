@@ -27,7 +27,7 @@ from ..upstream.health import HealthSpec
 from ..upstream.outlier import OutlierSpec
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
-from .admitting import Door, RemoteOf, compile_breaker, compile_concurrency, compile_shedding
+from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding
 from .discovery.service import source_findings
 from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
@@ -49,12 +49,10 @@ def compile_plan(
     registry: Registry | None = None,
     members: Mapping[str, tuple[BackendSpec, ...]] | None = None,
     injector: Injector = OFF,
-    remote: RemoteOf | None = None,
 ) -> Plan:
     """Compile a configuration that has been loaded, for the live groups of `registry`, which are not changed by it.
     `report` (see Loaded) gives problems their places in the file; `members` are the backends of upstreams where they
-    are not those of the configuration; `injector` has the chaos rules that are active; `remote` gives the buckets that
-    other machines share.
+    are not those of the configuration; `injector` has the chaos rules that are active.
 
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
@@ -71,7 +69,7 @@ def compile_plan(
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
     registry = registry or Registry(alone(), Sweep())
-    door = Door(config, registry, remote)
+    door = Door(config, registry)
     groups = {name: registry.group(name) for name in specs}
     routes = []
     if not findings:

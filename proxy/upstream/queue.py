@@ -34,8 +34,8 @@ class Queue:
     def __init__(self, most: int) -> None:
         self.most = most
         self.length = 0
-        self.patience = self.target = 1.0
-        """Seconds, see above."""
+        self.patience = self.target = INFINITE
+        """Seconds, see above; the group sets them."""
         self.standing = False
         self.empty_at = 0.0
         """When it was last seen empty."""

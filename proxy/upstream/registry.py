@@ -8,6 +8,7 @@ keeps no connection afterwards, and is forgotten.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..deadlines import Sweep
 from ..limits.buckets import Buckets
@@ -27,6 +28,8 @@ class Registry:
         self.buckets = Buckets(board.buckets())
         """What the keys of rate limits have used."""
         self.shedder = Shedder()
+        self.remotes: dict[Any, Any] = {}
+        """Buckets that other machines share, by where they are (control/shared_limits.py)."""
         self.groups: dict[str, Group] = {}
         self.epoch = -1
         self.retired: list[tuple[str, Backend]] = []
@@ -109,7 +112,9 @@ class Registry:
                 self.board.forget_backend(name, backend.name)
 
     async def close(self) -> None:
-        """Close every pool."""
+        """Close every pool, and what connects to other machines."""
+        for remote in self.remotes.values():
+            await remote.close()
         for group in self.groups.values():
             for backend in group.members:
                 await backend.pool.close()

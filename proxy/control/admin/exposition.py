@@ -16,8 +16,15 @@ from prometheus_client.registry import Collector
 
 from ... import __version__
 from ...metrics import (
+    L_REFUSED,
+    L_REMOTE_FAILED,
+    L_TAKEN,
+    L_WOULD_REFUSE,
     REASON_CELLS,
     U_ACTIVE,
+    U_BREAKER_OPENED,
+    U_BREAKER_REFUSED,
+    U_CEILING,
     U_CONNECT,
     U_FINISH,
     U_PANICKED,
@@ -39,6 +46,7 @@ from ...scoreboard import (
     C_CONNECTIONS_OPEN,
     C_IN_FLIGHT,
     C_STATUSES,
+    limit_key,
 )
 from .contract import Control
 from .views import COUNTED, backend_view, total, upstream_histogram, upstream_total
@@ -48,6 +56,7 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the buckets that are shown, in seconds."""
 GAUGES = ("in_flight", "connections")
+VERDICTS = {"taken": L_TAKEN, "refused": L_REFUSED, "dry_run": L_WOULD_REFUSE, "store_failed": L_REMOTE_FAILED}
 STAGES = {"connect": U_CONNECT, "relay": U_RELAY, "finish": U_FINISH}
 
 
@@ -67,6 +76,7 @@ class Exposition(Collector):
     def collect(self) -> Iterable[Family]:
         yield from self._process()
         yield from self._clients()
+        yield from self._rate_limits()
         yield from self._upstreams()
         yield from self._backends()
 
@@ -117,6 +127,15 @@ class Exposition(Collector):
             reasons.add_metric([name.partition(".")[0], name], self._slots(cell))
         yield reasons
 
+    def _rate_limits(self) -> Iterator[Family]:
+        family = CounterMetricFamily(
+            "qantara_rate_limit_requests", "Requests that a rate limit has seen", labels=["limit", "verdict"]
+        )
+        for name in self.control.config.rate_limits:
+            for verdict, cell in VERDICTS.items():
+                family.add_metric([name, verdict], upstream_total(self.control.board, limit_key(name), cell))
+        yield family
+
     def _upstreams(self) -> Iterator[Family]:
         board, names = self.control.board, list(self.control.specs())
         counters = {
@@ -125,6 +144,8 @@ class Exposition(Collector):
             "retries_refused": (U_RETRIES_REFUSED, "Further tries that the budget refused"),
             "queue_refused": (U_QUEUE_REFUSED, "Requests that found the queue full"),
             "queue_expired": (U_QUEUE_EXPIRED, "Requests that waited too long in the queue"),
+            "breaker_opened": (U_BREAKER_OPENED, "How often the circuit breaker has opened"),
+            "breaker_refused": (U_BREAKER_REFUSED, "Requests that it has refused"),
             "panicked": (U_PANICKED, "Requests that were picked for without regard to health"),
         }
         for what, (cell, told) in counters.items():
@@ -132,7 +153,8 @@ class Exposition(Collector):
             for name in names:
                 family.add_metric([name], upstream_total(board, name, cell))
             yield family
-        for what, cell in {"active": U_ACTIVE, "queued": U_QUEUE_LENGTH}.items():
+        gauges = {"active": U_ACTIVE, "queued": U_QUEUE_LENGTH, "limit": U_CEILING}
+        for what, cell in gauges.items():
             gauge = GaugeMetricFamily(f"qantara_upstream_requests_{what}", "Requests now", labels=["upstream"])
             for name in names:
                 gauge.add_metric([name], upstream_total(board, name, cell))

@@ -12,7 +12,9 @@ from typing import Any
 from ...metrics import HISTOGRAM_CELLS as CELLS
 from ...metrics import (
     U_ACTIVE,
+    U_CEILING,
     U_FINISH,
+    U_OPEN_UNTIL,
     U_QUEUE_EXPIRED,
     U_QUEUE_LENGTH,
     U_QUEUE_REFUSED,
@@ -70,6 +72,11 @@ def total(rows: memoryview, cell: int) -> int:
 def upstream_total(board: Scoreboard, upstream: str, cell: int) -> int:
     """The sum of a cell of an upstream's rows over all workers."""
     return int(sum(board.upstream_rows(upstream)[cell + UPSTREAM_ROW :: UPSTREAM_ROW]))
+
+
+def latest(board: Scoreboard, upstream: str, cell: int) -> int:
+    """The highest value of a cell of an upstream's rows in any worker."""
+    return int(max(board.upstream_rows(upstream)[cell + UPSTREAM_ROW :: UPSTREAM_ROW]))
 
 
 def upstream_histogram(board: Scoreboard, upstream: str, start: int) -> list[int]:
@@ -142,6 +149,8 @@ def upstream_view(control: Control, spec: GroupSpec) -> dict[str, Any]:
         "queued": upstream_total(board, name, U_QUEUE_LENGTH),
         "queue_refused": upstream_total(board, name, U_QUEUE_REFUSED),
         "queue_expired": upstream_total(board, name, U_QUEUE_EXPIRED),
+        "limit": upstream_total(board, name, U_CEILING) or None,
+        "breaker_open_seconds": max(0.0, (latest(board, name, U_OPEN_UNTIL) - monotonic_ns()) / 1e9),
         "retries": upstream_total(board, name, U_RETRIES),
         "retries_refused": upstream_total(board, name, U_RETRIES_REFUSED),
         "p50_seconds": seconds.quantile(0.5),
