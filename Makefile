@@ -26,7 +26,7 @@ help:
 	@echo "make build        develop: compile in place"
 	@echo "make lint         ruff, mypy, hadolint;  make format  ruff's formatter"
 	@echo "make bench        compare with nginx, HAProxy, Envoy and others;  make bench-quick  a short run"
-	@echo "make reliability  reloads, upgrades, killed workers, supervisors and backends under load (7 minutes)"
+	@echo "make reliability  reloads, upgrades, killed workers, supervisors and backends, overload (10 minutes)"
 	@echo "make chaos        what the proxy survives: scenarios under load, as a table"
 	@echo "make fuzz         long property tests;  make soak  long leak tests"
 	@echo "make dist         sdist and wheel in dist/;  make clean  remove what was built"
@@ -114,6 +114,7 @@ reliability: venv-bench $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.reliability kill-worker --times 60
 	$(BIN)/python -m benchmarks.reliability kill-supervisor --times 3 --alone 5
 	$(BIN)/python -m benchmarks.backends --seconds 30 --requests 200000
+	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks.backends --backends 1000 --kill 10 --seconds 120 --requests 1000000
 
 # --- release -----------------------------------------------------------------------------------------

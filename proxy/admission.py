@@ -26,6 +26,7 @@ from .upstream.group import Group
 
 log = logging.getLogger("qantara")
 
+
 class Remote(Protocol):
     """The buckets that all machines share."""
 

@@ -36,10 +36,7 @@ class RateSpec(NamedTuple):
         draft-ietf-httpapi-ratelimit-headers-10."""
         seconds = -(-wait // SECOND)
         policy = f'"{self.name}";q={self.requests};w={max(1, round(self.period))}'
-        return (
-            f"Retry-After: {seconds}\r\nRateLimit-Policy: {policy}\r\n"
-            f'RateLimit: "{self.name}";r=0;t={seconds}\r\n'
-        )
+        return f'Retry-After: {seconds}\r\nRateLimit-Policy: {policy}\r\nRateLimit: "{self.name}";r=0;t={seconds}\r\n'
 
 
 def bucket_key(salt: bytes, key: bytes) -> int:

@@ -32,8 +32,8 @@ FALL, GROWTH = 0.5, 1.5
 """What a limit is multiplied by at least and at most in a window."""
 FOLLOW = 0.1
 """How much of the difference the baseline goes up by in a window without load."""
-START = 100.0
-"""The limit until there is a baseline."""
+START = 20.0
+"""The limit to begin with (Netflix: 20): to grow costs less than to have begun with too much."""
 
 
 class ConcurrencySpec(NamedTuple):

@@ -216,7 +216,8 @@ async def overloaded(proxy: Running, level: float) -> None:
 async def test_under_overload_low_priorities_are_refused_and_critical_ones_served() -> None:
     async with Origin(OK, forever=True) as origin:
         yaml = f"upstreams: {{app: {{backends: ['{origin.address}']}}}}\n{SHEDDING}\nroutes:\n" + "".join(
-            f"  - {{path: /{name}, upstream: app, priority: {name}}}\n" for name in ("critical", "high", "normal", "low")
+            f"  - {{path: /{name}, upstream: app, priority: {name}}}\n"
+            for name in ("critical", "high", "normal", "low")
         )
         async with running(yaml) as proxy, connect(proxy.address) as client:
             proxy.proxy.registry.shedder.spec = None  # nothing changes while we look

