@@ -33,6 +33,8 @@ class Conn(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self.server = server
         self.data = b""
+        self.echoes = False
+        """Whether it is a tunnel by now."""
         self.transport: Any = None
         self.timers: list[asyncio.TimerHandle] = []
 
@@ -47,6 +49,9 @@ class Conn(asyncio.Protocol):
             timer.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self.echoes:
+            self.send(data)
+            return
         self.data += data
         while (asked := self._next()) is not None:
             self.server.requests += 1
@@ -241,4 +246,4 @@ def alternates(first: Behaviour, second: Behaviour) -> Behaviour:
 def echoes_tunnel(conn: Conn, asked: Asked) -> None:
     """Switches to a WebSocket, as far as a proxy can tell, and sends back what comes."""
     conn.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
-    conn.data_received = conn.send  # type: ignore[method-assign]
+    conn.echoes = True

@@ -155,7 +155,8 @@ ALL = (
     Scenario(
         "nobody is there to take the rules away",
         [inject(fault("admit", "abort")), end_rules(after=40)],
-        [only("200", "503"), at_least(100, "200")],
+        [only("200", "503"), at_least(200, "200")],
+        load=Load(300),
     ),
     Scenario(
         "rules come and go under load",

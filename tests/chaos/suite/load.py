@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 Address = tuple[str, int] | str
 
+RESET = struct.pack("ii", 1, 0)
 PATIENCE = 8.0
 """Seconds. Every time-out of a scenario is far shorter, so what takes as long waits for nothing."""
 
@@ -53,6 +56,7 @@ class Client:
         self.address = address
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
+        self.closing: list[asyncio.StreamWriter] = []
 
     async def request(self, method: str, body: int = 0) -> Outcome:
         target = f"/r/{next(_NUMBERS)}"
@@ -112,7 +116,21 @@ class Client:
     def drop(self) -> None:
         if self.writer is not None:
             self.writer.close()
+            self.closing.append(self.writer)
         self.reader = self.writer = None
+
+    def reset(self) -> None:
+        """Leave without a word."""
+        if self.writer is not None:
+            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.writer.transport.abort()
+        self.drop()
+
+    async def closed(self) -> None:
+        """Until nothing is left of what was dropped."""
+        waits = [writer.wait_closed() for writer in self.closing]
+        self.closing = []
+        await asyncio.gather(*waits, return_exceptions=True)
 
 
 class Results:

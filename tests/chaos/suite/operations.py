@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -26,7 +27,7 @@ IN_FLIGHT = 8
 MANY = Load(3000, 16)
 
 
-def untouched(number: int) -> object:
+def untouched(number: int) -> Callable[[World], object]:
     """A backend that was taken out got no more than what was on its way."""
     return lambda world: world.servers[number].requests <= world.facts[f"asked {number}"] + IN_FLIGHT
 
@@ -38,8 +39,8 @@ class Experimenter:
         self.file, name = tempfile.mkstemp(suffix=".jsonl")
         text = world.text() + (
             f"chaos: {{enabled: true, environment: test, audit: {name}, i_understand: true, "
-            f"monkey: {{victims: [backend], leashed: false, probability: 100%, interval: 50ms, from_hour: 0, to_hour: 24, "
-            f"days: [mon, tue, wed, thu, fri, sat, sun], seed: 1}}, "
+            f"monkey: {{victims: [backend], leashed: false, probability: 100%, interval: 50ms, "
+            f"from_hour: 0, to_hour: 24, days: [mon, tue, wed, thu, fri, sat, sun], seed: 1}}, "
             f"limits: {{cool_down: 0s, min_healthy: 60%, traffic: 100%, {more}}}}}\n"
         )
         self.settings = load_text(text).config.chaos
@@ -104,8 +105,8 @@ OPERATORS = (
     Scenario(
         "a backend is drained",
         [
-            asked_so_far(0, 100),
             state(0, "drain", after=100),
+            asked_so_far(0, 100),
         ],
         [all_succeed(), fact("it gets no more", untouched(0))],
         load=LONG,

@@ -108,6 +108,8 @@ async def _always(world: World) -> list[str]:
     for task in world.tasks:
         task.cancel()
     await asyncio.gather(*world.tasks, return_exceptions=True)
+    for client in world.clients:
+        client.reset()
     try:
         await until_true(lambda: not world.left_over(), 3.0)
     except TimeoutError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from proxy.chaos import Rule
@@ -68,7 +67,7 @@ def end_rules(after: int) -> Step:
 
 
 def state(number: int, name: str, after: int = 0) -> Step:
-    return Step(after, f"backend {number} is set to {name}", lambda world: world.state(number, name))
+    return Step(after, f"backend {number} is set to {name}", lambda world: world.state(number, name), holds=True)
 
 
 def checked(number: int, up: bool, after: int = 0) -> Step:
@@ -118,7 +117,8 @@ def other_clients(what: str, act: Act, count: int = 10) -> Step:
     async def begin(world: World) -> None:
         for _ in range(count):
             world.spawn(act(world))
-        await asyncio.sleep(0)
+        counters = world.proxy.counters
+        await until_true(lambda: counters.connections >= count)
 
     return Step(0, f"{count} clients {what}", begin)
 
@@ -144,6 +144,7 @@ def until_ejection_is_over(number: int, after: int) -> Step:
 async def send(world: World, data: bytes) -> Client:
     """A client that has sent something, and no more."""
     client = Client(world.address)
+    world.clients.append(client)
     await client.connect()
     assert client.writer is not None
     client.writer.write(data)

@@ -17,6 +17,7 @@ from proxy.control.chaos import view
 from proxy.control.chaos.contract import Sample, Upstream
 from proxy.control.compile import compile_plan
 from proxy.control.load import load_text
+from proxy.metrics import U_ACTIVE
 from proxy.plan import Plan
 from proxy.scoreboard import DOWN, HEALTH, STATE, STATES, UNKNOWN, UP
 from proxy.server.worker import Proxy
@@ -60,6 +61,8 @@ class World:
         self.injector = Injector()
         self.defects = Defects()
         self.tasks: list[asyncio.Task[Any]] = []
+        self.clients: list[Client] = []
+        """Those that may still have a connection."""
         self.facts: dict[str, Any] = {}
         """What a scenario wants to remember."""
 
@@ -77,9 +80,13 @@ class World:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        for client in self.clients:
+            client.drop()
         await self.proxy.close()
         for server in self.servers:
             await server.close()
+        for client in self.clients:
+            await client.closed()
         log.removeHandler(self.defects)
 
     @property
@@ -175,7 +182,7 @@ class World:
         found = {"requests": self.proxy.counters.in_flight, "held": len(self.injector.held)}
         for name, group in self.proxy.plan.groups.items():
             found[f"queue of {name}"] = group.queue.length
-            found[f"active at {name}"] = group.load(1)
+            found[f"active at {name}"] = group.load(U_ACTIVE)
             for backend in group.members:
                 pool = backend.pool
                 found[f"in flight at {backend.name}"] = backend.load()
