@@ -17,7 +17,7 @@ TREE := build/interpreted
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick chaos fuzz soak dist clean \
-	reliability build venv-run venv-dev venv-bench
+	chaos reliability build venv-run venv-dev venv-bench
 
 help:
 	@echo "make run          the proxy in front of three demo app servers (http://127.0.0.1:8080)"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench        compare with nginx, HAProxy, Envoy and others;  make bench-quick  a short run"
 	@echo "make reliability  reloads, upgrades, killed workers, supervisors and backends, overload (10 minutes)"
 	@echo "make chaos        what the proxy survives: scenarios under load, as a table"
+	@echo "make chaos        over a hundred scenarios of what can go wrong, each with a verdict (one minute)"
 	@echo "make fuzz         long property tests;  make soak  long leak tests"
 	@echo "make dist         sdist and wheel in dist/;  make clean  remove what was built"
 
@@ -116,6 +117,10 @@ reliability: venv-bench $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.backends --seconds 30 --requests 200000
 	$(BIN)/python -m benchmarks.overload
 	$(BIN)/python -m benchmarks.backends --backends 1000 --kill 10 --seconds 120 --requests 1000000
+
+# What can happen to the proxy, each with its criterion, as a table: make chaos WORDS="a backend is killed"
+chaos: venv-dev
+	$(BIN)/python -m tests.chaos.suite $(WORDS)
 
 # --- release -----------------------------------------------------------------------------------------
 

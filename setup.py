@@ -2,7 +2,8 @@
 
 Two kinds are compiled: what is written in Cython (`proxy/**/*.pyx`: the codec, and cells that processes share)
 always, and each `proxy/**/X.py` that has an augmenting `X.pxd` beside it. With QANTARA_INTERPRETED=1 only the first
-kind is: the `.py` files then run as they stand, for debugging and coverage. Invariant: modules are found by glob, never listed by hand.
+kind is: the `.py` files then run as they stand, for debugging and coverage. Invariant: modules are found by glob,
+never listed by hand.
 """
 
 from __future__ import annotations

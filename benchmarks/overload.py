@@ -1,8 +1,8 @@
 """Three times what can be served: `python -m benchmarks.overload`.
 
-A backend works on a few requests at a time and lets the others wait, without end and without noticing who has left, as
-app servers do. Clients ask at a constant rate, whatever happens, and give up after a second. Goodput is what was answered
-well by then. The same load goes through the proxy with its adaptive limit, and with no limit at all.
+A backend works on a few requests at a time and lets the others wait, without end and without noticing who has left,
+as app servers do. Clients ask at a constant rate, whatever happens, and give up after a second. Goodput is what was
+answered well by then. The same load goes through the proxy with its adaptive limit, and with no limit at all.
 
 Law of this file: a latency runs from the moment that a request was due. Nothing that was due is left out.
 """
@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import uvloop
 from rich.console import Console
@@ -47,7 +47,7 @@ VARIANTS = {
 class Backend(asyncio.Protocol):
     """A connection to the backend."""
 
-    waiting: deque[Backend] = deque()
+    waiting: ClassVar[deque[Backend]] = deque()
     busy = 0
 
     def connection_made(self, transport: Any) -> None:

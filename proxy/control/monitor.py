@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from ..errors import ControlError
 from ..scoreboard import DOWN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, UP, Scoreboard
 from ..upstream.backend import BackendSpec
 from ..upstream.group import GroupSpec
@@ -52,6 +53,8 @@ class Target:
         self.records: deque[Record] = deque(maxlen=RECORDS)
         self.report: Report | None = None
         self.task: asyncio.Task[None] | None = None
+        self.lie: tuple[bool, float] | None = None
+        """What is found whatever is so, and until when (seconds, monotonic)."""
 
     @property
     def url(self) -> str:
@@ -122,6 +125,7 @@ class Monitor:
         while True:
             began = monotonic()
             wrong = await self._checked(target)
+            wrong = self._lied(target, wrong)
             self._take(target, Record(time.time(), monotonic() - began, wrong))
             interval = spec.fast_interval if target.streak.open(spec) else spec.interval
             pause = interval * uniform(1 - spec.jitter, 1 + spec.jitter)
@@ -179,6 +183,21 @@ class Monitor:
         return self._session
 
     # --- what it means ---
+
+    def lie(self, upstream: str, address: str, healthy: bool | None, until: float) -> None:
+        """Find this of a backend, whatever checks find, until that time (monotonic); None for what they find.
+
+        Raises ControlError if the upstream has no active checks.
+        """
+        target = self.targets.get((upstream, address))
+        if target is None:
+            raise ControlError(f"upstream {upstream} has no active health checks of {address} that could lie")
+        target.lie = (healthy, until) if healthy is not None else None
+
+    def _lied(self, target: Target, wrong: str) -> str:
+        if target.lie is None or monotonic() > target.lie[1]:
+            return wrong
+        return "" if target.lie[0] else "a chaos experiment says so"
 
     def _take(self, target: Target, record: Record) -> None:
         target.records.append(record)

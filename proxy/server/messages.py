@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..chaos import Rule
 from ..control.schema import Config
 from ..upstream.backend import BackendSpec
 
@@ -21,6 +22,8 @@ class Assignment(NamedTuple):
     """The backends of upstreams whose configuration does not say them all (discovery, operators)."""
     backend_rows: dict[str, int]
     upstream_rows: dict[str, int]
+    rules: tuple[Rule, ...] = ()
+    """The chaos rules that are active."""
 
 
 class Request(NamedTuple):

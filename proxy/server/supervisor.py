@@ -14,12 +14,13 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Coroutine, Iterable
-from time import monotonic, monotonic_ns
+from time import monotonic
 from typing import Any
 
 from .. import scoreboard
 from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
+from ..control.chaos.service import ChaosService
 from ..control.monitor import Monitor
 from ..control.reload import Checked, ReloadResult, check, problems_of, read_token
 from ..control.schema import Config
@@ -30,6 +31,7 @@ from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
 from ..upstream.group import GroupSpec
 from . import notify
+from .hands import SupervisorHands
 from .membership import Lists, Membership, give_rows
 from .messages import Assignment
 from .places import Places
@@ -41,8 +43,6 @@ log = logging.getLogger("qantara")
 
 MOST_WORKERS = 64
 """Workers that a reload may ask for, unless it was started with more."""
-HUNG_AFTER = 10.0
-"""Seconds without a sign of life after which a worker is replaced."""
 GRACE = 5.0
 """Seconds that workers have beyond `timeouts.drain`."""
 UPGRADE_WITHIN = 60.0
@@ -71,6 +71,8 @@ class Supervisor:
         self.sweeper = Sweeper(self.board)
         self.monitor = Monitor(self.board)
         self.membership = Membership(self.board, self.monitor)
+        self.hands = SupervisorHands(self.board, self.workers, self.monitor, self.ask_all, self.specs)
+        self.chaos = ChaosService(self.config.chaos, self.hands)
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
@@ -137,6 +139,7 @@ class Supervisor:
 
     async def _fill(self, slot: int, assignment: Assignment) -> None:
         await self.workers.fill(slot, assignment, self.sockets, self.workers_wanted)
+        await self.hands.settle(assignment.rules)
 
     def _announce(self) -> None:
         for spec in self.checked.plan.listeners:
@@ -144,6 +147,7 @@ class Supervisor:
         log.info("%d workers", self.workers_wanted)
         self._spawn(self._look_after())
         self._spawn(self._reload_when_wanted())
+        self._spawn(self.chaos.run())
         self._spawn(self.membership.hand_on(self._lock, self.ask_all, self.specs))
         if self.checked.config.watch:
             self._spawn(self._watch())
@@ -198,7 +202,8 @@ class Supervisor:
     def _assignment(self, checked: Checked, lists: Lists) -> Assignment:
         """What the workers are told. Gives every backend its rows of the board."""
         give_rows(self.board, lists, checked.config.rate_limits)
-        return Assignment(0, checked.config, lists, dict(self.board.backends.rows), dict(self.board.upstreams.rows))
+        rows = dict(self.board.backends.rows), dict(self.board.upstreams.rows)
+        return Assignment(0, checked.config, lists, *rows, self.hands.rules)
 
     def specs(self) -> dict[str, GroupSpec]:
         """What is served: every upstream with the backends that it has now."""
@@ -222,6 +227,7 @@ class Supervisor:
                 async with self.membership.taking_up(checked.config) as lists:
                     await self._serve_config(checked, lists)
                 await self.monitor.adopt(self.specs())
+                await self.chaos.adopt(checked.config.chaos)
             except QantaraError as error:
                 problems = problems_of(error)
             result = ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings)
@@ -256,6 +262,7 @@ class Supervisor:
     async def _assign(self, assignment: Assignment, count: int) -> None:
         settings = self.checked.plan.settings
         await self.workers.assign(assignment, self.sockets, count, settings.accept_grace + settings.drain + GRACE)
+        await self.hands.settle(assignment.rules)
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -303,14 +310,7 @@ class Supervisor:
             self.membership.free_rows(self._lock)
             if watchdog:
                 notify.notify("WATCHDOG=1")
-            for slot, worker in list(self.workers.slots.items()):
-                silent = (monotonic_ns() - self.board.last_beat(slot)) / 1e9
-                if worker.state == "serving" and silent > HUNG_AFTER:
-                    log.error("worker %d (pid %d) hangs, for %.0f s; ending it", slot, worker.pid, silent)
-                    worker.state = "hung"
-                    self.workers.end(worker, signal.SIGABRT)  # it says where it hangs
-                elif worker.state == "hung":
-                    self.workers.end(worker, signal.SIGKILL)
+            self.workers.end_hung()
 
     async def ask_all(self, kind: str, payload: object = None) -> list[object]:
         """Ask every worker that serves; those that cannot answer are left out."""

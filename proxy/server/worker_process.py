@@ -20,6 +20,7 @@ from typing import Any
 import uvloop
 
 from .. import scoreboard
+from ..chaos import Injector, Rule, Tally
 from ..control.compile import compile_plan
 from ..deadlines import Sweep
 from ..errors import QantaraError
@@ -48,6 +49,11 @@ class WorkerProcess:
         self.ended = asyncio.Event()
         self.clean = True
         self.handover: Handover | None = None
+        self.assignment: Assignment | None = None
+        """What is served."""
+        self.rules: tuple[Rule, ...] = ()
+        self.injector = Injector()
+        """The chaos rules that are followed."""
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._serving: dict[str, list[socket.socket]] = {}
         self.channel = Channel(socket.socket(fileno=channel_fd), self._on_message, self._on_orphaned)
@@ -101,6 +107,8 @@ class WorkerProcess:
             "stop": self.stop,
             "reopen": self.reopen,
             "log_level": self.log_level,
+            "chaos": self.chaos,
+            "tallies": self.tallies,
         }
         try:
             payload = await handlers[request.kind](request.payload)
@@ -124,9 +132,26 @@ class WorkerProcess:
         self.board.backends.replace(assignment.backend_rows)
         self.board.upstreams.replace(assignment.upstream_rows)
         self.board.refresh()
+        before = self.injector
+        if assignment.rules != self.rules:
+            self.injector = Injector(assignment.rules, assignment.slot)
+        try:
+            await self._serve(assignment, sockets)
+        except BaseException:
+            self.injector = before
+            raise
+        self.rules, self.assignment = assignment.rules, assignment
+        if before is not self.injector:
+            before.stop()
+
+    async def _serve(self, assignment: Assignment, sockets: dict[str, list[socket.socket]] | None) -> None:
         registry = self.proxy.registry if self.proxy is not None else Registry(self.board, Sweep())
         plan: Plan = await asyncio.to_thread(
-            compile_plan, assignment.config, registry=registry, members=assignment.members
+            compile_plan,
+            assignment.config,
+            registry=registry,
+            members=assignment.members,
+            injector=self.injector,
         )
         if self.proxy is None:
             rename(f"worker {assignment.slot}")
@@ -139,11 +164,31 @@ class WorkerProcess:
             await self.proxy.adopt(plan, sockets)
         self._serving = self.proxy.sockets()
 
+    async def chaos(self, rules: tuple[Rule, ...]) -> None:
+        """Follow these chaos rules and no others; what older ones hold back is let go."""
+        if self.assignment is None:
+            return
+        before, self.injector = self.injector, Injector(rules, self.assignment.slot)
+        try:
+            await self._serve(self.assignment, None)
+        except BaseException:
+            self.injector = before
+            raise
+        self.rules = rules
+        before.stop()
+
+    async def tallies(self, _: Any) -> dict[str, Tally]:
+        """How often each chaos rule has struck here."""
+        return self.injector.tallies()
+
     async def members(self, members: dict[str, Any]) -> None:
         """The backends of some upstreams have changed."""
         proxy = self.proxy
         if proxy is not None:
             self.board.backends.rows.update(members["rows"])
+            if self.assignment is not None:
+                now = {**self.assignment.members, **members["backends"]}
+                self.assignment = self.assignment._replace(members=now)
             for name, backends in members["backends"].items():
                 if name in proxy.registry.groups:
                     proxy.registry.set_members(name, backends)

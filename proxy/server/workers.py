@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 from ..control.admin.contract import WorkerStatus
@@ -32,6 +32,8 @@ START_WITHIN = 30.0
 """Seconds until a new process has to say hello."""
 ANSWER_WITHIN = 60.0
 """Seconds that a worker has for a request, draining excepted."""
+HUNG_AFTER = 10.0
+"""Seconds without a sign of life after which a worker is replaced."""
 YOUNG = 2.0
 """Seconds: a worker that dies sooner has probably died of its start."""
 MOST_PAUSE = 5.0
@@ -228,6 +230,17 @@ class Workers:
         """Send a signal to a process that was started here."""
         if worker.pid in self.processes:
             os.kill(worker.pid, number)
+
+    def end_hung(self) -> None:
+        """End those that have given no sign of life for HUNG_AFTER."""
+        for slot, worker in list(self.slots.items()):
+            silent = (monotonic_ns() - self.board.last_beat(slot)) / 1e9
+            if worker.state == "serving" and silent > HUNG_AFTER:
+                log.error("worker %d (pid %d) hangs, for %.0f s; ending it", slot, worker.pid, silent)
+                worker.state = "hung"
+                self.end(worker, signal.SIGABRT)  # it says where it hangs
+            elif worker.state == "hung":
+                self.end(worker, signal.SIGKILL)
 
     def reap(self) -> None:
         """Take leave of the processes that have ended. As process 1 of a container, of strangers' too."""

@@ -12,15 +12,15 @@ from pathlib import Path
 from proxy.control.discovery.base import backend
 from proxy.control.discovery.service import Discovery
 from proxy.control.load import load_text
-from tests.e2e.test_processes import Running as Processes
-from tests.e2e.test_processes import running as running_processes
-from tests.e2e.test_processes import until
 from tests.support.client import connect
 from tests.support.clock import WoundClock
 from tests.support.dns import DnsServer, dns_server
 from tests.support.origin import Origin, Script, request, response, tell, wait
 from tests.support.path import GET, made, until_true
 from tests.support.running import Running, running
+from tests.support.service import Running as Processes
+from tests.support.service import running as running_processes
+from tests.support.service import until
 
 NAME = "_http._tcp.app.internal"
 

@@ -95,9 +95,8 @@ async def test_clients_behind_a_trusted_proxy_are_told_apart_and_others_cannot_p
 async def test_addresses_of_one_ipv6_network_are_one_client() -> None:
     more = ONE % "" + "\ntrusted_proxies: [127.0.0.0/8]"
     async with path(OK, forever=True, route="rate_limits: [one]", more=more) as way:
-        found = []
-        for client in (b"2001:db8::1", b"2001:db8::ffff:2", b"2001:db8:0:1::1"):
-            found.append((await way.client.request(get(b"/", b"X-Forwarded-For: " + client))).status)
+        clients = (b"2001:db8::1", b"2001:db8::ffff:2", b"2001:db8:0:1::1")
+        found = [(await way.client.request(get(b"/", b"X-Forwarded-For: " + each))).status for each in clients]
         assert found == [200, 429, 200]
 
 

@@ -11,9 +11,9 @@ def refused(shedder: Shedder, priority: int, of: int = 100) -> int:
     return sum(shedder.refuses(priority) for _ in range(of))
 
 
-def under(pressure: float, looks: int, spec: ShedSpec = ShedSpec(lag=0.1)) -> Shedder:
+def under(pressure: float, looks: int, spec: ShedSpec | None = None) -> Shedder:
     shedder = Shedder()
-    shedder.adopt(spec)
+    shedder.adopt(spec or ShedSpec(lag=0.1))
     for _ in range(looks):
         shedder.look(0.1 * pressure, 0)
     return shedder

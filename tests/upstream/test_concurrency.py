@@ -10,6 +10,7 @@ from proxy.metrics import HISTOGRAM_CELLS, Histogram
 from proxy.upstream.concurrency import ConcurrencySpec, Gradient, quantile
 
 TICK = 0.1
+DEFAULTS = ConcurrencySpec()
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Upstream:
     seconds: float = 0.02
     offered: int = 10**9
     """Requests that want to be there at a time."""
-    spec: ConcurrencySpec = ConcurrencySpec()
+    spec: ConcurrencySpec = DEFAULTS
     now: float = 1000.0
     times: Histogram = field(default_factory=Histogram)
     dead: bool = False

@@ -9,18 +9,17 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
 from aiohttp import web
-from pydantic import ValidationError
 
 from ...errors import REASONS, BindError
 from ...scoreboard import STATE, STATES, WEIGHT
 from ...upstream.backend import BackendSpec
 from ...upstream.group import GroupSpec
 from ..fields import Section
-from ..problems import dotted, model_findings
+from .answers import answer, parsed
+from .chaos import ChaosEndpoints
 from .contract import Control
 from .exposition import expose
 from .guard import guard, refused
@@ -87,6 +86,7 @@ class AdminServer:
                 web.post("/reopen", self.reopen),
                 web.post("/stop", self.stop),
                 web.post("/upgrade", self.upgrade),
+                *ChaosEndpoints(self.control).routes(),
             ]
         )
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=15.0)
@@ -118,6 +118,9 @@ class AdminServer:
         shown = self.control.config.model_dump(mode="json")
         if (shown.get("admin") or {}).get("token"):
             shown["admin"]["token"] = "(not shown)"
+        for limit in shown["rate_limits"].values():
+            if limit["shared"] and "@" in limit["shared"]["url"]:
+                limit["shared"]["url"] = "(not shown)@" + limit["shared"]["url"].rpartition("@")[2]
         return answer(shown)
 
     async def metrics(self, _: web.Request) -> web.Response:
@@ -198,19 +201,3 @@ class AdminServer:
 def backend_of(spec: GroupSpec, address: str) -> BackendSpec | None:
     """The backend of an upstream with this address."""
     return next((backend for backend in spec.backends if backend.address == address), None)
-
-
-async def parsed(request: web.Request, model: type[Any]) -> Any:
-    """The body of a request as a model, or the response that refuses it."""
-    try:
-        return model.model_validate(orjson.loads(await request.read()))
-    except orjson.JSONDecodeError as error:
-        return refused(400, f"the body is no JSON: {error}")
-    except ValidationError as error:
-        found = [f"{dotted(finding.path)}: {finding.message}" for finding in model_findings(error)]
-        return refused(400, "; ".join(found))
-
-
-def answer(body: Any, status: int = 200) -> web.Response:
-    """A JSON response."""
-    return web.Response(body=orjson.dumps(body) + b"\n", status=status, content_type="application/json")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ...scoreboard import Scoreboard
 from ...upstream.group import GroupSpec
+from ..chaos.service import ChaosService
 from ..monitor import Monitor
 from ..reload import ReloadResult
 from ..schema import Config
@@ -33,6 +34,7 @@ class Control(Protocol):
 
     board: Scoreboard
     monitor: Monitor
+    chaos: ChaosService
     last_reload: ReloadResult
 
     @property

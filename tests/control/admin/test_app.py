@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.control.admin.app import AdminServer
 from proxy.control.admin.contract import WorkerStatus
 from proxy.control.admin.exposition import bucketed
+from proxy.control.chaos.service import ChaosService
 from proxy.control.compile import compile_plan
 from proxy.control.load import load_text
 from proxy.control.monitor import Monitor
@@ -36,6 +37,7 @@ from proxy.scoreboard import (
     create,
 )
 from proxy.upstream.group import GroupSpec
+from tests.control.chaos.lab import FakeClock, FakeHands
 
 YAML = """
 listeners: [{bind: '127.0.0.1:0'}]
@@ -53,6 +55,7 @@ class Fake:
         self.board.set_used(3)
         self.monitor = Monitor(self.board)
         self.config: Config = load_text(YAML).config
+        self.chaos = ChaosService(self.config.chaos, FakeHands(FakeClock(), app=20))
         self.last_reload = ReloadResult(1000.0, True, 0.1)
         self.is_ready = True
         self.asked: list[tuple[str, object]] = []
@@ -352,3 +355,12 @@ def test_buckets_are_cumulative_and_bounded() -> None:
     assert [count for _, count in buckets] == sorted(count for _, count in buckets)
     assert buckets[-1] == ("+Inf", 4.0)
     assert 500 < seconds < 630
+
+
+async def test_the_password_of_a_shared_store_is_not_shown() -> None:
+    async with admin() as call:
+        text = YAML + "rate_limits: {a: {rate: 1/s, shared: 'redis://me:secret@10.0.0.1:6379/0'}, b: {rate: 1/s}}"
+        call.fake.config = load_text(text).config
+        _, shown = await call("GET", "/config")
+        assert shown["rate_limits"]["a"]["shared"]["url"] == "(not shown)@10.0.0.1:6379/0"
+        assert shown["rate_limits"]["b"]["shared"] is None

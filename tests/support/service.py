@@ -1,0 +1,113 @@
+"""The proxy as `qantara run` starts it, with its supervisor, and the commands about it.
+
+async with running(tmp_path, "routes: [{respond: {body: hello}}]\naccess_log: null\n") as service:
+    await service.reload(...)
+
+Invariant: every process is ended, by its group, when the context is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from proxy.control.client import ask
+from proxy.errors import ControlError
+from proxy.server.places import Places, run_dir
+
+from .process import kill_group
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Running:
+    """A proxy that was started with `qantara run`, and the commands about it."""
+
+    def __init__(self, file: Path, path: Path) -> None:
+        self.file = file
+        self.path = path
+        """Of its Unix socket."""
+        self.bind = f"unix:{path}"
+        self.groups: list[int] = []
+        self.processes: list[asyncio.subprocess.Process] = []
+        self.logs: list[asyncio.Task[None]] = []
+        self.said = ""
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Where it listens."""
+        port = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.said)
+        return ("127.0.0.1", int(port[1])) if port is not None else str(self.path)
+
+    async def start(self, *more: str) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy", "run", "-c", str(self.file), *more),
+            cwd=ROOT,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.groups.append(process.pid)
+        self.processes.append(process)
+        assert process.stderr is not None
+        self.logs.append(asyncio.create_task(self._listen(process.stderr)))
+        return process
+
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            self.said += line.decode()
+
+    async def until_said(self, text: str, times: int = 1) -> None:
+        await until(lambda: self.said.count(text) >= times)
+
+    async def status(self) -> dict[str, Any]:
+        return dict((await self.call("GET", "/status"))[1])
+
+    async def call(self, method: str, target: str, body: Any = None) -> tuple[int, Any]:
+        return await asyncio.to_thread(ask, Places(run_dir(), str(self.file)).control, method, target, body)
+
+    async def workers(self) -> dict[int, int]:
+        """Slot to pid, of those that serve."""
+        return {each["slot"]: each["pid"] for each in (await self.status())["workers"] if each["state"] == "serving"}
+
+    def write(self, yaml: str) -> None:
+        self.file.write_text(f"listeners: [{{bind: '{self.bind}'}}]\n{yaml}")
+
+    async def reload(self, yaml: str) -> dict[str, Any]:
+        self.write(yaml)
+        status, told = await self.call("POST", "/reload")
+        assert status == (200 if told["ok"] else 422)
+        return dict(told)
+
+
+@asynccontextmanager
+async def running(folder: Path, yaml: str, tcp: bool = False) -> AsyncIterator[Running]:
+    service = Running(folder / "qantara.yaml", folder / "q.sock")
+    if tcp:
+        service.bind = "127.0.0.1:0"
+    service.write(yaml)
+    await service.start()
+    try:
+        await service.until_said("worker")
+        yield service
+    finally:
+        with contextlib.suppress(ControlError):
+            service.groups.append((await service.status())["pid"])
+        for leader in service.groups:
+            kill_group(leader)
+        await asyncio.gather(*service.logs, *(process.wait() for process in service.processes))
+
+
+async def until(condition: Any, patience: float = 15.0) -> None:
+    """Until it holds; it may be a coroutine function."""
+    async with asyncio.timeout(patience):
+        while True:
+            found = condition()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.02)
