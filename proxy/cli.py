@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from . import __version__
@@ -56,8 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
     check.set_defaults(call=check_command)
 
     diff = commands.add_parser("diff", help="show what a reload would change")
-    diff.add_argument("old", metavar="OLD", help="the YAML file as it is")
-    diff.add_argument("new", metavar="NEW", help="the YAML file as it would be")
+    diff.add_argument("old", metavar="FILE", help="the YAML file that a running proxy serves, or the old one of two")
+    diff.add_argument("new", metavar="NEW", nargs="?", help="the YAML file as it would be; without it, what is running")
+    add_run_dir(diff)
     diff.set_defaults(call=diff_command)
 
     demo = commands.add_parser("demo", help="start demo app servers and the proxy in front of them")
@@ -83,12 +85,10 @@ def run_command(arguments: argparse.Namespace) -> int:
 def ask_command(arguments: argparse.Namespace) -> int:
     """reload, upgrade, stop, status: ask the proxy that serves the file, and tell what it says."""
     from .control.client import ask
-    from .server.places import Places, run_dir
 
     name: str = arguments.command
     try:
-        place = Places(run_dir(arguments.run_dir, asking=True), arguments.config).control
-        status, told = ask(place, "GET" if name == "status" else "POST", f"/{name}")
+        status, told = ask(control_of(arguments, arguments.config), "GET" if name == "status" else "POST", f"/{name}")
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -101,6 +101,13 @@ def ask_command(arguments: argparse.Namespace) -> int:
         return 2 if status == 422 else 1
     print_told(name, told)
     return 0
+
+
+def control_of(arguments: argparse.Namespace, config: str) -> Path:
+    """The control socket of the proxy that serves a file."""
+    from .server.places import Places, run_dir
+
+    return Places(run_dir(arguments.run_dir, asking=True), config).control
 
 
 def print_told(name: str, told: dict[str, Any]) -> None:
@@ -138,9 +145,15 @@ def check_command(arguments: argparse.Namespace) -> int:
 
 
 def diff_command(arguments: argparse.Namespace) -> int:
-    from .control.diff_view import show_diff
+    from .control.diff_view import show_diff, show_running_diff
 
-    return show_diff(arguments.old, arguments.new)
+    if arguments.new is not None:
+        return show_diff(arguments.old, arguments.new)
+    try:
+        return show_running_diff(control_of(arguments, arguments.old))
+    except QantaraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def demo_command(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from ..errors import ConfigError
 from .changes import Change
+from .client import ask
 from .diff import Diff, diff_against
 from .load import load
 
@@ -30,6 +32,18 @@ def show_diff(old: str, new: str) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return 2
+    print_diff(found, Console())
+    return 1 if found else 0
+
+
+def show_running_diff(control: Path) -> int:
+    """Asks the proxy at this control socket what a reload would change. Returns the exit code; raises ControlError."""
+    status, told = ask(control, "POST", "/diff")
+    for problem in told.get("problems", ()):
+        print(problem, file=sys.stderr)
+    if status != 200:
+        return 2
+    found = Diff(tuple(Change(**change) for change in told["changes"]))
     print_diff(found, Console())
     return 1 if found else 0
 

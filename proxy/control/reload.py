@@ -24,6 +24,8 @@ class Checked(NamedTuple):
     plan: Plan
     """Compiled for nobody: to see that it can be, and what it listens on."""
     warnings: tuple[Problem, ...]
+    digest: str = ""
+    """Of the file as it was loaded."""
 
 
 class ReloadResult(NamedTuple):
@@ -40,7 +42,7 @@ class ReloadResult(NamedTuple):
 def check(path: str) -> Checked:
     """Load and compile the file `path`. Takes long for a large one: not for the event loop. Raises ConfigError."""
     loaded = load(path)
-    return Checked(loaded.config, compile_plan(loaded.config, loaded.report), loaded.warnings)
+    return Checked(loaded.config, compile_plan(loaded.config, loaded.report), loaded.warnings, loaded.digest)
 
 
 def problems_of(error: Exception) -> tuple[str, ...]:

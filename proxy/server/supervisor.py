@@ -71,6 +71,7 @@ class Supervisor:
         self.sweeper = Sweeper(self.board)
         self.monitor = Monitor(self.board)
         self.membership = Membership(self.board, self.monitor)
+        self.discovery = self.membership.discovery
         self.hands = SupervisorHands(self.board, self.workers, self.monitor, self.ask_all, self.specs)
         self.chaos = ChaosService(self.config.chaos, self.hands)
         self.last_reload = ReloadResult(time.time(), True, 0.0)

@@ -19,6 +19,7 @@ from ...upstream.backend import BackendSpec
 from ...upstream.group import GroupSpec
 from ..fields import Section
 from .answers import answer, parsed
+from .backends import BackendEndpoints
 from .chaos import ChaosEndpoints
 from .contract import Control
 from .exposition import expose
@@ -86,6 +87,7 @@ class AdminServer:
                 web.post("/reopen", self.reopen),
                 web.post("/stop", self.stop),
                 web.post("/upgrade", self.upgrade),
+                *BackendEndpoints(self.control).routes(),
                 *ChaosEndpoints(self.control).routes(),
             ]
         )

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, Protocol
 from ...scoreboard import Scoreboard
 from ...upstream.group import GroupSpec
 from ..chaos.service import ChaosService
+from ..discovery.service import Discovery
 from ..monitor import Monitor
-from ..reload import ReloadResult
+from ..reload import Checked, ReloadResult
 from ..schema import Config
 
 
@@ -35,6 +36,11 @@ class Control(Protocol):
     board: Scoreboard
     monitor: Monitor
     chaos: ChaosService
+    discovery: Discovery
+    path: str
+    """The file of the configuration."""
+    checked: Checked
+    """What is served."""
     last_reload: ReloadResult
 
     @property

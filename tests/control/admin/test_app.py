@@ -17,9 +17,10 @@ from proxy.control.admin.contract import WorkerStatus
 from proxy.control.admin.exposition import bucketed
 from proxy.control.chaos.service import ChaosService
 from proxy.control.compile import compile_plan
+from proxy.control.discovery.service import Discovery
 from proxy.control.load import load_text
 from proxy.control.monitor import Monitor
-from proxy.control.reload import ReloadResult, read_token
+from proxy.control.reload import Checked, ReloadResult, read_token
 from proxy.control.schema import Config
 from proxy.control.sections.admin import Admin
 from proxy.errors import REASONS, BindError, ConfigError
@@ -55,6 +56,9 @@ class Fake:
         self.board.set_used(3)
         self.monitor = Monitor(self.board)
         self.config: Config = load_text(YAML).config
+        self.path = "q.yaml"
+        self.checked = Checked(self.config, compile_plan(self.config), ())
+        self.discovery = Discovery(lambda *_: None)
         self.chaos = ChaosService(self.config.chaos, FakeHands(FakeClock(), app=20))
         self.last_reload = ReloadResult(1000.0, True, 0.1)
         self.is_ready = True

@@ -1,0 +1,113 @@
+"""Backends that are added and removed while the proxy runs, and what a reload would change.
+
+Law of this file: what is refused changes nothing. A change that is written back goes into the file first and is then
+taken up by a reload, so that file and proxy cannot come to say different things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+
+from ...errors import ConfigError, DiscoveryError, WriteBackError
+from ...upstream.backend import BackendSpec
+from ..diff import diff_against
+from ..discovery.base import spec_of
+from ..fields import BackendAddress, Section
+from ..reload import problems_of
+from ..schema import Backend
+from ..writeback import write_back
+from .answers import answer, parsed
+from .contract import Control
+from .guard import refused
+
+
+class NewBackend(Section):
+    """A backend as the configuration writes one, and whether it is written there."""
+
+    address: BackendAddress
+    weight: Annotated[int, Field(ge=0, le=256)] = 1
+    region: str | None = None
+    write_back: bool = False
+
+
+class BackendEndpoints:
+    """The endpoints that change which backends there are."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/discovery", self.sources),
+            web.post("/upstreams/{name}/backends", self.add),
+            web.delete("/upstreams/{name}/backends/{address:.+}", self.remove),
+            web.post("/diff", self.diff),
+        ]
+
+    async def sources(self, _: web.Request) -> web.Response:
+        """Who has a say in the backends of each upstream."""
+        return answer([_shown(report._asdict()) for report in self.control.discovery.report()])
+
+    async def add(self, request: web.Request) -> web.Response:
+        wanted = await parsed(request, NewBackend)
+        if isinstance(wanted, web.Response):
+            return wanted
+        upstream = request.match_info["name"]
+        spec = spec_of(Backend(address=wanted.address, weight=wanted.weight, region=wanted.region))
+        discovery = self.control.discovery
+        try:
+            if any(each.address == spec.address for each in discovery.all_backends(upstream)):
+                return refused(409, f"upstream {upstream} has {spec.address} already")
+            if wanted.write_back:
+                return await self._written(upstream, (*discovery.to_write(upstream), spec))
+            discovery.add(upstream, spec)
+        except DiscoveryError as error:
+            return refused(404, str(error))
+        return answer(_shown(spec._asdict()), 201)
+
+    async def remove(self, request: web.Request) -> web.Response:
+        upstream, address = request.match_info["name"], request.match_info["address"]
+        discovery = self.control.discovery
+        try:
+            if request.query.get("write_back") not in (None, "false"):
+                listed = discovery.to_write(upstream)
+                left = tuple(each for each in listed if each.address != address)
+                if len(left) == len(listed):
+                    return refused(409, f"the file does not list {address} for upstream {upstream}")
+                return await self._written(upstream, left)
+            spec = discovery.remove(upstream, address)
+        except DiscoveryError as error:
+            return refused(404, str(error))
+        return answer(_shown(spec._asdict()))
+
+    async def _written(self, upstream: str, backends: tuple[BackendSpec, ...]) -> web.Response:
+        control = self.control
+        try:
+            await asyncio.to_thread(write_back, control.path, control.checked.digest, upstream, backends)
+        except WriteBackError as error:
+            return refused(409, str(error))
+        result = await control.reload()
+        return answer(result._asdict(), 200 if result.ok else 422)
+
+    async def diff(self, _: web.Request) -> web.Response:
+        """What a reload would change."""
+        try:
+            found = await asyncio.to_thread(diff_against, self.control.config, self.control.path)
+        except ConfigError as error:
+            return answer({"problems": problems_of(error)}, 422)
+        return answer({"changes": [change._asdict() for change in found.changes]})
+
+
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+    """Backends as mappings of their own."""
+    return {key: _value(value) for key, value in fields.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, BackendSpec):
+        return value._asdict()
+    return [_value(each) for each in value] if isinstance(value, tuple | list) else value
