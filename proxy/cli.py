@@ -62,6 +62,17 @@ def make_parser() -> argparse.ArgumentParser:
     add_run_dir(diff)
     diff.set_defaults(call=diff_command)
 
+    explain = commands.add_parser("explain", help="tell what would happen to a request, and why, without sending it")
+    explain.add_argument("method", metavar="METHOD")
+    explain.add_argument("url", metavar="URL", help="a URL, or a path")
+    explain.add_argument("-H", "--header", metavar="'NAME: VALUE'", action="append", default=[], dest="headers")
+    explain.add_argument("-c", "--config", required=True, metavar="FILE", help="the YAML file that a proxy serves")
+    explain.add_argument("--client", metavar="ADDRESS", default="127.0.0.1", help="who asks (default: 127.0.0.1)")
+    explain.add_argument("--offline", action="store_true", help="go by the file, without asking a running proxy")
+    explain.add_argument("--json", action="store_true", help="as JSON")
+    add_run_dir(explain)
+    explain.set_defaults(call=explain_command)
+
     demo = commands.add_parser("demo", help="start demo app servers and the proxy in front of them")
     demo.add_argument("--apps", action="store_true", help="in front of uvicorn, gunicorn and aiohttp instead")
     demo.set_defaults(call=demo_command)
@@ -154,6 +165,28 @@ def diff_command(arguments: argparse.Namespace) -> int:
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def explain_command(arguments: argparse.Namespace) -> int:
+    from .control.explain_view import ask_or_explain, show_explanation
+
+    headers = [tuple(map(str.strip, header.split(":", 1))) for header in arguments.headers]
+    if any(len(header) != 2 for header in headers):
+        print("error: a header is written 'NAME: VALUE'", file=sys.stderr)
+        return 2
+    question = {
+        "method": arguments.method,
+        "url": arguments.url,
+        "headers": headers,
+        "client": arguments.client,
+    }
+    try:
+        control = None if arguments.offline else control_of(arguments, arguments.config)
+        told = ask_or_explain(control, arguments.config, question)
+    except (QantaraError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return show_explanation(told, arguments.json)
 
 
 def demo_command(arguments: argparse.Namespace) -> int:

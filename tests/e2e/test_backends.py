@@ -109,3 +109,14 @@ async def test_diff_without_a_proxy_says_so(tmp_path: Path) -> None:
     service = Running(tmp_path / "qantara.yaml", tmp_path / "q.sock")
     code, _, wrong = await diffed(service)
     assert (code, "nobody serves" in wrong) == (2, True)
+
+
+async def test_explain_asks_the_running_proxy(tmp_path: Path) -> None:
+    async with Origin(named(b"a"), forever=True) as a, running(tmp_path, yaml(a), tcp=True) as service:
+        await service.call("PUT", f"/upstreams/app/backends/{a.address}", {"state": "maint"})
+        command = (sys.executable, "-m", "proxy", "explain", "GET", "/", "-c", str(service.file), "-H", "A: b")
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=-1, stderr=-1)
+        said, wrong = await process.communicate()
+        assert (process.returncode, wrong) == (0, b"")
+        assert f"{a.address}: gets nothing, maint (an operator said so)" in said.decode()
+        assert (await service.call("POST", "/explain", {"url": "/a b"}))[0] == 400

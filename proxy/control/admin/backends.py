@@ -1,4 +1,4 @@
-"""Backends that are added and removed while the proxy runs, and what a reload would change.
+"""Backends that are added and removed while the proxy runs; what a reload would change, and what a request would meet.
 
 Law of this file: what is refused changes nothing. A change that is written back goes into the file first and is then
 taken up by a reload, so that file and proxy cannot come to say different things.
@@ -10,13 +10,14 @@ import asyncio
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, Strict
 
 from ...errors import ConfigError, DiscoveryError, WriteBackError
 from ...upstream.backend import BackendSpec
 from ..diff import diff_against
 from ..discovery.base import spec_of
-from ..fields import BackendAddress, Section
+from ..explain import explain, request_bytes
+from ..fields import BackendAddress, HeaderValue, List, Section, Token
 from ..reload import problems_of
 from ..schema import Backend
 from ..writeback import write_back
@@ -34,6 +35,15 @@ class NewBackend(Section):
     write_back: bool = False
 
 
+class Question(Section):
+    """A request that is only asked about."""
+
+    method: Token = "GET"
+    url: str
+    headers: List[Annotated[tuple[Token, HeaderValue], Strict(False)]] = ()
+    client: str = "127.0.0.1"
+
+
 class BackendEndpoints:
     """The endpoints that change which backends there are."""
 
@@ -46,6 +56,7 @@ class BackendEndpoints:
             web.post("/upstreams/{name}/backends", self.add),
             web.delete("/upstreams/{name}/backends/{address:.+}", self.remove),
             web.post("/diff", self.diff),
+            web.post("/explain", self.explain),
         ]
 
     async def sources(self, _: web.Request) -> web.Response:
@@ -100,6 +111,20 @@ class BackendEndpoints:
         except ConfigError as error:
             return answer({"problems": problems_of(error)}, 422)
         return answer({"changes": [change._asdict() for change in found.changes]})
+
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """What would happen to a request."""
+        wanted = await parsed(request, Question)
+        if isinstance(wanted, web.Response):
+            return wanted
+        control = self.control
+        members = {name: spec.backends for name, spec in control.specs().items()}
+        try:
+            data = request_bytes(wanted.method, wanted.url, wanted.headers)
+        except ValueError as error:
+            return refused(400, f"url: {error}")
+        return answer(await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members))
 
 
 def _shown(fields: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def upstream_histogram(board: Scoreboard, upstream: str, start: int) -> list[int
     return found
 
 
-def ejection(rows: memoryview, now_ns: int) -> tuple[str, float] | None:
+def ejection(rows: Any, now_ns: int) -> tuple[str, float] | None:
     """Why a backend is ejected, and for how many more seconds; None if it is not."""
     until, slot = max((int(rows[start + EJECTED_UNTIL]), start) for start in range(0, len(rows), ROW))
     if until <= now_ns:
@@ -97,7 +97,7 @@ def ejection(rows: memoryview, now_ns: int) -> tuple[str, float] | None:
     return EJECTION_CAUSES[rows[slot + EJECTED_FOR]], (until - now_ns) / 1e9
 
 
-def state_of(rows: memoryview, now_ns: int) -> tuple[str, str]:
+def state_of(rows: Any, now_ns: int) -> tuple[str, str]:
     """The state of a backend in one word, and why it is that."""
     if rows[STATE] != READY:
         return STATES[rows[STATE]], "an operator said so"

@@ -1,0 +1,128 @@
+"""What would happen to a request: told by the code that would do it, and by what is known of backends."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from typing import Any
+
+import pytest
+
+from proxy import scoreboard
+from proxy.control.explain import explain, request_bytes
+from proxy.control.load import load_text
+from proxy.limits.buckets import Buckets
+from proxy.limits.rate import bucket_key, salt_of
+from proxy.scoreboard import DRAIN, EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, STATE
+
+YAML = """
+listeners: [{bind: '127.0.0.1:0'}]
+upstreams:
+  app: {backends: [{address: 'a:1', weight: 3}, 'b:1', 'c:1']}
+  keyed: {backends: ['a:1', 'b:1'], balance: {algorithm: 'tests.balancing.algorithms:LastByKey', key: 'header:X-Key'}}
+rate_limits: {few: {rate: 10/s}}
+trusted_proxies: [10.0.0.0/8]
+routes:
+  - {name: write, path: /api, methods: [POST], upstream: app}
+  - {name: admin, host: admin.example.com, upstream: app}
+  - {name: beta, path: /api, headers: {x-beta: '1'}, upstream: app}
+  - {name: read, path: /api, upstream: app, rate_limits: [few], strip_prefix: /api}
+  - {name: old, exact: /old, redirect: {to: 'https://{host}/new'}}
+  - {name: ping, exact: /ping, respond: {status: 204}}
+  - {name: keyed, path: /keyed, upstream: keyed}
+"""
+
+
+def told(url: str, method: str = "GET", headers: tuple[tuple[str, str], ...] = (), **more: Any) -> dict[str, Any]:
+    return explain(load_text(YAML).config, request_bytes(method, url, headers), **more)
+
+
+def why(found: dict[str, Any]) -> dict[str, str]:
+    return {each["route"]: each["why"] for each in found["routes"]}
+
+
+def test_each_route_says_why_it_does_not_take_the_request() -> None:
+    found = told("http://example.com/api/users?page=2")
+    assert found["route"] == "read"
+    assert why(found) == {
+        "write": "method is not POST",
+        "admin": "host is not admin.example.com",
+        "beta": "header x-beta is missing",
+        "read": "",
+        "old": "path is not /old",
+        "ping": "path is not /ping",
+        "keyed": "path is not below /keyed",
+    }
+    assert [each["route"] for each in found["routes"] if each.get("chosen")] == ["read"]
+
+
+def test_a_route_that_fits_but_is_not_the_first_says_so() -> None:
+    found = told("/api", headers=(("X-Beta", "1"),))
+    assert found["route"] == "beta"
+    assert [each["route"] for each in found["routes"] if each["matches"]] == ["beta", "read"]
+
+
+def test_the_path_is_the_one_that_the_backend_gets() -> None:
+    forward = told("/api/./users/%41?x=1")["forward"]
+    assert (forward["path"], forward["query"], forward["upstream"]) == ("/users/A", "?x=1", "app")
+
+
+@pytest.mark.parametrize(("method", "retries"), [("GET", 2), ("PUT", 2), ("POST", 0)])
+def test_retries_depend_on_the_method(method: str, retries: int) -> None:
+    assert told("/keyed", method)["forward"]["retries"] == retries
+
+
+def test_answers_of_its_own() -> None:
+    assert told("http://x.org/old")["redirect"] == {"status": 308, "to": "https://x.org/new"}
+    assert told("/ping")["respond"] == {"status": 204, "body": ""}
+    assert told("/nowhere")["refused"]["reason"] == "route.no_route"
+
+
+def test_what_is_no_request_is_refused_as_the_proxy_would() -> None:
+    assert told("/api", headers=(("Host", "a b"),))["refused"]["reason"] == "accept.bad_host"
+    assert told("/api", headers=(("Content-Length", "x"),))["refused"]["reason"] == "accept.bad_content_length"
+    assert told("/api", "TRACE")["refused"]["reason"] == "accept.method_refused"
+    found = told("/api", "POST", (("Content-Length", "999999999"),))
+    assert found["refused"]["reason"] == "admit.body_too_large"
+    with pytest.raises(ValueError, match="percent-encoded"):
+        told("/a b")
+    with pytest.raises(ValueError, match="ftp"):
+        told("ftp://x/")
+
+
+def test_a_key_leads_to_a_backend() -> None:
+    balance = told("/keyed", headers=(("X-Key", "k"),))["balance"]
+    assert (balance["key"], balance["value"]) == ("header:X-Key", "k")
+    assert balance["picked"] in ("a:1", "b:1")
+
+
+def test_the_client_behind_a_trusted_proxy() -> None:
+    headers = (("X-Forwarded-For", "192.0.2.7"),)
+    assert told("/api", headers=headers, client="10.1.1.1")["request"]["client"] == "192.0.2.7"
+    assert told("/api", headers=headers, client="192.0.2.1")["request"]["client"] == "192.0.2.1"
+
+
+def test_candidates_are_as_the_board_has_them_and_nothing_is_changed() -> None:
+    board = scoreboard.create(3)
+    rows = {name: board.backend_rows("app", f"{name}:1") for name in "abc"}
+    rows["a"][ROW + IN_FLIGHT], rows["a"][2 * ROW + IN_FLIGHT] = 3, 4
+    rows["b"][2 * ROW + EJECTED_UNTIL] = monotonic_ns() + 10**12
+    rows["b"][2 * ROW + EJECTED_FOR] = 1
+    rows["c"][STATE] = DRAIN
+    before = {name: list(row) for name, row in rows.items()}
+    found = {each["backend"]: each for each in told("/api", board=board)["candidates"]}
+    assert (found["a:1"]["share"], found["a:1"]["in_flight"], found["a:1"]["state"]) == (1.0, 7, "ready")
+    assert (found["b:1"]["usable"], found["b:1"]["state"]) == (False, "ejected")
+    assert "connect" in found["b:1"]["why"]
+    assert (found["c:1"]["usable"], found["c:1"]["state"]) == (False, "drain")
+    assert {name: list(row) for name, row in rows.items()} == before
+
+
+def test_what_is_left_of_a_rate_limit() -> None:
+    board = scoreboard.create(2)
+    number = bucket_key(salt_of(board.secret(), "few"), b"127.0.0.1")
+    for _ in range(4):
+        Buckets(board.buckets()).take(number, monotonic_ns(), 10**11, 10**12)
+    limit = told("/api", board=board)["rate_limits"][0]
+    assert (limit["name"], limit["limited"], limit["burst"]) == ("few", True, 10)
+    assert limit["left"] == 0
+    assert told("/api", board=board, client="192.0.2.9")["rate_limits"][0]["left"] == 10

@@ -1,0 +1,40 @@
+"""How an explanation is shown: lines in a pipe, a tree on a terminal, and the exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from proxy.control.explain_view import show_explanation, tree
+from tests.control.test_explain import told
+
+
+def test_lines_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show_explanation(told("/api/x"), False) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("GET /api/x for host localhost from 127.0.0.1\n  route write: method is not POST\n")
+    assert "  is forwarded to upstream app as /x\n" in said
+    assert "      a:1: share 60.0%, ready (nothing speaks against it), 0 in flight\n" in said
+    assert "\x1b" not in said
+
+
+def test_a_refusal_is_told_and_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show_explanation(told("/nowhere"), False) == 1
+    assert "is answered with 404, route.no_route" in capsys.readouterr().out
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show_explanation(told("/ping"), True) == 0
+    assert json.loads(capsys.readouterr().out)["respond"]["status"] == 204
+
+
+def test_a_tree_on_a_terminal() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    console.print(tree(told("/api/x")))
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert "└──" in said
+    assert "\x1b" in said
