@@ -73,6 +73,13 @@ def make_parser() -> argparse.ArgumentParser:
     add_run_dir(explain)
     explain.set_defaults(call=explain_command)
 
+    top = commands.add_parser("top", help="what a running proxy is doing, live in the terminal")
+    top.add_argument("-c", "--config", required=True, metavar="FILE", help="the YAML file that it serves")
+    top.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks (default: 2)")
+    top.add_argument("--once", action="store_true", help="look once and print it")
+    add_run_dir(top)
+    top.set_defaults(call=top_command)
+
     demo = commands.add_parser("demo", help="start demo app servers and the proxy in front of them")
     demo.add_argument("--apps", action="store_true", help="in front of uvicorn, gunicorn and aiohttp instead")
     demo.set_defaults(call=demo_command)
@@ -187,6 +194,21 @@ def explain_command(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return show_explanation(told, arguments.json)
+
+
+def top_command(arguments: argparse.Namespace) -> int:
+    from .control.client import ask
+    from .control.top_view import run_top
+
+    if not 0.1 <= arguments.interval <= 3600:
+        print("error: --interval must be from 0.1 to 3600", file=sys.stderr)
+        return 2
+    try:
+        control = control_of(arguments, arguments.config)
+    except QantaraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return run_top(lambda path: ask(control, "GET", path), arguments.interval, arguments.once)
 
 
 def demo_command(arguments: argparse.Namespace) -> int:

@@ -2,10 +2,11 @@ cimport cython
 
 from .balancing.base cimport Balancer
 from .exchange cimport Client, Exchange
+from .metrics cimport Counters
 from .upstream.backend cimport Backend
 from .upstream.group cimport Group
 
-cdef int IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_PANICKED, U_STATUSES
+cdef int SAMPLE, IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_PANICKED, U_STATUSES
 
 
 cpdef answer(Exchange x, reason)
@@ -26,7 +27,10 @@ cpdef drop_backend(Exchange x, double now)
 cpdef bint judged(Exchange x)
 
 
-@cython.locals(client=Client, now=double)
+cpdef sample(Exchange x, double now)
+
+
+@cython.locals(client=Client, now=double, counters=Counters)
 cpdef finish(Exchange x)
 
 

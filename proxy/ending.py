@@ -21,6 +21,8 @@ from .upstream.group import Group
 
 log = logging.getLogger("qantara")
 
+SAMPLE = 64
+"""Every so many requests one is looked at for the top talkers."""
 JUDGED = frozenset(("connect", "send", "relay"))
 """The stages whose failures are the upstream's."""
 
@@ -143,10 +145,23 @@ def finish(x: Exchange) -> None:
     drop_backend(x, now)
     if x.group is not None:
         leave_group(x, now)
-    client.counters.finished(x.status, now - x.started, x.bytes_in, x.bytes_out)
+    counters = client.counters
+    counters.finished(x.status, now - x.started, x.bytes_in, x.bytes_out)
+    counters.until_sample -= 1
+    if counters.until_sample == 0:
+        sample(x, now)
     if client.log is not None:
         client.log.record(x, now)
     client.finished(x, x.keep, now)
+
+
+def sample(x: Exchange, now: float) -> None:
+    """Every so often: who asks for what."""
+    client = x.client
+    assert client is not None
+    client.counters.until_sample = SAMPLE
+    if client.counters.talkers is not None:
+        client.counters.talkers.take(x, now)
 
 
 def judged(x: Exchange) -> bool:

@@ -12,6 +12,8 @@ cdef class Histogram:
 cdef class Counters:
     cdef public long long[::1] cells
     cdef public Histogram seconds
+    cdef public object talkers
+    cdef public int until_sample
     cpdef opened(self)
     cpdef closed(self)
     cpdef began(self)

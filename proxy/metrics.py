@@ -121,6 +121,10 @@ class Counters:
         self.cells = array("q", bytes(8 * SLOT_CELLS)) if cells is None else cells
         start = C_HISTOGRAMS
         self.seconds = Histogram(memoryview(self.cells)[start : start + HISTOGRAM_CELLS])
+        self.talkers: Any = None
+        """Who asks the most (talkers.py), None if nobody wants to know."""
+        self.until_sample = 1
+        """Requests until one is looked at for it."""
 
     @property
     def connections(self) -> int:

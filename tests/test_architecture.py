@@ -26,7 +26,7 @@ LAYERS = (
     ("routing",),
     ("plan",),
     ("exchange",),
-    ("access_log", "ending", "rewriting"),
+    ("access_log", "ending", "rewriting", "talkers"),
     ("admission", "chaos", "retrying"),
     ("relaying",),
     ("pipeline",),

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "control/admin/contract.py": ("control/admin/test_app.py", "interfaces"),
     "control/admin/answers.py": ("control/admin/test_app.py", "one file for the whole API, by its requests"),
     "control/admin/backends.py": ("e2e/test_backends.py", "what comes and goes needs workers"),
+    "control/admin/top.py": ("e2e/test_backends.py", "sums over workers need workers"),
     "control/admin/chaos.py": ("e2e/test_chaos.py", "experiments need workers"),
     "server/hands.py": ("e2e/test_chaos.py", "experiments need workers"),
     "control/admin/exposition.py": ("control/admin/test_app.py", "one file for the whole API, by its requests"),

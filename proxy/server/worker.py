@@ -25,6 +25,7 @@ from ..downstream.connection import ClientConnection
 from ..downstream.listener import address_of, open_listener
 from ..metrics import Counters, Snapshot
 from ..plan import ListenerSpec, Plan
+from ..talkers import Talkers
 
 log = logging.getLogger("qantara")
 
@@ -95,6 +96,7 @@ class Proxy:
         self.board = plan.registry.board
         self.sweep = plan.registry.sweep
         self.counters = Counters(self.board.slot_head(self.board.slot))
+        self.counters.talkers = self.talkers = Talkers()
         self.acceptor: Acceptor | None = None
         self.log: AccessLog | None = None
         self.listening: dict[str, list[Listening]] = {}

@@ -26,6 +26,7 @@ from ..deadlines import Sweep
 from ..errors import QantaraError
 from ..http1.codec import seed_ids
 from ..plan import Plan
+from ..talkers import Count
 from ..upstream.registry import Registry
 from .channel import Channel
 from .logs import configure_logging, rename
@@ -109,6 +110,7 @@ class WorkerProcess:
             "log_level": self.log_level,
             "chaos": self.chaos,
             "tallies": self.tallies,
+            "talkers": self.talkers,
         }
         try:
             payload = await handlers[request.kind](request.payload)
@@ -180,6 +182,10 @@ class WorkerProcess:
     async def tallies(self, _: Any) -> dict[str, Tally]:
         """How often each chaos rule has struck here."""
         return self.injector.tallies()
+
+    async def talkers(self, dimension: str) -> dict[str, Count]:
+        """Who asks the most."""
+        return self.proxy.talkers.sketches[dimension] if self.proxy is not None else {}
 
     async def members(self, members: dict[str, Any]) -> None:
         """The backends of some upstreams have changed."""

@@ -120,3 +120,18 @@ async def test_explain_asks_the_running_proxy(tmp_path: Path) -> None:
         assert (process.returncode, wrong) == (0, b"")
         assert f"{a.address}: gets nothing, maint (an operator said so)" in said.decode()
         assert (await service.call("POST", "/explain", {"url": "/a b"}))[0] == 400
+
+
+async def test_top_shows_what_all_workers_do(tmp_path: Path) -> None:
+    async with Origin(named(b"a"), forever=True) as a, running(tmp_path, yaml(a), tcp=True) as service:
+        await answers(service, 20)
+        status, told = await service.call("GET", "/top/talkers?by=upstream")
+        assert (status, [each["upstream"] for each in told]) == (200, ["app"])
+        assert (await service.call("GET", "/top/talkers?by=colour"))[0] == 400
+        assert (await service.call("GET", "/top/talkers?limit=0"))[0] == 400
+        command = (sys.executable, "-m", "proxy", "top", "--once", "--interval", "0.1", "-c", str(service.file))
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=-1, stderr=-1)
+        said, wrong = await process.communicate()
+        assert (process.returncode, wrong) == (0, b"")
+        assert a.address in said.decode()
+        assert "requests/s" in said.decode()

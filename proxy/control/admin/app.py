@@ -24,6 +24,7 @@ from .chaos import ChaosEndpoints
 from .contract import Control
 from .exposition import expose
 from .guard import guard, refused
+from .top import TopEndpoints
 from .views import backend_view, upstream_view
 
 BODY_MAX = 65_536
@@ -89,6 +90,7 @@ class AdminServer:
                 web.post("/upgrade", self.upgrade),
                 *BackendEndpoints(self.control).routes(),
                 *ChaosEndpoints(self.control).routes(),
+                *TopEndpoints(self.control).routes(),
             ]
         )
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=15.0)

@@ -1,0 +1,99 @@
+"""Who asks the most, and for what: clients, hosts, paths, routes and upstreams, by a sample of the requests.
+
+Law of this file: memory is bounded whatever clients send, and a request that is not in the sample pays for one
+decrement. Every 64th request is looked at (ending.SAMPLE); each dimension keeps PLACES names (Space-Saving: Metwally,
+Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data streams", ICDT 2005): a name that
+comes when all places are taken gets that of the smallest, and begins with its count. So whoever really is among the
+top is in the list, and a count is too high by at most that of the smallest. Counts are halved once per HALF_LIFE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .exchange import Exchange
+from .http1.forwarded import client_address
+
+PLACES = 128
+HALF_LIFE = 60.0
+"""Seconds."""
+NAME_LIMIT = 96
+"""Bytes of a path or host that are kept."""
+DIMENSIONS = ("client", "host", "path", "route", "upstream")
+
+
+class Count(NamedTuple):
+    """What one name has asked for, in samples, and bytes sent for it."""
+
+    requests: float
+    bytes: float
+    errors: float
+    """Of the requests, those that ended with a status of 500 and above, or were given up."""
+
+
+Sketch = dict[str, Count]
+
+
+class Talkers:
+    """The sketches of one worker."""
+
+    def __init__(self) -> None:
+        self.sketches: dict[str, Sketch] = {name: {} for name in DIMENSIONS}
+        self.halved = 0.0
+
+    def take(self, x: Exchange, now: float) -> None:
+        """Look at a request that is over at time `now` (monotonic)."""
+        if now - self.halved >= HALF_LIFE:
+            self._halve(now)
+        for name, value in zip(DIMENSIONS, names_of(x), strict=True):
+            if value:
+                add(self.sketches[name], value, Count(1.0, float(x.bytes_out), float(x.status >= 499)))
+
+    def _halve(self, now: float) -> None:
+        if self.halved:
+            for name, sketch in self.sketches.items():
+                halves = {key: Count(*(part / 2 for part in count)) for key, count in sketch.items()}
+                self.sketches[name] = {key: count for key, count in halves.items() if count.requests >= 0.1}
+        self.halved = now
+
+
+def names_of(x: Exchange) -> tuple[str, str, str, str, str]:
+    """What a request is counted under, in the order of DIMENSIONS."""
+    head, client, route, plan = x.head, x.client, x.route, x.plan
+    assert client is not None and plan is not None
+    address, host, path = client.address, "", ""
+    if head.data is not None:
+        if client.trusted:
+            address = client_address(head, address, plan.settings.trusts)
+        host = head.host[:NAME_LIMIT].decode("latin-1")
+        path = head.path[:NAME_LIMIT].decode("latin-1")
+    return address, host, path, route.name if route is not None else "", route.upstream if route is not None else ""
+
+
+def add(sketch: Sketch, name: str, count: Count) -> None:
+    """Count a name; if there is no place left, it takes that of the smallest."""
+    known = sketch.get(name)
+    if known is None and len(sketch) >= PLACES:
+        smallest = min(sketch, key=lambda key: sketch[key].requests)
+        known = sketch.pop(smallest)._replace(bytes=0.0, errors=0.0)
+    if known is not None:
+        count = Count(known.requests + count.requests, known.bytes + count.bytes, known.errors + count.errors)
+    sketch[name] = count
+
+
+def merged(parts: Iterable[Mapping[str, Any]]) -> Sketch:
+    """What several workers have counted, together."""
+    found: Sketch = {}
+    for part in parts:
+        for name, count in part.items():
+            known = found.get(name, Count(0.0, 0.0, 0.0))
+            found[name] = Count(*(have + more for have, more in zip(known, count, strict=True)))
+    return found
+
+
+def top(sketch: Sketch, limit: int) -> list[tuple[str, Count, float]]:
+    """The names with the most requests, and the share of all that each has."""
+    total = sum(count.requests for count in sketch.values()) or 1.0
+    ranked = sorted(sketch.items(), key=lambda item: (-item[1].requests, item[0]))
+    return [(name, count, count.requests / total) for name, count in ranked[:limit]]
