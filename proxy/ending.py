@@ -118,6 +118,9 @@ def detach(x: Exchange) -> None:
     if x.timer is not None:
         x.timer.cancel()
         x.timer = None
+    if x.hedge is not None:
+        attempt, x.hedge = x.hedge, None
+        attempt.cancel()
     if x.upstream is not None:
         x.upstream.discard()
         x.upstream = None

@@ -50,7 +50,7 @@ cdef class Exchange(Requester):
     cdef public Plan plan
     cdef public RoutePlan route
     cdef public ReturnStage relay
-    cdef public object balancer, body, reason, timer
+    cdef public object balancer, body, reason, timer, hedge
     cdef public Group group
     cdef public list tried, kept
     cdef public Backend backend
@@ -58,6 +58,7 @@ cdef class Exchange(Requester):
     cdef public bytes payload
     cdef public bint waiting, queued, waited, keep, responding, interim_sent, chunk_body
     cdef public int tries, status
+    cdef public long long serial
     cdef public double started, picked, headed
     cdef public long long bytes_in, bytes_out
     cdef public str backend_name

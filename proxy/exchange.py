@@ -129,6 +129,8 @@ class Exchange(Requester):
 
     def __init__(self) -> None:
         super().__init__()
+        self.serial = 0
+        """How many requests this exchange has been so far."""
         self.head = RequestHead()
         self.clear()
 
@@ -158,6 +160,8 @@ class Exchange(Requester):
         self.timer: Any = None
         """The pause before the next try."""
         self.waited = False
+        self.hedge: Any = None
+        """The second attempt beside this one (hedging.py)."""
         self.tries = 0
         self.tried: list[Backend] | None = None
         """The backends at which this request has failed."""
@@ -174,6 +178,7 @@ class Exchange(Requester):
 
     def begin(self, client: Client, plan: Plan, now: float) -> None:
         """A head was parsed into `self.head` at time `now`."""
+        self.serial += 1
         self.client = client
         self.plan = plan
         self.started = now

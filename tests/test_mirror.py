@@ -26,6 +26,7 @@ ELSEWHERE = {
     "upstream/pool.py": ("e2e/test_data_path.py", "what it keeps is told by the backend's connections"),
     "http1/codec.pyx": ("http1/test_request_head.py", "one file for each thing that it does: test_chunked and so on"),
     "http1/framing.py": ("http1/test_chunked.py", "a thin layer over the codec's decoder"),
+    "hedging.py": ("e2e/test_hedging.py", "which of two answers counts is told by what the client gets"),
     "retrying.py": ("e2e/test_retries.py", "what is sent again is told by what the backends get"),
     "upstream/backend.py": ("upstream/test_group.py", "state is tested through what it does to a group"),
     "control/changes.py": ("control/test_diff.py", "a change is told by what two configurations differ in"),

@@ -14,6 +14,8 @@ from ..balancing.keys import make_key
 from ..chaos import OFF, Chain, Injector
 from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
+from ..exchange import ReturnStage, Stage
+from ..hedging import HedgedRelay, HedgedSend
 from ..http1.codec import HeaderEdits, canonicalize
 from ..limits.shedding import PRIORITIES
 from ..pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
@@ -24,6 +26,7 @@ from ..scoreboard import alone
 from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group, GroupSpec, LimitSpec, PoolSettings
 from ..upstream.health import HealthSpec
+from ..upstream.hedge import HedgeSpec
 from ..upstream.outlier import OutlierSpec
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
@@ -33,7 +36,7 @@ from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 from .sections.health import Health, status_range
 from .sections.outlier import Outlier
-from .sections.retry import Retry
+from .sections.retry import Hedge, Retry
 
 Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
 
@@ -212,7 +215,14 @@ def compile_retry(retry: Retry) -> RetrySpec:
         budget_min=retry.budget_min,
         buffer=retry.buffer,
         retry_after_max=retry.retry_after_max,
+        hedge=compile_hedge(retry.hedge),
     )
+
+
+def compile_hedge(hedge: Hedge | None) -> HedgeSpec | None:
+    if hedge is None:
+        return None
+    return HedgeSpec(0.0 if hedge.delay == "auto" else hedge.delay, hedge.quantile)
 
 
 def compile_match(route: Route) -> Match:
@@ -274,12 +284,18 @@ def link_stages(
                 f"the algorithm of upstream {group.name!r} needs a key: say where it comes from with `key`"
             )
         key = make_key(upstream.balance.key, route.pattern())
-    send = chain.before(Send(), "send")
+    send: Stage = Send()
+    if upstream.retry.hedge is not None:
+        send = hedged = HedgedSend(group, send)
+    send = chain.before(send, "send")
     pick = Pick(group, key, PRIORITIES.index(route.priority), chain.before(Connect(send), "connect"))
     admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
     admitted = door.limited(route, door.shed(route, Admit(admitted)))
     plan.first = chain.before(admitted, "accept", "route", "admit")
-    plan.relay = chain.behind(Relay(group, pick, send))
+    relay: ReturnStage = Relay(group, pick, send)
+    if upstream.retry.hedge is not None:
+        relay = hedged.relay = HedgedRelay(group, relay)
+    plan.relay = chain.behind(relay)
     plan.request_edits = compile_edits(route.request_headers)
     plan.response_edits = compile_edits(route.response_headers)
     plan.raw_path = route.forward_path == "raw"

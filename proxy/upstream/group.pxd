@@ -22,7 +22,7 @@ cdef class Group:
     cdef public double tokens, per_request
     cdef public long long most, most_per_backend, most_here, ceiling
     cdef public Breaker breaker
-    cdef public object gradient
+    cdef public object gradient, hedger
     cdef public bint waking, shared
     cdef public Queue queue
     cdef public long long[::1] rows

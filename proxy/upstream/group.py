@@ -33,6 +33,7 @@ from .breaker import Breaker, BreakerSpec
 from .concurrency import ConcurrencySpec, Gradient
 from .connection import Requester
 from .health import HealthSpec
+from .hedge import Hedger
 from .outlier import (
     CONNECT,
     CONSECUTIVE_5XX,
@@ -124,6 +125,7 @@ class Group:
         """What this worker may have at the whole upstream: the adaptive limit."""
         self.gradient: Gradient | None = None
         self.breaker: Breaker | None = None
+        self.hedger: Hedger | None = None
         self.shared = False
         """Whether other workers send to these backends too."""
         self.queue = Queue(0)
@@ -173,6 +175,9 @@ class Group:
             if spec.concurrency is not None:
                 self.gradient = Gradient(spec.concurrency, self.relay_seconds.cells, monotonic())
         self._set_ceiling()
+        if self.hedger is None or spec.retry.hedge != old.retry.hedge:
+            hedge = spec.retry.hedge
+            self.hedger = Hedger(hedge, self.relay_seconds.cells) if hedge is not None else None
 
     def _set_ceiling(self) -> None:
         self.ceiling = self.gradient.allowed if self.gradient is not None else NO_LIMIT
@@ -370,6 +375,8 @@ class Group:
             self._set_ceiling()
         if self.breaker is not None:
             self.breaker.tick(now)
+        if self.hedger is not None:
+            self.hedger.tick(now)
         if self.queue.length:
             for requester in self.queue.late(now):
                 self.count(U_QUEUE_EXPIRED)

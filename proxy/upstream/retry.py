@@ -16,6 +16,8 @@ from email.utils import parsedate_to_datetime
 from random import random
 from typing import NamedTuple
 
+from .hedge import HedgeSpec
+
 BUDGET_SECONDS = 10.0
 """How long what is not used of the budget is kept."""
 
@@ -44,6 +46,7 @@ class RetrySpec(NamedTuple):
     buffer: int = 65_536
     """The largest request body that is kept for sending it again."""
     retry_after_max: float = 300.0
+    hedge: HedgeSpec | None = None
 
 
 def backoff(spec: RetrySpec, retry: int) -> float:

@@ -27,6 +27,9 @@ from ...metrics import (
     U_CEILING,
     U_CONNECT,
     U_FINISH,
+    U_HEDGES,
+    U_HEDGES_REFUSED,
+    U_HEDGES_WON,
     U_PANICKED,
     U_QUEUE_EXPIRED,
     U_QUEUE_LENGTH,
@@ -146,6 +149,9 @@ class Exposition(Collector):
             "queue_expired": (U_QUEUE_EXPIRED, "Requests that waited too long in the queue"),
             "breaker_opened": (U_BREAKER_OPENED, "How often the circuit breaker has opened"),
             "breaker_refused": (U_BREAKER_REFUSED, "Requests that it has refused"),
+            "hedges": (U_HEDGES, "Second tries beside a first one that was late"),
+            "hedges_won": (U_HEDGES_WON, "Those that were answered first"),
+            "hedges_refused": (U_HEDGES_REFUSED, "Those that the budget refused"),
             "panicked": (U_PANICKED, "Requests that were picked for without regard to health"),
         }
         for what, (cell, told) in counters.items():

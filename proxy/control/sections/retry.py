@@ -11,6 +11,13 @@ from ..fields import Count, Duration, List, Percent, Section, Size, Whole, durat
 Status = Annotated[int, Field(ge=400, le=599)]
 
 
+class Hedge(Section):
+    delay: Literal["auto"] | Duration = "auto"
+    """After how long without a response another backend is asked too; auto for the quantile below."""
+    quantile: Percent = percent("95%")
+    """With auto: so many of the responses come sooner."""
+
+
 class Retry(Section):
     attempts: Annotated[int, Field(ge=0, le=15)] = 2
     """How often a request is sent again, each time to another backend; 0 for never."""
@@ -35,6 +42,8 @@ class Retry(Section):
     """A request with a larger body is not sent again once the body was sent."""
     retry_after_max: Duration = duration("300s")
     """A response whose Retry-After asks for more is passed on."""
+    hedge: Hedge | None = None
+    """A second try beside the first when the answer is late, of requests that are idempotent; null for none."""
 
 
 class UpstreamLimits(Section):
