@@ -96,8 +96,9 @@ format: venv-dev
 fuzz: venv-dev
 	$(PYTEST) --hypothesis-profile=fuzz --timeout 3600 tests/fuzz $(PYTEST_ARGS)
 
-soak: venv-dev
+soak: venv-bench $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m soak --timeout 3600 $(PYTEST_ARGS)
+	$(BIN)/python -m benchmarks.soak
 
 chaos: venv-dev build
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
@@ -116,6 +117,7 @@ reliability: venv-bench $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.reliability kill-supervisor --times 3 --alone 5
 	$(BIN)/python -m benchmarks.backends --seconds 30 --requests 200000
 	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.hedging
 	$(BIN)/python -m benchmarks.backends --backends 1000 --kill 10 --seconds 120 --requests 1000000
 
 # What can happen to the proxy, each with its criterion, as a table: make chaos WORDS="a backend is killed"
