@@ -175,6 +175,7 @@ def compile_health(health: Health | None) -> HealthSpec | None:
         jitter=health.jitter,
         initial_up=health.initial == "up",
         reported=health.reported,
+        service=health.service,
     )
 
 

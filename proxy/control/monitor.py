@@ -22,6 +22,7 @@ from ..scoreboard import DOWN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, U
 from ..upstream.backend import BackendSpec
 from ..upstream.group import GroupSpec
 from ..upstream.health import HealthSpec, Report, Streak, parse_report
+from . import grpc_health
 
 log = logging.getLogger("qantara")
 
@@ -138,6 +139,8 @@ class Monitor:
                 async with asyncio.timeout(target.spec.timeout):
                     if target.spec.kind == "tcp":
                         return await self._tcp(target)
+                    if target.spec.kind == "grpc":
+                        return await self._grpc(target)
                     return await self._http(target)
             except TimeoutError:
                 return f"timed out after {target.spec.timeout:g} s"
@@ -148,13 +151,18 @@ class Monitor:
                 return repr(error)
 
     async def _tcp(self, target: Target) -> str:
-        backend = target.backend
-        if backend.path:
-            _, writer = await asyncio.open_unix_connection(backend.path)
-        else:
-            _, writer = await asyncio.open_connection(backend.host, target.spec.port or backend.port)
+        _, writer = await _opened(target)
         writer.close()
         return ""
+
+    async def _grpc(self, target: Target) -> str:
+        spec, backend = target.spec, target.backend
+        reader, writer = await _opened(target)
+        try:
+            authority = "localhost" if backend.path else f"{backend.host}:{spec.port or backend.port}"
+            return await grpc_health.check(reader, writer, authority, spec.service, spec.headers)
+        finally:
+            writer.close()
 
     async def _http(self, target: Target) -> str:
         spec = target.spec
@@ -229,6 +237,13 @@ class Monitor:
     def _write(self, target: Target, cell: int, value: int) -> None:
         self._rows(target)[cell] = value
         self.board.changed(0)
+
+
+async def _opened(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    backend = target.backend
+    if backend.path:
+        return await asyncio.open_unix_connection(backend.path)
+    return await asyncio.open_connection(backend.host, target.spec.port or backend.port)
 
 
 def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:

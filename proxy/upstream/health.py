@@ -16,7 +16,7 @@ class HealthSpec(NamedTuple):
     """How the backends of an upstream are checked. Times in seconds."""
 
     kind: str = "http"
-    """http or tcp"""
+    """http, tcp or grpc"""
     method: str = "GET"
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
@@ -37,6 +37,8 @@ class HealthSpec(NamedTuple):
     """What a backend is before its first check."""
     reported: bool = True
     """Whether what backends say of themselves counts."""
+    service: str = ""
+    """Which service is asked about, with grpc; "" for all."""
 
 
 class Streak:

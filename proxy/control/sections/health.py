@@ -27,6 +27,13 @@ def status_range(value: int | str) -> tuple[int, int]:
     return low, high
 
 
+def check_service(value: str) -> str:
+    """The name of a gRPC service."""
+    if not re.fullmatch(r"[\w./-]{0,127}", value, re.ASCII):
+        raise ValueError(f"must be the name of a gRPC service such as shop.v1.Cart, not {described(value)}")
+    return value
+
+
 StatusRange = Annotated[str | Annotated[int, Field(ge=100, le=599)], AfterValidator(check_status_range)]
 
 
@@ -38,8 +45,10 @@ class Expect(Section):
 
 
 class Health(Section):
-    type: Literal["http", "tcp"] = "http"
-    """An HTTP request, or only a TCP connection."""
+    type: Literal["http", "tcp", "grpc"] = "http"
+    """An HTTP request, only a TCP connection, or a call of the gRPC health protocol (HTTP/2 without TLS)."""
+    service: Annotated[str, AfterValidator(check_service)] = ""
+    """With grpc: the name of the service that is asked about; empty for the server as a whole."""
     path: Path = "/"
     """What the health check asks for."""
     method: Method = "GET"
