@@ -3,6 +3,7 @@ cimport cython
 from .exchange cimport Exchange, Stage
 from .limits.buckets cimport Buckets
 from .limits.shedding cimport Shedder
+from .request_key cimport RequestKey
 from .upstream.breaker cimport Breaker
 from .upstream.group cimport Group
 
@@ -20,12 +21,11 @@ cdef class RateLimit(Stage):
     cdef public object spec, remote
     cdef public long long interval, depth
     cdef public bytes salt
-    cdef public tuple keys
+    cdef public RequestKey key
     cdef public Buckets buckets
     cdef public long long[::1] rows
     @cython.locals(number=cython.longlong, now=cython.longlong, wait=cython.longlong)
     cpdef enter(self, Exchange x)
-    cpdef key_of(self, Exchange x)
     cpdef refuse(self, Exchange x, long long wait)
     @cython.locals(following=Stage)
     cpdef go_on(self, Exchange x)

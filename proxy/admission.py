@@ -7,20 +7,17 @@ The arithmetic is in limits/ and upstream/breaker.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from ipaddress import IPv6Address
 from time import monotonic
 from typing import Any, Protocol
 
-from .balancing.keys import Key
 from .ending import answer, refuse
 from .errors import BREAKER_OPEN, INTERNAL, OVERLOADED, RATE_LIMITED
 from .exchange import Exchange, Stage
-from .http1.forwarded import client_address
 from .limits.buckets import Buckets
 from .limits.rate import SECOND, RateSpec, bucket_key
 from .limits.shedding import Shedder
 from .metrics import L_REFUSED, L_REMOTE_FAILED, L_TAKEN, L_WOULD_REFUSE
+from .request_key import RequestKey
 from .upstream.breaker import Breaker
 from .upstream.group import Group
 
@@ -58,7 +55,7 @@ class RateLimit(Stage):
         self,
         spec: RateSpec,
         salt: bytes,
-        keys: Sequence[Key | None],
+        key: RequestKey,
         buckets: Buckets,
         rows: Any,
         remote: Remote | None,
@@ -69,14 +66,14 @@ class RateLimit(Stage):
         self.interval = spec.interval
         self.depth = spec.depth
         self.salt = salt
-        self.keys = tuple(keys)
-        """What the key is made of; None is the client's address. No parts: all requests have one bucket."""
+        self.key = key
+        """What requests are counted by. Without parts all of them have one bucket."""
         self.buckets = buckets
         self.rows = rows
         self.remote = remote
 
     def enter(self, x: Exchange) -> None:
-        key = self.key_of(x)
+        key = self.key.of(x)
         if key is None:
             self.go_on(x)
             return
@@ -91,19 +88,6 @@ class RateLimit(Stage):
         else:
             self.rows[L_TAKEN] += 1
             self.go_on(x)
-
-    def key_of(self, x: Exchange) -> bytes | None:
-        """The key of a request, None if a part of it is missing."""
-        if len(self.keys) == 1:
-            only = self.keys[0]
-            return client_of(x) if only is None else only(x.head)
-        whole = b""
-        for key in self.keys:
-            part = client_of(x) if key is None else key(x.head)
-            if part is None:
-                return None
-            whole += b"%d:%b" % (len(part), part)  # with its length, so that no two keys are written alike
-        return whole
 
     def refuse(self, x: Exchange, wait: int) -> None:
         """The request comes `wait` ns too early."""
@@ -168,17 +152,3 @@ class Break(Stage):
         following = self.next
         assert following is not None
         following.enter(x)
-
-
-def client_of(x: Exchange) -> bytes:
-    """The address that a client counts as: its own behind trusted proxies; of IPv6 the network of 64 bits, of which a
-    client may have as many addresses as it likes."""
-    client, plan = x.client, x.plan
-    assert client is not None and plan is not None
-    address = client_address(x.head, client.address, plan.settings.trusts) if client.trusted else client.address
-    if ":" in address:
-        try:
-            return IPv6Address(address.partition("%")[0]).packed[:8]
-        except ValueError:
-            pass
-    return address.encode()

@@ -1,12 +1,13 @@
 cimport cython
 
-from .balancing.base cimport Balancer
+from .balancing.base cimport Balancer, Done
 from .exchange cimport Client, Exchange
 from .metrics cimport Counters
 from .upstream.backend cimport Backend
 from .upstream.group cimport Group
 
-cdef int SAMPLE, IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_PANICKED, U_STATUSES
+cdef Done DONE
+cdef int ANSWERED, CANCELLED, FAILED, SAMPLE, IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_PANICKED, U_STATUSES
 
 
 cpdef answer(Exchange x, reason)
@@ -20,11 +21,14 @@ cpdef refuse(Exchange x, reason, str lines)
 cpdef settle_keep(Exchange x)
 
 
-@cython.locals(backend=Backend, balancer=Balancer)
-cpdef drop_backend(Exchange x, double now)
+@cython.locals(backend=Backend, balancer=Balancer, done=Done)
+cpdef drop_backend(Exchange x, double now, int outcome)
 
 
 cpdef bint judged(Exchange x)
+
+
+cpdef int outcome_of(Exchange x)
 
 
 cpdef sample(Exchange x, double now)

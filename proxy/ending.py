@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from time import monotonic
 
-from .balancing.base import Balancer
-from .errors import CLIENT_GONE, INTERNAL, Reason
+from .balancing.base import ANSWERED, CANCELLED, FAILED, Balancer, Done
+from .errors import CLIENT_GONE, INTERNAL, WRITE_TIMEOUT, Reason
 from .exchange import Exchange
 from .http1 import canned
 from .http1.codec import ACCEPT
@@ -25,6 +25,10 @@ SAMPLE = 64
 """Every so many requests one is looked at for the top talkers."""
 JUDGED = frozenset(("connect", "send", "relay"))
 """The stages whose failures are the upstream's."""
+OF_CLIENTS = (CLIENT_GONE, WRITE_TIMEOUT)
+"""Failures of those stages that are the client's all the same."""
+DONE = Done()
+"""What is told of every request that is over."""
 
 
 def answer(x: Exchange, reason: Reason) -> None:
@@ -126,18 +130,25 @@ def detach(x: Exchange) -> None:
         x.upstream = None
 
 
-def drop_backend(x: Exchange, now: float) -> None:
-    """The exchange is over for its backend."""
+def drop_backend(x: Exchange, now: float, outcome: int) -> None:
+    """The exchange is over for its backend. `outcome` is one of those in balancing/base.py."""
     backend: Backend | None = x.backend
     if backend is not None:
         x.backend = None
         backend.rows[backend.own + IN_FLIGHT] -= 1
         backend.rows[backend.own + MICROSECONDS] += int((now - x.picked) * 1e6)
         balancer: Balancer = x.balancer
+        done = DONE
+        done.seconds = (x.headed if x.headed > x.picked else now) - x.picked
+        done.now = now
+        done.outcome = outcome
+        done.in_flight = x.beside
+        done.report = x.report
         try:
-            balancer.dropped(backend, now - x.picked)
+            balancer.dropped(backend, done)
         except Exception:  # a user's algorithm must not keep a request from ending
-            log.exception("balancing algorithm %s failed", type(balancer).__name__)
+            if x.group is not None:
+                x.group.balancer_failed(balancer)
 
 
 def finish(x: Exchange) -> None:
@@ -145,7 +156,8 @@ def finish(x: Exchange) -> None:
     client = x.client
     assert client is not None
     now = monotonic()
-    drop_backend(x, now)
+    if x.backend is not None:
+        drop_backend(x, now, outcome_of(x))
     if x.group is not None:
         leave_group(x, now)
     counters = client.counters
@@ -170,7 +182,14 @@ def sample(x: Exchange, now: float) -> None:
 def judged(x: Exchange) -> bool:
     """Whether what became of a request says something about its upstream."""
     reason = x.reason
-    return reason is None or (reason.stage in JUDGED and reason is not CLIENT_GONE)
+    return reason is None or (reason.stage in JUDGED and reason not in OF_CLIENTS)
+
+
+def outcome_of(x: Exchange) -> int:
+    """How a request ended for its backend."""
+    if x.reason is None:
+        return FAILED if x.status >= 500 else ANSWERED
+    return FAILED if judged(x) else CANCELLED
 
 
 def leave_group(x: Exchange, now: float) -> None:

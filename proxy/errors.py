@@ -107,7 +107,6 @@ QUEUE_TIMEOUT = Reason(
     "pick", "queue_timeout", 503, "connection_limit_reached", "The upstream had no room within limits.queue_timeout."
 )
 NO_BACKEND = Reason("pick", "no_backend", 503, "destination_unavailable", "The upstream has no usable backend.")
-BALANCER_FAILED = Reason("pick", "balancer_failed", 500, "proxy_internal_error", "The balancing algorithm failed.")
 PICK_CHAOS = _chaos("pick")
 
 # connect: nothing was sent yet, so another backend may be tried

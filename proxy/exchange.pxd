@@ -7,6 +7,7 @@ from .plan cimport Plan, RoutePlan
 from .upstream.backend cimport Backend
 from .upstream.connection cimport Requester, UpstreamConnection
 from .upstream.group cimport Group
+from .upstream.load_report cimport LoadReport
 
 
 cdef class Client(Timed):
@@ -57,7 +58,8 @@ cdef class Exchange(Requester):
     cdef public UpstreamConnection upstream
     cdef public bytes payload
     cdef public bint waiting, queued, waited, keep, responding, interim_sent, chunk_body
-    cdef public int tries, status
+    cdef public int tries, status, beside
+    cdef public LoadReport report
     cdef public long long serial
     cdef public double started, picked, headed
     cdef public long long bytes_in, bytes_out

@@ -18,6 +18,7 @@ from .plan import Plan, RoutePlan, Settings
 from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
 from .upstream.group import Group
+from .upstream.load_report import LoadReport
 
 
 class Client(Timed):
@@ -166,6 +167,10 @@ class Exchange(Requester):
         self.tried: list[Backend] | None = None
         """The backends at which this request has failed."""
         self.started = self.picked = self.headed = 0.0
+        self.beside = 0
+        """Requests that the backend had when this one was given to it, itself included."""
+        self.report: LoadReport | None = None
+        """What the backend said of its load in the response, if the algorithm wants to know."""
         self.keep = False
         # the response
         self.responding = False

@@ -7,11 +7,10 @@ exchange cancels it. Only requests that may be sent twice are hedged, and only w
 
 from __future__ import annotations
 
-import logging
 from time import monotonic
 from typing import Any
 
-from .balancing.base import Balancer
+from .balancing.base import CANCELLED, FAILED, Balancer, Done
 from .ending import drop_backend
 from .errors import Reason
 from .exchange import Exchange, ReturnStage, Stage
@@ -21,8 +20,6 @@ from .scoreboard import FAILURES, GATEWAY_ERRORS, IN_FLIGHT, REQUESTS, SERVER_ER
 from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
 from .upstream.group import Group
-
-log = logging.getLogger("qantara")
 
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 
@@ -92,6 +89,7 @@ class Attempt(Requester):
         self.upstream: UpstreamConnection | None = None
         self.waiting = False
         self.picked = monotonic()
+        self.beside = 1
 
     @property
     def leads(self) -> bool:
@@ -104,10 +102,11 @@ class Attempt(Requester):
         assert backend is not None
         backend.rows[backend.own + REQUESTS] += 1
         backend.rows[backend.own + IN_FLIGHT] += 1
+        self.beside = backend.load()
         try:
             self.balancer.took(backend)
         except Exception:
-            log.exception("balancing algorithm %s failed", type(self.balancer).__name__)
+            self.relay.group.balancer_failed(self.balancer)
         connection = backend.pool.acquire(False, self.picked)
         if connection is not None:
             self.connected(connection)
@@ -115,7 +114,7 @@ class Attempt(Requester):
             self.waiting = True
             backend.pool.wait(self)
 
-    def cancel(self) -> None:
+    def cancel(self, outcome: int = CANCELLED) -> None:
         """It is not wanted any more."""
         x, backend = self.x, self.backend
         self.x = None
@@ -126,25 +125,26 @@ class Attempt(Requester):
         if self.upstream is not None:
             self.upstream.discard()
             self.upstream = None
-        self._let_go()
+        self._let_go(outcome)
 
-    def _let_go(self) -> None:
+    def _let_go(self, outcome: int) -> None:
         """It is over for its backend."""
         backend, self.backend = self.backend, None
         if backend is not None:
             backend.rows[backend.own + IN_FLIGHT] -= 1
+            now = monotonic()
             try:
-                self.balancer.dropped(backend, monotonic() - self.picked)
+                self.balancer.dropped(backend, Done(now - self.picked, outcome, now, self.beside))
             except Exception:
-                log.exception("balancing algorithm %s failed", type(self.balancer).__name__)
+                self.relay.group.balancer_failed(self.balancer)
 
-    def lead(self, x: Exchange) -> None:
-        """The first attempt is gone: the exchange is at this backend from now on."""
-        drop_backend(x, monotonic())
+    def lead(self, x: Exchange, outcome: int) -> None:
+        """The first attempt is gone, with this outcome: the exchange is at this backend from now on."""
+        drop_backend(x, monotonic(), outcome)
         backend, self.backend = self.backend, None
         assert backend is not None
         x.backend, x.backend_name, x.balancer = backend, backend.name, self.balancer
-        x.picked = self.picked
+        x.picked, x.beside = self.picked, self.beside
         x.tries += 1
         x.waited = True
         x.upstream = self.upstream
@@ -180,7 +180,7 @@ class Attempt(Requester):
             if head.status in x.group.spec.retry.statuses:  # type: ignore[union-attr]
                 x.hedge = None
                 self._judge(head.status)
-                self.cancel()
+                self.cancel(FAILED)
                 return
             self.win(x)
         x.hedge = None
@@ -198,7 +198,7 @@ class Attempt(Requester):
             x.backend.pool.cancel(x)
         if x.upstream is not None:
             x.upstream.discard()
-        self.lead(x)
+        self.lead(x, CANCELLED)
 
     def interim(self, head: ResponseHead) -> None:
         if self.leads and self.x is not None:
@@ -223,7 +223,7 @@ class Attempt(Requester):
         x.hedge = None
         self.upstream = None
         if silent:  # its connection was stale: no matter
-            self._let_go()
+            self._let_go(CANCELLED)
         else:
             self._failed_beside(False)
 
@@ -236,7 +236,7 @@ class Attempt(Requester):
         if backend is not None:
             backend.count(FAILURES)
             self.relay.group.failed(backend, connect, True)
-        self._let_go()
+        self._let_go(FAILED)
 
     def _judge(self, status: int) -> None:
         backend = self.backend
@@ -306,7 +306,7 @@ class HedgedRelay(ReturnStage):
         """The first attempt has failed: the second is the only one, and no further one goes to that backend."""
         assert x.backend is not None
         x.tried = [*(x.tried or ()), x.backend]
-        x.hedge.lead(x)
+        x.hedge.lead(x, FAILED)
 
     def _keep_first(self, x: Exchange) -> None:
         if x.hedge is not None:

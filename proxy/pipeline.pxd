@@ -5,6 +5,7 @@ from .ending cimport answer
 from .exchange cimport Client, Exchange, Stage
 from .http1.codec cimport RequestHead
 from .plan cimport Plan, RoutePlan
+from .request_key cimport RequestKey
 from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
 from .upstream.group cimport Group
@@ -36,9 +37,10 @@ cdef class Admit(Stage):
 
 cdef class Pick(Stage):
     cdef public Group group
-    cdef public object key
+    cdef public RequestKey key
     cdef public int priority
-    @cython.locals(group=Group, balancer=Balancer, backend=Backend, following=Stage, here=cython.bint)
+    @cython.locals(group=Group, balancer=Balancer, backend=Backend, following=Stage, here=cython.bint,
+                   source=RequestKey)
     cpdef enter(self, Exchange x)
     @cython.locals(group=Group)
     cpdef Backend within_limits(self, Exchange x, Backend backend)

@@ -8,16 +8,13 @@ that a route needs (control/compile.py), so a feature that is not configured cos
 
 from __future__ import annotations
 
-import logging
 from time import monotonic
 
 from . import rewriting
 from .balancing.base import Balancer
-from .balancing.keys import Key
 from .deadlines import NEVER
 from .ending import answer, respond
 from .errors import (
-    BALANCER_FAILED,
     BODY_TOO_LARGE,
     FIXED,
     MAX_FORWARDS,
@@ -29,13 +26,12 @@ from .exchange import Exchange, Stage
 from .http1.codec import CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, mask_of
 from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
 from .metrics import U_ACTIVE, U_REQUESTS
+from .request_key import RequestKey
 from .retrying import forget_payload
 from .scoreboard import IN_FLIGHT, REQUESTS, RETRIES
 from .upstream.backend import Backend
 from .upstream.group import Group
 from .upstream.pool import Pool
-
-log = logging.getLogger("qantara")
 
 # fmt: off
 STAGES = (
@@ -129,7 +125,7 @@ class Admit(Stage):
 class Pick(Stage):
     """pick: the balancing algorithm names a backend; if none has room, the request waits in the queue."""
 
-    def __init__(self, group: Group, key: Key | None, priority: int, following: Stage) -> None:
+    def __init__(self, group: Group, key: RequestKey | None, priority: int, following: Stage) -> None:
         super().__init__(following)
         self.group = group
         self.key = key
@@ -137,7 +133,7 @@ class Pick(Stage):
         """Of `limits.shedding.PRIORITIES`: who waits is let go on in this order."""
 
     def enter(self, x: Exchange) -> None:
-        group = self.group
+        group, source = self.group, self.key
         balancer: Balancer = group.balancer
         if x.group is None:
             x.group = group
@@ -145,30 +141,32 @@ class Pick(Stage):
             group.rows[U_ACTIVE] += 1
             group.tokens += group.per_request
         try:
-            key = None if self.key is None else self.key(x.head)
+            key = None if source is None else source.of(x)
             backend = balancer.pick(key) if x.tried is None else group.another(x.tried, key)
-            if backend is not None:
-                here = group.rows[U_ACTIVE] > group.ceiling or backend.rows[backend.own + IN_FLIGHT] >= group.most_here
-                if here or group.most or (group.shared and backend.load() >= group.most_per_backend):
-                    backend = self.within_limits(x, backend)
-                    if backend is None:
-                        return
-                balancer.took(backend)
         except Exception:
-            log.exception("balancing algorithm %s failed", type(balancer).__name__)
-            answer(x, BALANCER_FAILED)
-            return
+            balancer = group.balancer_failed(balancer)
+            backend = group.first_of(x.tried or ())
         if backend is None:
             answer(x, NO_BACKEND)
             return
+        here = group.rows[U_ACTIVE] > group.ceiling or backend.rows[backend.own + IN_FLIGHT] >= group.most_here
+        if here or group.most or (group.shared and backend.load() >= group.most_per_backend):
+            backend = self.within_limits(x, backend)
+            if backend is None:
+                return
+        backend.rows[backend.own + REQUESTS] += 1
+        backend.rows[backend.own + IN_FLIGHT] += 1
+        x.beside = backend.load()
+        try:
+            balancer.took(backend)
+        except Exception:
+            balancer = group.balancer_failed(balancer)
         x.backend = backend
         x.backend_name = backend.name
         x.balancer = balancer
         x.picked = x.started if x.tries == 0 and not x.waited else monotonic()
         if x.tried is not None:
             backend.count(RETRIES)
-        backend.rows[backend.own + REQUESTS] += 1
-        backend.rows[backend.own + IN_FLIGHT] += 1
         following = self.next
         assert following is not None
         following.enter(x)
@@ -236,6 +234,7 @@ class Send(Stage):
         head = request.forward(path, block, drop, add_host, x.upgrading, route.request_edits)
         x.payload = head
         x.headed = 0.0
+        x.report = None
         if x.request_done:
             now = x.started if x.tries == 1 and not x.waited else monotonic()
             connection.send(x, head, x.body, now + route.response_head)

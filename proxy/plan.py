@@ -106,7 +106,7 @@ class Plan:
         settings: Settings,
         specs: dict[str, GroupSpec],
         registry: Registry,
-        balancers: dict[str, Any],
+        balancers: dict[str, tuple[Any, Any]],
         routes: RouteTable,
         access_log: AccessLogSpec | None,
         shed: ShedSpec | None = None,
@@ -131,5 +131,6 @@ class Plan:
         self.registry.shedder.adopt(self.shed)
         settings = self.settings
         for spec in self.specs.values():
-            self.registry.adopt(spec, self.balancers[spec.name], settings.head_size, settings.header_count)
+            balancer, spare = self.balancers[spec.name]
+            self.registry.adopt(spec, balancer, settings.head_size, settings.header_count, spare)
         self.registry.keep_only(self.specs)

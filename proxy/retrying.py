@@ -12,6 +12,7 @@ import logging
 import time
 from time import monotonic
 
+from .balancing.base import FAILED
 from .ending import answer, drop_backend
 from .errors import INTERNAL
 from .exchange import Exchange, Stage
@@ -62,7 +63,7 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) ->
         x.tried = []
     x.tried.append(x.backend)
     group.count(U_RETRIES)
-    drop_backend(x, now)
+    drop_backend(x, now, FAILED)
     rewind(x)
     if group.queue.length:
         group.wake()

@@ -26,7 +26,7 @@ LAYERS = (
     ("routing",),
     ("plan",),
     ("exchange",),
-    ("access_log", "ending", "rewriting", "talkers"),
+    ("access_log", "ending", "request_key", "rewriting", "talkers"),
     ("admission", "chaos", "retrying"),
     ("hedging", "relaying"),
     ("pipeline",),
@@ -41,7 +41,7 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 DATA_PATH = frozenset(
     """
     http1 upstream balancing exchange routing plan ending rewriting pipeline downstream
-    deadlines metrics access_log scoreboard limits admission chaos retrying relaying hedging talkers
+    deadlines metrics access_log scoreboard limits admission chaos retrying relaying hedging talkers request_key
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "proxy"))

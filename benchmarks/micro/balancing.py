@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.balancing import ALGORITHMS, create
+from proxy.balancing import ALGORITHMS, Done, create
 from proxy.upstream.backend import Backend, BackendSpec
 
 from .harness import Case
@@ -34,12 +34,13 @@ def one_request(name: str, count: int) -> Callable[[], object]:
     balancer = create(name)
     balancer.rebuild(backends(count))
     key = b"user-42" if balancer.needs_key else None
+    done = Done(0.001)
 
     def call() -> None:
         backend = balancer.pick(key)
         assert backend is not None
         balancer.took(backend)
-        balancer.dropped(backend, 0.001)
+        balancer.dropped(backend, done)
 
     return call
 

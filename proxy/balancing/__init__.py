@@ -8,10 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from .base import Balancer
+from .base import Balancer, Done
 
 ALGORITHMS = {
     "round_robin": "proxy.balancing.round_robin:RoundRobin",
+    "power_of_two": "proxy.balancing.power_of_two:PowerOfTwo",
 }
 
 
@@ -35,4 +36,4 @@ def create(algorithm: str, **params: Any) -> Balancer:
     return balancer
 
 
-__all__ = ["ALGORITHMS", "Balancer", "create"]
+__all__ = ["ALGORITHMS", "Balancer", "Done", "create"]

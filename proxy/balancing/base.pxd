@@ -1,8 +1,15 @@
 from ..upstream.backend cimport Backend
+from ..upstream.load_report cimport LoadReport
+
+
+cdef class Done:
+    cdef public double seconds, now
+    cdef public int outcome, in_flight
+    cdef public LoadReport report
 
 
 cdef class Balancer:
-    cpdef rebuild(self, members)
     cpdef Backend pick(self, bytes key)
     cpdef took(self, Backend backend)
-    cpdef dropped(self, Backend backend, double seconds)
+    cpdef dropped(self, Backend backend, Done done)
+    cpdef reported(self, Backend backend, LoadReport report, double now)

@@ -1,26 +1,61 @@
 """The contract of a balancing algorithm.
 
-Law of this file: events keep the structure ready, a pick only reads it. `rebuild` may be slow; `pick`, `took` and
-`dropped` run on every request and neither allocate, log, nor look at every backend.
+Law of this file: events keep the structure ready, a pick only reads it. `rebuild` and `tick` may be slow; `pick`,
+`took`, `dropped` and `reported` run on every request and neither allocate much, log, nor look at every backend. An
+algorithm never reads the clock: the times of the events are all that it knows, so a simulation is as good as service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..upstream.backend import Backend
+from ..upstream.load_report import LoadReport
+
+ANSWERED, FAILED, CANCELLED = range(3)
+"""How a request at a backend may end: with a response; with none, or with a status of 500 and above; or given up for
+reasons that say nothing about the backend (the client left, another backend was faster)."""
+
+
+class Done:
+    """How a request at a backend ended. One object serves all requests of a worker: take from it what you need."""
+
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        outcome: int = ANSWERED,
+        now: float = 0.0,
+        in_flight: int = 1,
+        report: LoadReport | None = None,
+    ) -> None:
+        self.seconds = seconds
+        """From the pick to the response head; if there was none, to the end."""
+        self.outcome = outcome
+        """ANSWERED, FAILED or CANCELLED."""
+        self.now = now
+        """When (seconds, monotonic)."""
+        self.in_flight = in_flight
+        """Requests that the backend had when this one was picked, itself included."""
+        self.report = report
+        """What the backend said of its load in this response, if it said anything and `wants_reports` is set."""
 
 
 class Balancer:
     """Chooses a backend for a request. Subclass it, and name the class in YAML as `module:Class`.
 
     Class attributes: `name` is the word used in YAML. `needs_key` says that `pick` wants a key; the configuration
-    then has to say where the key comes from. An instance is made with the further parameters of the `balance`
-    mapping as keyword arguments, and belongs to one upstream in one worker.
+    then has to say where the key comes from. `wants_reports` says that it goes by what backends report of their load.
+    An instance is made with the further parameters of the `balance` mapping as keyword arguments, and belongs to one
+    upstream in one worker.
     """
 
     name = ""
     needs_key = False
+    wants_reports = False
+
+    def census(self, members: Sequence[Backend]) -> None:
+        """All members that are in rotation, healthy or not. Called before each `rebuild`; few need it."""
 
     def rebuild(self, members: Sequence[Backend]) -> None:
         """The usable members have changed, or their weights. Called before the first pick."""
@@ -31,5 +66,18 @@ class Balancer:
     def took(self, backend: Backend) -> None:
         """A request was given to `backend`."""
 
-    def dropped(self, backend: Backend, seconds: float) -> None:
-        """A request at `backend` is over, after `seconds`."""
+    def dropped(self, backend: Backend, done: Done) -> None:
+        """A request at `backend` is over."""
+
+    def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+        """A backend has told of its load, in a response or because it was asked (`now`: seconds, monotonic)."""
+
+    def tick(self, now: float) -> None:
+        """Called about ten times per second, off the path of requests (`now`: seconds, monotonic)."""
+
+    def explain(self) -> dict[str, Any]:
+        """What it knows and why it picks as it does, for people: `backends`, by name, and `picks`, the latest.
+
+        Times in seconds. Called when somebody asks.
+        """
+        return {}

@@ -5,11 +5,15 @@ Law of this file: what a route does not ask for is not linked.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from ..admission import Break, RateLimit, Remote, Shed
 from ..balancing.keys import make_key
 from ..exchange import Stage
 from ..limits.rate import RateSpec, salt_of
 from ..limits.shedding import PRIORITIES, ShedSpec
+from ..request_key import RequestKey
 from ..upstream.breaker import BreakerSpec
 from ..upstream.concurrency import ConcurrencySpec
 from ..upstream.group import Group
@@ -36,11 +40,11 @@ class Door:
         limit = self.config.rate_limits[name]
         board = self.registry.board
         pattern = route.pattern()
-        keys = [None if source == "client_ip" else make_key(source, pattern) for source in limit.key]
+        key = request_key(limit.key, pattern)
         remote = self._remote(limit.shared) if limit.shared is not None else None
         salt = salt_of(board.secret() if remote is None else 0, name)
         spec = compile_rate(name, limit)
-        return RateLimit(spec, salt, keys, self.registry.buckets, board.limit_row(name), remote, following)
+        return RateLimit(spec, salt, key, self.registry.buckets, board.limit_row(name), remote, following)
 
     def _remote(self, store: overload.SharedStore) -> Remote:
         """The buckets in a store: the same ones for all limits, and after a reload."""
@@ -59,6 +63,11 @@ class Door:
     def unbroken(self, upstream: Upstream, group: Group, following: Stage) -> Stage:
         """`following`, unless the circuit breaker of the upstream is open."""
         return following if upstream.breaker is None else Break(group, following)
+
+
+def request_key(sources: Iterable[str], pattern: re.Pattern[bytes] | None) -> RequestKey:
+    """The key that is taken from these sources. Raises ValueError if one names a group that `pattern` has not."""
+    return RequestKey([None if source == "client_ip" else make_key(source, pattern) for source in sources])
 
 
 def compile_rate(name: str, limit: overload.RateLimit) -> RateSpec:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from socket import gethostname
 
-from ..balancing import Balancer, create
-from ..balancing.keys import make_key
+from ..balancing import Balancer
+from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spare
 from ..chaos import OFF, Chain, Injector
 from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
@@ -30,7 +31,7 @@ from ..upstream.hedge import HedgeSpec
 from ..upstream.outlier import OutlierSpec
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
-from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding
+from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding, request_key
 from .discovery.service import source_findings
 from .problems import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
@@ -65,7 +66,7 @@ def compile_plan(
     for name, backends in (members or {}).items():
         if name in specs:
             specs[name] = specs[name]._replace(backends=backends)
-    balancers: dict[str, Balancer] = {}
+    balancers: dict[str, tuple[Balancer, Balancer]] = {}
     for name, upstream in config.upstreams.items():
         try:
             balancers[name] = compile_balancer(upstream, specs[name])
@@ -93,12 +94,13 @@ def compile_plan(
     return Plan(listeners, settings, specs, registry, balancers, table, log, shed)
 
 
-def compile_balancer(upstream: Upstream, spec: GroupSpec) -> Balancer:
-    """The algorithm of an upstream, tried out on backends that nobody uses. Raises ValueError."""
-    balance = upstream.balance
-    trial = create(balance.algorithm, **balance.params)
+def compile_balancer(upstream: Upstream, spec: GroupSpec) -> tuple[Balancer, Balancer]:
+    """The algorithm of an upstream, tried out on backends that nobody uses, and its spare. Raises ValueError."""
+    trial = compose(spec.balance)
     trial.rebuild([Backend(backend) for backend in spec.backends])
-    return create(balance.algorithm, **balance.params)
+    if trial.needs_key and not upstream.balance.key:
+        raise ValueError("the algorithm needs a key: say where it comes from with `key`")
+    return compose(spec.balance), spare(spec.balance)
 
 
 def compile_settings(config: Config) -> Settings:
@@ -133,14 +135,17 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
     for backend in upstream.backends:
         address = backend.address
         members.append(
-            BackendSpec(str(address), address.host, address.port, address.path, backend.weight, backend.region)
+            BackendSpec(
+                *(str(address), address.host, address.port, address.path, backend.weight),
+                *(backend.region, backend.priority, backend.zone),
+            )
         )
     pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
     return GroupSpec(
         name,
         tuple(members),
-        (upstream.balance.algorithm, dict(upstream.balance.params)),
+        compile_balance(upstream, config),
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
         compile_retry(upstream.retry),
@@ -153,6 +158,22 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         compile_health(upstream.health),
         compile_breaker(upstream.breaker),
         compile_concurrency(upstream.concurrency),
+    )
+
+
+def compile_balance(upstream: Upstream, config: Config) -> BalanceSpec:
+    balance, zones, subset = upstream.balance, upstream.zones, upstream.subset
+    levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None
+    zone = None
+    if zones is not None and config.zone is not None:
+        zone = ZoneSpec(config.zone, tuple(sorted(zones.proxies.items())), zones.min_backends)
+    return BalanceSpec(
+        balance.algorithm,
+        dict(balance.params),
+        balance.fallback,
+        upstream.overprovisioning if levels else None,
+        zone,
+        SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
     )
 
 
@@ -255,7 +276,7 @@ def compile_route(
     route: Route,
     config: Config,
     groups: dict[str, Group],
-    balancers: dict[str, Balancer],
+    balancers: dict[str, tuple[Balancer, Balancer]],
     injector: Injector,
     door: Door,
 ) -> RoutePlan:
@@ -270,7 +291,7 @@ def compile_route(
     elif route.respond is not None:
         plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
     elif group is not None and route.upstream is not None:
-        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream], chain, door)
+        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream][0], chain, door)
     return plan
 
 
@@ -280,11 +301,7 @@ def link_stages(
     """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
     key = None
     if balancer.needs_key:
-        if upstream.balance.key is None:
-            raise ValueError(
-                f"the algorithm of upstream {group.name!r} needs a key: say where it comes from with `key`"
-            )
-        key = make_key(upstream.balance.key, route.pattern())
+        key = request_key(upstream.balance.key, route.pattern())
     send: Stage = Send()
     if upstream.retry.hedge is not None:
         send = hedged = HedgedSend(group, send)

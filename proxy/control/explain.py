@@ -199,8 +199,8 @@ def _limits(stage: Stage) -> bool:
 
 
 def _rate_limit(stage: Any, x: Exchange, board: Scoreboard | None) -> Explanation:
-    key = stage.key_of(x)
-    parts = ["client_ip" if each is None else "key" for each in stage.keys]
+    key = stage.key.of(x)
+    parts = ["client_ip" if each is None else "key" for each in stage.key.parts]
     found = {"name": stage.spec.name, "burst": stage.spec.burst, "keys": parts, "limited": key is not None}
     if key is not None and board is not None:
         salt = _salt(stage, board)
@@ -227,10 +227,10 @@ def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan) -> E
     }
     pick = next((stage for stage in _stages(plan) if isinstance(stage, Pick)), None)
     if pick is not None and pick.key is not None:
-        key = pick.key(x.head)
+        key = pick.key.of(x)
         picked: Backend | None = group.balancer.pick(key)
         found["balance"] |= {
-            "key": balance.key,
+            "key": " + ".join(balance.key),
             "value": key.decode("latin-1") if key is not None else None,
             "picked": picked.name if picked is not None else None,
         }

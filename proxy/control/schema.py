@@ -12,11 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from . import units
 from .fields import (
-    BackendAddress,
     Bind,
     Count,
     Duration,
@@ -47,6 +46,7 @@ from .fields import (
     size,
 )
 from .sections.admin import Admin
+from .sections.balance import Backend, Balance, Name, Zones
 from .sections.chaos import Chaos
 from .sections.discovery import Discover
 from .sections.health import Health
@@ -117,31 +117,6 @@ class Limits(Section):
     """Requests on one client connection; then it is closed."""
 
 
-class Balance(Section):
-    """An algorithm and its parameters; keys other than these two are handed to it as they stand."""
-
-    model_config = ConfigDict(extra="allow")
-
-    algorithm: Annotated[str, AfterValidator(units.check_algorithm)]
-    """The name of an algorithm, or "module:Class" for one of your own."""
-    key: Annotated[str, AfterValidator(units.check_key)] | None = None
-    """What the algorithm goes by: "header:NAME", "query:NAME", "cookie:NAME" or "path:NAME"."""
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """The further parameters of the algorithm."""
-        return self.model_extra or {}
-
-
-class Backend(Section):
-    address: BackendAddress
-    """Where the backend listens: host:port, [v6]:port or unix:/path."""
-    weight: Annotated[int, Field(ge=0, le=256)] = 1
-    """The share of requests, relative to the other backends; 0 takes none."""
-    region: str | None = None
-    """Where the backend is; for algorithms that prefer what is near."""
-
-
 class Pool(Section):
     min: Whole = 0
     """Connections kept open to each backend without traffic."""
@@ -169,6 +144,13 @@ class Upstream(Section):
         default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
     )
     """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
+    overprovisioning: Annotated[float, Field(ge=1.0, le=100.0)] = 1.4
+    """How much more than its share a priority can serve: with 1.4 the next one gets requests once less than 72% of its
+    backends are healthy."""
+    zones: Zones | None = None
+    """Keeps requests in the zone of this proxy where that overloads nobody; null for not at all."""
+    subset: Count | None = None
+    """This proxy uses only so many of the backends, each proxy others; null for all."""
     backends: List[Annotated[Backend, bare("address", Backend)]] = ()
     """The app servers; a bare string is an address. At least one, or discover."""
     discover: Discover | None = None
@@ -334,6 +316,10 @@ class Config(Section):
     """Whether a change of the file is a reload."""
     admin: Admin | None = None
     """The admin API on a TCP address; null for the control socket only."""
+    zone: Name | None = None
+    """The zone that this proxy is in; see upstreams.NAME.zones."""
+    identity: Name | None = None
+    """The name of this proxy among others, for subsets; its host name if absent."""
     trusted_proxies: List[Network] = ()
     """Networks of proxies whose X-Forwarded-* and Forwarded headers are believed."""
     via: Token | None = "qantara"

@@ -328,6 +328,13 @@ def check_key(value: str) -> str:
     return value
 
 
+def check_place(value: str) -> str:
+    """The name of a zone, a region or a proxy."""
+    if not re.fullmatch(r"[\w.:/-]{1,128}", value, re.ASCII):
+        raise ValueError(f"must be a name of letters, digits and - _ . : /, not {quoted(value)}")
+    return value
+
+
 def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
         return value

@@ -8,6 +8,7 @@ cdef int IN_FLIGHT, ROW, CONNECTIONS, CONNECTS
 cdef class Backend:
     cdef public object spec, pool
     cdef public str name
+    cdef public dict learned
     cdef public int weight, own
     cdef public Scoreboard board
     cdef public long long[::1] rows

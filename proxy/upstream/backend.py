@@ -42,7 +42,8 @@ class BackendSpec(NamedTuple):
     weight: int = 1
     region: str | None = None
     priority: int = 0
-    """0 is used first; a higher one only when none of a lower number is there."""
+    """0 is used first; a higher one as far as those of lower numbers cannot serve everything."""
+    zone: str | None = None
 
 
 class Backend:
@@ -68,6 +69,8 @@ class Backend:
         self.gateway_in_row = 0
         self.connects_in_row = 0
         self.times_ejected = 0.0
+        self.learned: dict[str, Any] = {}
+        """What balancing algorithms have learned of it, by their names: it stays when the algorithm changes."""
 
     @property
     def in_flight(self) -> int:

@@ -13,7 +13,7 @@ cdef int U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED
 cdef class Group:
     cdef public str name
     cdef public Scoreboard board
-    cdef public object spec, balancer, all_rows
+    cdef public object spec, balancer, spare, all_rows
     cdef public tuple members
     cdef public list usable
     cdef public bint panicking

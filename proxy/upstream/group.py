@@ -17,6 +17,7 @@ from ..deadlines import TICK
 from ..errors import QUEUE_FULL, QUEUE_TIMEOUT
 from ..metrics import (
     U_ACTIVE,
+    U_BALANCER_FAILED,
     U_CEILING,
     U_CONNECT,
     U_FINISH,
@@ -109,6 +110,8 @@ class Group:
         self.members: tuple[Backend, ...] = ()
         self.usable: list[Backend] = []
         self.balancer: Any = None
+        self.spare: Any = None
+        """The algorithm that takes the place of one that fails."""
         self.panicking = False
         self.available = 0
         """Backends in rotation that are healthy."""
@@ -151,10 +154,10 @@ class Group:
 
     # --- membership ---
 
-    def adopt(self, spec: GroupSpec, members: Sequence[Backend], balancer: Any) -> None:
+    def adopt(self, spec: GroupSpec, members: Sequence[Backend], balancer: Any, spare: Any = None) -> None:
         """Take up what a plan says. `balancer` takes the place of the present one if its description has changed."""
         if self.balancer is None or spec.balance != self.spec.balance:
-            self.balancer = balancer
+            self.balancer, self.spare = balancer, spare
         old, self.spec = self.spec, spec
         self.most = spec.limits.requests
         self.most_per_backend = self.most_here = spec.limits.requests_per_backend or NO_LIMIT
@@ -219,10 +222,26 @@ class Group:
         for backend, weight in zip(usable, weights, strict=True):
             backend.weight = weight
         self.usable = usable
+        self._rebuild(rotating)
+
+    def _rebuild(self, rotating: Sequence[Backend]) -> None:
         try:
-            self.balancer.rebuild(usable)
-        except Exception:  # a user's algorithm: it goes on with what it had
-            log.exception("balancing algorithm %s failed", type(self.balancer).__name__)
+            self.balancer.census(rotating)
+            self.balancer.rebuild(self.usable)
+        except Exception:
+            self.balancer_failed(self.balancer)
+
+    def balancer_failed(self, balancer: Any) -> Any:
+        """An algorithm has raised (call this where the exception is caught): from now on another one picks, which is
+        returned. No request fails for it."""
+        self.count(U_BALANCER_FAILED)
+        if balancer is not self.balancer or self.spare is None:
+            return self.balancer
+        name = type(balancer).__name__
+        log.exception("upstream %s: balancing algorithm %s failed, %s takes over", self.name, name, self.spare.name)
+        self.balancer, self.spare = self.spare, None
+        self._rebuild([backend for backend in self.members if backend.in_rotation()])
+        return self.balancer
 
     def _weights(self, usable: Iterable[Backend], now: float) -> list[int]:
         """Whole numbers in proportion to what each backend is to get now."""
@@ -383,6 +402,10 @@ class Group:
                 requester.connect_failed(QUEUE_TIMEOUT)
             self.rows[U_QUEUE_LENGTH] = self.queue.length
             self.wake()
+        try:
+            self.balancer.tick(now)
+        except Exception:
+            self.balancer_failed(self.balancer)
         self.tokens += (self.spec.retry.budget_min - self.tokens / BUDGET_SECONDS) * TICK
         workers = self.board.used - 1
         self.shared = workers > 1

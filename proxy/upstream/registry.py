@@ -41,12 +41,14 @@ class Registry:
             found = self.groups[name] = Group(name, self.board, self.board.upstream_rows(name))
         return found
 
-    def adopt(self, spec: GroupSpec, balancer: object, head_size: int, head_count: int) -> None:
+    def adopt(
+        self, spec: GroupSpec, balancer: object, head_size: int, head_count: int, spare: object = None
+    ) -> None:
         """Take up what a plan says of an upstream."""
         group = self.group(spec.name)
         members = self._members(group, spec.backends, spec, head_size, head_count)
         leaving = set(group.members) - set(members)
-        group.adopt(spec, members, balancer)
+        group.adopt(spec, members, balancer, spare)
         self._retire(group.name, leaving)
 
     def set_members(self, name: str, backends: Sequence[BackendSpec]) -> None:

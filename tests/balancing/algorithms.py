@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proxy.balancing import Balancer
+from proxy.balancing import Balancer, Done
 from proxy.upstream.backend import Backend
 
 
@@ -32,8 +32,8 @@ class LastByKey(Balancer):
     def took(self, backend: Backend) -> None:
         self.events.append(("took", backend.name))
 
-    def dropped(self, backend: Backend, seconds: float) -> None:
-        assert seconds >= 0
+    def dropped(self, backend: Backend, done: Done) -> None:
+        assert done.seconds >= 0
         self.events.append(("dropped", backend.name))
 
 
@@ -70,7 +70,7 @@ class FailsIn(Balancer):
     def took(self, backend: Backend) -> None:
         self._fail("took")
 
-    def dropped(self, backend: Backend, seconds: float) -> None:
+    def dropped(self, backend: Backend, done: Done) -> None:
         self._fail("dropped")
 
     def _fail(self, method: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.balancing import ALGORITHMS, Balancer, create
+from proxy.balancing import ALGORITHMS, Balancer, Done, create
 
 from .members import backends
 
@@ -96,7 +96,7 @@ def test_shares_follow_the_weights(algorithm: str) -> None:
         if len(flying) > len(weights):
             over = flying.pop(0)
             over.in_flight -= 1
-            balancer.dropped(over, 0.001)
+            balancer.dropped(over, Done(0.001))
     for backend_name, weight in zip("abcd", weights, strict=True):
         assert 0.8 * weight / 10 <= counts[backend_name] / 10_000 <= 1.2 * weight / 10
 
@@ -106,12 +106,14 @@ def test_a_pick_allocates_nothing(algorithm: str) -> None:
     balancer = create(algorithm)
     balancer.rebuild(backends(5, 1, 1))
 
+    done = Done(0.001)
+
     def work() -> None:
         for key in KEYS:
             backend = balancer.pick(key)
             assert backend is not None
             balancer.took(backend)
-            balancer.dropped(backend, 0.001)
+            balancer.dropped(backend, done)
 
     work()
     gc.collect()

@@ -160,7 +160,7 @@ def test_routes_of_one_upstream_share_its_group() -> None:
     plan = plan_of(f"{APP}routes: [{{path: /a, upstream: app}}, {{path: /b, upstream: app}}]\n")
     first, second = (plan.routes.find(head(path)).first.next.group for path in (b"/a", b"/b"))
     assert first is second is plan.groups["app"]
-    assert isinstance(plan.balancers["app"], RoundRobin)
+    assert isinstance(plan.balancers["app"][0], RoundRobin)
 
 
 RESILIENCE = """

@@ -1,0 +1,18 @@
+cimport cython
+
+from ..upstream.backend cimport Backend
+from .base cimport Balancer, Done
+
+
+cdef class Parts(Balancer):
+    cdef public object make, everyone
+    cdef public list parts, bounds, shared
+    cdef public dict children, owner
+    cdef public Balancer only
+
+    @cython.locals(child=Balancer, place=double, at=Py_ssize_t, last=Py_ssize_t)
+    cpdef Backend pick(self, bytes key)
+    @cython.locals(child=Balancer)
+    cpdef took(self, Backend backend)
+    @cython.locals(child=Balancer)
+    cpdef dropped(self, Backend backend, Done done)

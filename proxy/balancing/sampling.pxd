@@ -1,0 +1,13 @@
+cimport cython
+
+
+cdef class Urn:
+    cdef public object dice
+    cdef public list members, keep, alias
+    cdef public Py_ssize_t size
+    cdef public bint even
+
+    @cython.locals(spot=double, at=Py_ssize_t)
+    cpdef Py_ssize_t draw(self) except -1
+    @cython.locals(at=Py_ssize_t)
+    cpdef Py_ssize_t draw_other(self, Py_ssize_t first) except -1

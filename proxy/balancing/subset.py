@@ -1,0 +1,40 @@
+"""Subsets: each proxy of a large fleet uses only some of many backends, so that it keeps fewer connections.
+
+Which ones is decided by rendezvous hashing of the proxy's identity with each address: every proxy has another set, sets
+overlap evenly, and if a backend comes or goes only those proxies that had it, or now have it, change one member. The
+workers of a machine share its set. (Envoy: random_subsetting.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import nlargest
+
+import mmh3
+
+from ..upstream.backend import Backend
+from .parts import Make, Part, Parts
+
+
+class Subset(Parts):
+    """Uses `size` of its members; `identity` is the name of this proxy."""
+
+    name = "subset"
+
+    def __init__(self, make: Make, size: int, identity: str) -> None:
+        super().__init__(make)
+        self.size = size
+        self.identity = identity.encode()
+
+    def divide(self, members: Sequence[Backend]) -> list[Part]:
+        usable = [backend for backend in members if backend.weight > 0]
+        chosen = set(nlargest(self.size, usable, key=self.affinity))
+        kept = [backend for backend in usable if backend in chosen]
+        return [Part("subset", kept, 1.0)] if kept else []
+
+    def all_of(self, part: Part) -> Sequence[Backend]:
+        return nlargest(self.size, self.everyone, key=self.affinity) or part.members
+
+    def affinity(self, backend: Backend) -> int:
+        """How much this proxy wants a backend."""
+        return mmh3.hash(self.identity + b"\n" + backend.name.encode(), signed=False)

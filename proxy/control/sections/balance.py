@@ -1,0 +1,59 @@
+"""How the backends of an upstream are picked: the algorithm, and what stands before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+
+from .. import units
+from ..fields import BackendAddress, Count, List, Section, Whole
+from .overload import RateKey
+
+Algorithm = Annotated[str, AfterValidator(units.check_algorithm)]
+Name = Annotated[str, AfterValidator(units.check_place)]
+
+
+def in_a_list(value: object) -> object:
+    """One stands for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+class Balance(Section):
+    """An algorithm and its parameters; keys other than these are handed to it as they stand."""
+
+    model_config = ConfigDict(extra="allow")
+
+    algorithm: Algorithm
+    """The name of an algorithm, or "module:Class" for one of your own."""
+    key: Annotated[List[RateKey], BeforeValidator(in_a_list, json_schema_input_type=str | list[str])] = ()
+    """What the algorithm goes by: client_ip, header:NAME, query:NAME, cookie:NAME, path:NAME, or several of them
+    together."""
+    fallback: Algorithm = "power_of_two"
+    """The algorithm for requests that lack the key, and the one that takes over if the other one fails."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The further parameters of the algorithm."""
+        return self.model_extra or {}
+
+
+class Backend(Section):
+    address: BackendAddress
+    """Where the backend listens: host:port, [v6]:port or unix:/path."""
+    weight: Annotated[int, Field(ge=0, le=256)] = 1
+    """The share of requests, relative to the other backends; 0 takes none."""
+    region: str | None = None
+    """Where the backend is; for algorithms that prefer what is near."""
+    zone: Name | None = None
+    """The zone that it is in; see zones."""
+    priority: Annotated[int, Field(ge=0, le=127)] = 0
+    """Those of 0 are used first; those of a higher one as far as the ones before cannot serve everything."""
+
+
+class Zones(Section):
+    proxies: Mapping[Name, Count] = Field(default_factory=dict)
+    """How many proxies each zone has; equally many, if it is not said."""
+    min_backends: Whole = 6
+    """With fewer backends zones are ignored: too few to share fairly."""

@@ -1,0 +1,47 @@
+"""The key of a request: what rate limits count by, and what balancing algorithms hash.
+
+Law of this file: several parts are written so that no two keys come out alike; a request that lacks a part has no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address
+
+from .balancing.keys import Key
+from .exchange import Exchange
+from .http1.forwarded import client_address
+
+
+class RequestKey:
+    """A key of one or more parts; None among them is the client's address. Without parts all requests have one key."""
+
+    def __init__(self, parts: Sequence[Key | None]) -> None:
+        self.parts = tuple(parts)
+
+    def of(self, x: Exchange) -> bytes | None:
+        """The key of a request, None if a part of it is missing."""
+        if len(self.parts) == 1:
+            only = self.parts[0]
+            return client_of(x) if only is None else only(x.head)
+        whole = b""
+        for each in self.parts:
+            part = client_of(x) if each is None else each(x.head)
+            if part is None:
+                return None
+            whole += b"%d:%b" % (len(part), part)  # with its length, so that no two keys are written alike
+        return whole
+
+
+def client_of(x: Exchange) -> bytes:
+    """The address that a client counts as: its own behind trusted proxies; of IPv6 the network of 64 bits, of which a
+    client may have as many addresses as it likes."""
+    client, plan = x.client, x.plan
+    assert client is not None and plan is not None
+    address = client_address(x.head, client.address, plan.settings.trusts) if client.trusted else client.address
+    if ":" in address:
+        try:
+            return IPv6Address(address.partition("%")[0]).packed[:8]
+        except ValueError:
+            pass
+    return address.encode()

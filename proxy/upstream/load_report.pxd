@@ -1,0 +1,3 @@
+cdef class LoadReport:
+    cdef public double cpu, memory, application, rps, eps, cost, in_flight
+    cdef public dict named
