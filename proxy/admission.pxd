@@ -1,12 +1,15 @@
 cimport cython
 
-from .exchange cimport Exchange, Stage
+from .exchange cimport Client, Exchange, Stage
 from .limits.buckets cimport Buckets
+from .limits.rate cimport bucket_key
 from .limits.shedding cimport Shedder
+from .plan cimport Plan
 from .upstream.breaker cimport Breaker
 from .upstream.group cimport Group
 
 cdef int L_TAKEN, L_REFUSED, L_WOULD_REFUSE, L_REMOTE_FAILED
+cdef double SECOND
 
 
 cdef class Shed(Stage):
@@ -23,9 +26,9 @@ cdef class RateLimit(Stage):
     cdef public tuple keys
     cdef public Buckets buckets
     cdef public long long[::1] rows
-    @cython.locals(number=cython.longlong, now=cython.longlong, wait=cython.longlong)
+    @cython.locals(key=bytes, number=cython.longlong, now=cython.longlong, wait=cython.longlong)
     cpdef enter(self, Exchange x)
-    cpdef key_of(self, Exchange x)
+    cpdef bytes key_of(self, Exchange x)
     cpdef refuse(self, Exchange x, long long wait)
     @cython.locals(following=Stage)
     cpdef go_on(self, Exchange x)
@@ -35,3 +38,7 @@ cdef class Break(Stage):
     cdef public Group group
     @cython.locals(following=Stage, breaker=Breaker, wait=double)
     cpdef enter(self, Exchange x)
+
+
+@cython.locals(client=Client, plan=Plan, address=str)
+cpdef bytes client_of(Exchange x)
