@@ -16,7 +16,7 @@ PYTEST = $(CURDIR)/$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 TREE := build/interpreted
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick chaos fuzz soak dist clean \
+.PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick fuzz soak dist clean \
 	chaos reliability build venv-run venv-dev venv-bench
 
 help:
@@ -27,7 +27,6 @@ help:
 	@echo "make lint         ruff, mypy, hadolint;  make format  ruff's formatter"
 	@echo "make bench        compare with nginx, HAProxy, Envoy and others;  make bench-quick  a short run"
 	@echo "make reliability  reloads, upgrades, killed workers, supervisors and backends, overload (10 minutes)"
-	@echo "make chaos        what the proxy survives: scenarios under load, as a table"
 	@echo "make chaos        over a hundred scenarios of what can go wrong, each with a verdict (one minute)"
 	@echo "make fuzz         long property tests;  make soak  long leak tests"
 	@echo "make dist         sdist and wheel in dist/;  make clean  remove what was built"
@@ -100,9 +99,6 @@ soak: venv-bench $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m soak --timeout 3600 $(PYTEST_ARGS)
 	$(BIN)/python -m benchmarks.soak
 
-chaos: venv-dev build
-	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
-
 bench: venv-bench
 	$(BIN)/python -m benchmarks.run
 
@@ -120,9 +116,8 @@ reliability: venv-bench $(VENV)/.ready-dev
 	$(BIN)/python -m benchmarks.hedging
 	$(BIN)/python -m benchmarks.backends --backends 1000 --kill 10 --seconds 120 --requests 1000000
 
-# What can happen to the proxy, each with its criterion, as a table: make chaos WORDS="a backend is killed"
 chaos: venv-dev
-	$(BIN)/python -m tests.chaos.suite $(WORDS)
+	$(BIN)/python -m tests.chaos.suite $(CHAOS_ARGS)
 
 # --- release -----------------------------------------------------------------------------------------
 

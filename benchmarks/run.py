@@ -17,7 +17,7 @@ from . import chart, machine, report
 from .loads import CONNECTIONS, LOADS, WARM_UP_SECONDS, Load
 from .measure import DISTURBED, Bench, rounds
 from .origin import serve
-from .peers import PEERS, Peer
+from .peers import PEERS, Peer, checkout
 from .processes import raise_open_files
 from .results import Results
 
@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
         "--rate", type=float, help="requests/s of the load `half`; default: half the peak of the baseline"
     )
     made.add_argument("--cores", default="0,1", help="core of the proxy, core of load and origin")
+    made.add_argument(
+        "--before", type=Path, metavar="FOLDER", help="another checkout of this project, compiled, as a peer `before`"
+    )
     made.add_argument("--json", type=Path, default=LATEST)
     made.add_argument("--chart", type=Path, help="write the chart of the small load as SVG")
     return made
@@ -62,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.quick:
         options.rounds, options.seconds, options.repeats = 2, 1, 0
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    if options.before:
+        PEERS["before"] = checkout(options.before)
     peers, loads = choose(options.peers, PEERS, "peer"), choose(options.loads, LOADS, "load")
     raise_open_files(OPEN_FILES)
     results = begin(options, peers)

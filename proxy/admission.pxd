@@ -2,12 +2,14 @@ cimport cython
 
 from .exchange cimport Exchange, Stage
 from .limits.buckets cimport Buckets
+from .limits.rate cimport bucket_key
 from .limits.shedding cimport Shedder
 from .request_key cimport RequestKey
 from .upstream.breaker cimport Breaker
 from .upstream.group cimport Group
 
 cdef int L_TAKEN, L_REFUSED, L_WOULD_REFUSE, L_REMOTE_FAILED
+cdef double SECOND
 
 
 cdef class Shed(Stage):
@@ -24,7 +26,7 @@ cdef class RateLimit(Stage):
     cdef public RequestKey key
     cdef public Buckets buckets
     cdef public long long[::1] rows
-    @cython.locals(number=cython.longlong, now=cython.longlong, wait=cython.longlong)
+    @cython.locals(key=bytes, number=cython.longlong, now=cython.longlong, wait=cython.longlong)
     cpdef enter(self, Exchange x)
     cpdef refuse(self, Exchange x, long long wait)
     @cython.locals(following=Stage)

@@ -1,9 +1,13 @@
-from .exchange cimport Exchange
+cimport cython
+
+from .exchange cimport Client, Exchange
+from .plan cimport Plan
 
 
 cdef class RequestKey:
     cdef public tuple parts
-    cpdef of(self, Exchange x)
+    cpdef bytes of(self, Exchange x)
 
 
+@cython.locals(client=Client, plan=Plan, address=str)
 cpdef bytes client_of(Exchange x)

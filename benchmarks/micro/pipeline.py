@@ -29,6 +29,8 @@ FORWARD = "upstreams: {app: {backends: ['127.0.0.1:9001', '127.0.0.1:9002']}}\nr
 EDITED = FORWARD.replace(
     "app}]", "app, request_headers: {set: {X-A: '1'}}, response_headers: {set: {X-B: '2'}, remove: [Server]}}]"
 )
+GUARDED = FORWARD.replace("9002']", "9002'], breaker: {}, limits: {requests: 100000}")
+GUARDED = GUARDED.replace("app}]", "app, rate_limits: [a]}]") + "rate_limits: {a: {rate: 10000000/s}}\nshedding: {}\n"
 FIXED = "routes: [{respond: {body: hello}}]\n"
 MANY = FORWARD.replace(
     "[{up", "[" + "".join(f"{{path: /api/v{n}/items, upstream: app}}, " for n in range(1000)) + "{up"
@@ -58,6 +60,7 @@ def cases() -> list[Case]:
         Case("the same as one of 1,000 routes", forwarded(MANY), mark=mark),
         Case("the same with headers edited both ways", forwarded(EDITED)),
         Case("the same with Forwarded of RFC 7239 too", forwarded(FORWARD + "forwarded: both\n")),
+        Case("the same with rate limit, breaker, shedding, limits", forwarded(GUARDED)),
         Case("fixed response", fixed()),
     ]
 

@@ -96,6 +96,20 @@ def nginx(name: str, what: str, file: str) -> Peer:
     )
 
 
+
+def checkout(folder: Path) -> Peer:
+    """Another checkout of this project, compiled: what has a change cost? It runs with the libraries of this one."""
+    return Peer(
+        "before",
+        f"the checkout in {folder.name}",
+        program=sys.executable,
+        version=("{program}", "-m", "proxy", "--version"),
+        argv=("{program}", "-m", "proxy", "run", "-c", "{dir}/qantara.yaml"),
+        files=("qantara.yaml",),
+        env={"PYTHONPATH": str(folder.resolve()), "PYTHONSAFEPATH": "1"},
+    )
+
+
 ORIGIN = nginx("origin", "the origin", "origin.conf")
 
 PEERS: dict[str, Peer] = {
@@ -108,6 +122,14 @@ PEERS: dict[str, Peer] = {
             version=("{program}", "-m", "proxy", "--version"),
             argv=("{program}", "-m", "proxy", "run", "-c", "{dir}/qantara.yaml"),
             files=("qantara.yaml",),
+        ),
+        Peer(
+            "qantara+all",
+            "with health checks, rate limit, breaker, adaptive limit and load shedding",
+            program=sys.executable,
+            version=("{program}", "-m", "proxy", "--version"),
+            argv=("{program}", "-m", "proxy", "run", "-c", "{dir}/qantara_all.yaml"),
+            files=("qantara_all.yaml",),
         ),
         nginx("nginx", "keep-alive upstream, no forwarded headers", "nginx.conf"),
         nginx("nginx+headers", "the same, setting the headers that Qantara sets", "nginx_headers.conf"),

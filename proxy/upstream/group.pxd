@@ -7,13 +7,13 @@ from .breaker cimport Breaker
 from .connection cimport Requester
 from .queue cimport Queue
 
-cdef int U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED
+cdef int IN_FLIGHT, UPSTREAM_ROW, U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED
 
 
 cdef class Group:
     cdef public str name
     cdef public Scoreboard board
-    cdef public object spec, balancer, spare, all_rows
+    cdef public object spec, balancer, spare
     cdef public tuple members
     cdef public list usable
     cdef public bint panicking
@@ -25,13 +25,15 @@ cdef class Group:
     cdef public object gradient, hedger
     cdef public bint waking, shared
     cdef public Queue queue
-    cdef public long long[::1] rows
+    cdef public long long[::1] rows, all_rows
     cdef public Histogram connect_seconds, relay_seconds, finish_seconds
 
     cpdef count(self, int cell)
+    @cython.locals(total=cython.longlong, at=Py_ssize_t, end=Py_ssize_t)
     cpdef long long load(self, int cell)
     cpdef failed(self, Backend backend, bint connect, bint gateway)
     cpdef bint may_retry(self)
+    cpdef bint below_limit(self, Backend backend) except -1
     cpdef bint has_room(self, long long more) except -1
     cpdef wake(self)
     cpdef enqueue(self, Requester requester, int priority)

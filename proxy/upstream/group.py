@@ -8,8 +8,7 @@ reads it. Whoever changes a state that others must see says so on the scoreboard
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from math import isclose
+from collections.abc import Sequence
 from time import monotonic, monotonic_ns
 from typing import Any, NamedTuple
 
@@ -28,7 +27,8 @@ from ..metrics import (
     U_RELAY,
     Histogram,
 )
-from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, UPSTREAM_ROW, Scoreboard
+from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, IN_FLIGHT, UPSTREAM_ROW, Scoreboard
+from . import warming
 from .backend import Backend, BackendSpec
 from .breaker import Breaker, BreakerSpec
 from .concurrency import ConcurrencySpec, Gradient
@@ -49,10 +49,6 @@ from .retry import BUDGET_SECONDS, RetrySpec
 log = logging.getLogger("qantara")
 
 NO_LIMIT = 1 << 62
-RAMP_STEPS = 10
-"""Steps in which a backend's weight grows during slow start."""
-WEIGHT_SCALES = (1, 10, 100)
-"""What weights are multiplied by until they are whole numbers; the less, the shorter is a round of round robin."""
 
 
 class PoolSettings(NamedTuple):
@@ -150,7 +146,13 @@ class Group:
 
     def load(self, cell: int) -> int:
         """The sum of a cell over all workers."""
-        return int(sum(self.all_rows[cell + UPSTREAM_ROW : self.board.used * UPSTREAM_ROW : UPSTREAM_ROW]))
+        total = 0
+        at = UPSTREAM_ROW + cell
+        end = self.board.used * UPSTREAM_ROW
+        while at < end:
+            total += self.all_rows[at]
+            at += UPSTREAM_ROW
+        return total
 
     # --- membership ---
 
@@ -215,8 +217,9 @@ class Group:
         usable = healthy
         if panicking:  # what refuses connections is no matter of opinion
             usable = [backend for backend in rotating if not backend.refuses(now_ns)] or rotating
-        weights = self._weights(usable, now)
-        self.due = self._next_due(now, now_ns)
+        window, floor = self.spec.slow_start, self.spec.slow_start_floor
+        weights = warming.weights(usable, window, floor, now)
+        self.due = warming.next_due(self.members, window, now, now_ns)
         if not anyway and usable == self.usable and weights == [backend.weight for backend in usable]:
             return
         for backend, weight in zip(usable, weights, strict=True):
@@ -242,34 +245,6 @@ class Group:
         self.balancer, self.spare = self.spare, None
         self._rebuild([backend for backend in self.members if backend.in_rotation()])
         return self.balancer
-
-    def _weights(self, usable: Iterable[Backend], now: float) -> list[int]:
-        """Whole numbers in proportion to what each backend is to get now."""
-        wanted = [backend.wanted_weight() * self._warmth(backend, now) for backend in usable]
-        for scale in WEIGHT_SCALES:
-            scaled = [weight * scale for weight in wanted]
-            whole = [round(weight) for weight in scaled]
-            if all(isclose(*pair, abs_tol=1e-6) for pair in zip(scaled, whole, strict=True)):
-                return whole
-        return [max(1, each) if weight > 0 else 0 for each, weight in zip(whole, wanted, strict=True)]
-
-    def _warmth(self, backend: Backend, now: float) -> float:
-        """The share of its weight that a backend gets: it grows in steps from the floor to 1 (slow start)."""
-        window, since = self.spec.slow_start, backend.warm_since()
-        if not since or not 0.0 <= now - since < window:
-            return 1.0
-        return max(self.spec.slow_start_floor, int((now - since) / window * RAMP_STEPS) / RAMP_STEPS)
-
-    def _next_due(self, now: float, now_ns: int) -> float:
-        """When an ejection ends or a slow start goes a step on."""
-        due = now + 3600.0
-        for backend in self.members:
-            until = backend.ejected_until()
-            if until > now_ns:
-                due = min(due, now + (until - now_ns) / 1e9)
-            elif 0.0 <= now - backend.warm_since() < self.spec.slow_start:
-                due = min(due, now + self.spec.slow_start / RAMP_STEPS)
-        return due
 
     # --- passive health ---
 
@@ -348,13 +323,13 @@ class Group:
 
     def below_limit(self, backend: Backend) -> bool:
         """Whether a backend may have one more request."""
-        return backend.in_flight < self.most_here and backend.load() < self.most_per_backend
+        return backend.rows[backend.own + IN_FLIGHT] < self.most_here and backend.load() < self.most_per_backend
 
     def has_room(self, more: int) -> bool:
         """Whether the upstream may have so many `more` requests than it has now, of all workers and of this one."""
         if self.most and self.load(U_ACTIVE) - self.load(U_QUEUE_LENGTH) + more > self.most:
             return False
-        return int(self.rows[U_ACTIVE]) - self.queue.length + more <= self.ceiling
+        return bool(self.rows[U_ACTIVE] - self.queue.length + more <= self.ceiling)
 
     def enqueue(self, requester: Requester, priority: int) -> None:
         """Let a request wait until there is room: its `room` is called then, or its `connect_failed`."""
