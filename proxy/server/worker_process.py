@@ -111,6 +111,7 @@ class WorkerProcess:
             "chaos": self.chaos,
             "tallies": self.tallies,
             "talkers": self.talkers,
+            "balancing": self.balancing,
         }
         try:
             payload = await handlers[request.kind](request.payload)
@@ -186,6 +187,13 @@ class WorkerProcess:
     async def talkers(self, dimension: str) -> dict[str, Count]:
         """Who asks the most."""
         return self.proxy.talkers.sketches[dimension] if self.proxy is not None else {}
+
+    async def balancing(self, upstream: str) -> dict[str, Any] | None:
+        """What the algorithm of an upstream knows here."""
+        proxy, assignment = self.proxy, self.assignment
+        if proxy is None or assignment is None or upstream not in proxy.registry.groups:
+            return None
+        return {"worker": assignment.slot, **proxy.registry.groups[upstream].explain()}
 
     async def members(self, members: dict[str, Any]) -> None:
         """The backends of some upstreams have changed."""

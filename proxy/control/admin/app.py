@@ -20,6 +20,7 @@ from ...upstream.group import GroupSpec
 from ..fields import Section
 from .answers import answer, parsed
 from .backends import BackendEndpoints
+from .balancing import BalancingEndpoints
 from .chaos import ChaosEndpoints
 from .contract import Control
 from .exposition import expose
@@ -89,6 +90,7 @@ class AdminServer:
                 web.post("/stop", self.stop),
                 web.post("/upgrade", self.upgrade),
                 *BackendEndpoints(self.control).routes(),
+                *BalancingEndpoints(self.control).routes(),
                 *ChaosEndpoints(self.control).routes(),
                 *TopEndpoints(self.control).routes(),
             ]

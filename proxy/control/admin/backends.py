@@ -22,6 +22,7 @@ from ..reload import problems_of
 from ..schema import Backend
 from ..writeback import write_back
 from .answers import answer, parsed
+from .balancing import explained
 from .contract import Control
 from .guard import refused
 
@@ -124,7 +125,10 @@ class BackendEndpoints:
             data = request_bytes(wanted.method, wanted.url, wanted.headers)
         except ValueError as error:
             return refused(400, f"url: {error}")
-        return answer(await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members))
+        told = await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members)
+        if "forward" in told:
+            told["balance"]["workers"] = await explained(control, told["forward"]["upstream"])
+        return answer(told)
 
 
 def _shown(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""Why backends are picked as they are: what the algorithms in the workers know.
+
+Law of this file: it reads. Each worker has an algorithm of its own, which is asked, and answers for itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from .answers import answer
+from .contract import Control
+from .guard import refused
+
+
+class BalancingEndpoints:
+    """GET /upstreams/NAME/explain."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/upstreams/{name}/explain", self.explain)]
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """What the algorithm of an upstream knows in each worker."""
+        name = request.match_info["name"]
+        if name not in self.control.specs():
+            return refused(404, f"there is no upstream {name}")
+        return answer({"upstream": name, "workers": await explained(self.control, name)})
+
+
+async def explained(control: Control, upstream: str) -> list[dict[str, Any]]:
+    """The answer of each worker that serves; see `Group.explain`."""
+    found: list[Any] = await control.ask_all("balancing", upstream)
+    return [each for each in found if each is not None]
