@@ -29,7 +29,7 @@ EFFECTS = (
     ("timeouts.drain", "holds for the next stop"),
     ("timeouts.keepalive", "holds for connections from their next request on"),
     ("limits.connections*", "holds for new connections; none is closed"),
-    ("upstreams.*.balance*", "the algorithm begins anew; backends, pools and counters stay"),
+    ("upstreams.*.balance*", "picks from the next request on; what was learned of the backends stays"),
     ("upstreams.*.pool*", "pools keep their connections"),
     ("upstreams.*.discover*", "the source is asked anew; its backends stay until it answers"),
     ("upstreams.*.health*", "checks go on with it; what is known of the backends stays"),

@@ -193,7 +193,9 @@ class WorkerProcess:
         proxy, assignment = self.proxy, self.assignment
         if proxy is None or assignment is None or upstream not in proxy.registry.groups:
             return None
-        return {"worker": assignment.slot, **proxy.registry.groups[upstream].explain()}
+        group = proxy.registry.groups[upstream]
+        asked, failed = group.spec.balance.algorithm, group.spare is None
+        return {"worker": assignment.slot, "algorithm": asked, "failed": failed, **group.balancer.explain()}
 
     async def members(self, members: dict[str, Any]) -> None:
         """The backends of some upstreams have changed."""

@@ -246,15 +246,6 @@ class Group:
         self._rebuild([backend for backend in self.members if backend.in_rotation()])
         return self.balancer
 
-    def explain(self) -> dict[str, Any]:
-        """What picks, and what it knows: see `Balancer.explain`."""
-        asked = self.spec.balance
-        return {
-            "algorithm": getattr(asked, "algorithm", ""),
-            "failed": self.spare is None,
-            **self.balancer.explain(),
-        }
-
     # --- passive health ---
 
     def failed(self, backend: Backend, connect: bool, gateway: bool) -> None:

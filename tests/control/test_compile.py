@@ -293,7 +293,7 @@ KEYED = "tests.balancing.algorithms:LastByKey"
         (balance("'no.such:Thing'"), "upstreams.app.balance: .*No module named"),
         (balance("'json:dumps'"), "upstreams.app.balance: .*"),
         (balance("{algorithm: round_robin, speed: 1}"), "upstreams.app.balance: .*"),
-        (balance(f"'{KEYED}'"), r"routes\[0\]: .*needs a key"),
+        (balance(f"'{KEYED}'"), r"upstreams.app.balance: .*needs a key"),
         (balance(f"{{algorithm: '{KEYED}', key: 'path:id'}}"), r"routes\[0\]: .*a regex that has a group named 'id'"),
         (balance(f"{{algorithm: '{KEYED}', key: 'header:a', nonsense: 1}}"), "upstreams.app.balance: .*nonsense"),
     ],

@@ -107,7 +107,9 @@ def test_settings_of_an_upstream_are_in_the_notation_of_the_file() -> None:
     assert found["upstreams.app.panic"][:2] == ("50%", "12.5%")
     assert found["upstreams.app.timeouts.connect"] == ("null", "250ms", "holds for new connections to backends")
     assert found["upstreams.app.slow_start"][1] == "null"
-    assert found["upstreams.app.balance.algorithm"][2] == "the algorithm begins anew; backends, pools and counters stay"
+    assert found["upstreams.app.balance.algorithm"][2] == (
+        "picks from the next request on; what was learned of the backends stays"
+    )
     assert len(found) == 7
 
 

@@ -344,7 +344,7 @@ ONE_PROBLEM = [
     ),
     (
         upstream("{backends: [a:1], balance: {algorithm: m:C, key: x}}"),
-        "c.yaml:5:55: upstreams.x.balance.key: must be header:NAME, query:NAME, cookie:NAME or path:NAME, "
+        "c.yaml:5:55: upstreams.x.balance.key: must be client_ip, header:NAME, query:NAME, cookie:NAME or path:NAME, "
         'not "x"',
     ),
     (

@@ -32,6 +32,6 @@ class BalancingEndpoints:
 
 
 async def explained(control: Control, upstream: str) -> list[dict[str, Any]]:
-    """The answer of each worker that serves; see `Group.explain`."""
+    """The answer of each worker that serves; see `Balancer.explain`."""
     found: list[Any] = await control.ask_all("balancing", upstream)
     return [each for each in found if each is not None]
