@@ -5,7 +5,7 @@ Law of this file: exit codes are 0 if the request would be served, 1 if it would
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from .explain import explain, request_bytes
 from .load import load
 
 Told = dict[str, Any]
+PICKS = 3
+"""Recent picks that are shown."""
 
 
 def ask_or_explain(control: Path | None, config: str, question: Told) -> Told:
@@ -99,7 +101,36 @@ def _forward(told: Told) -> Iterator[tuple[int, str, str]]:
     yield 2, f"picked by {balance['algorithm']}" + (" (panic: health is ignored)" if balance["panic"] else ""), ""
     if "key" in balance:
         yield 3, f"{balance['key']} is {balance['value']!r}, which leads to {balance['picked']}", ""
+    yield from _known(balance.get("workers", ()))
     for each in told["candidates"]:
         share = f"share {each['share']:.1%}" if each["usable"] else "gets nothing"
         text = f"{each['backend']}: {share}, {each['state']} ({each['why']}), {each['in_flight']} in flight"
         yield 3, text, "green" if each["usable"] else "red"
+
+
+def _known(workers: Iterable[Told]) -> Iterator[tuple[int, str, str]]:
+    """What the algorithm knows, in each worker that tells of it."""
+    for each in workers:
+        if each["failed"]:
+            yield 3, f"worker {each['worker']}: the algorithm has failed, its fallback picks", "red"
+        if not each.get("backends"):
+            continue
+        yield 3, f"worker {each['worker']} knows", ""
+        for name, facts in each["backends"].items():
+            yield 4, f"{name}: {_facts(facts)}", ""
+        for pick in each.get("picks", ())[-PICKS:]:
+            yield 4, f"pick: {_facts(pick)}", "dim"
+
+
+def _facts(facts: Told) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items() if value is not None)
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, dict):
+        return f"({_facts(value)})"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_fact, value))})"
+    return str(value)

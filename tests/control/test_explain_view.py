@@ -38,3 +38,16 @@ def test_a_tree_on_a_terminal() -> None:
     said = console.file.getvalue()
     assert "└──" in said
     assert "\x1b" in said
+
+
+def test_what_the_algorithm_knows_in_each_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    explanation = told("/api/x")
+    known = {
+        "backends": {"a:1": {"score": 1.23456, "why": "errors", "age": None}},
+        "picks": [{"picked": "a:1", "d": [1.5]}],
+    }
+    explanation["balance"]["workers"] = [{"worker": 1, "failed": False, **known}, {"worker": 2, "failed": True}]
+    show_explanation(explanation, False)
+    said = capsys.readouterr().out
+    assert "        a:1: score 1.23, why errors\n        pick: picked a:1, d (1.5)\n" in said
+    assert "worker 2: the algorithm has failed, its fallback picks" in said

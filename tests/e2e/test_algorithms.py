@@ -67,8 +67,8 @@ async def test_a_change_of_the_algorithm_loses_no_request_and_keeps_what_was_lea
 
         asking = [asyncio.create_task(ask()) for _ in range(4)]
         for number in range(9):
-            wanted = len(statuses) + 20
             await adopt(proxy, yaml(ALGORITHMS[number % 3], servers))
+            wanted = len(statuses) + 20
             await until_true(lambda wanted=wanted: len(statuses) >= wanted)  # type: ignore[misc]
         over.set()
         await asyncio.gather(*asking)

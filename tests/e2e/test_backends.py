@@ -120,6 +120,10 @@ async def test_explain_asks_the_running_proxy(tmp_path: Path) -> None:
         assert (process.returncode, wrong) == (0, b"")
         assert f"{a.address}: gets nothing, maint (an operator said so)" in said.decode()
         assert (await service.call("POST", "/explain", {"url": "/a b"}))[0] == 400
+        status, told = await service.call("GET", "/upstreams/app/explain")
+        assert (status, told["upstream"]) == (200, "app")
+        assert {(each["algorithm"], each["failed"]) for each in told["workers"]} == {("round_robin", False)}
+        assert (await service.call("GET", "/upstreams/nope/explain"))[0] == 404
 
 
 async def test_top_shows_what_all_workers_do(tmp_path: Path) -> None:
