@@ -74,4 +74,3 @@ class Tap:
     def removed(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Request headers that are not passed on: what the client sent of a trace is read, and said anew."""
         return names if self.rules is None else (*names, *OWN)
-
