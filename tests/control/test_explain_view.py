@@ -38,3 +38,9 @@ def test_a_tree_on_a_terminal() -> None:
     said = console.file.getvalue()
     assert "└──" in said
     assert "\x1b" in said
+
+
+def test_the_trace_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    begins = {"trace_id": None, "why": "it has no traceparent", "kept": "if it fails"}
+    show_explanation(told("/api/x") | {"tracing": begins}, False)
+    assert "  trace: begins a new one, since it has no traceparent; kept if it fails\n" in capsys.readouterr().out
