@@ -44,6 +44,7 @@ upstreams:
     health: {{path: /json}}
     breaker: {{}}
     concurrency: {{}}
+    limits: {{queue_timeout: 10s, queue_target: 10s}}  # a load without pause always waits: that is no failure here
     retry: {{hedge: {{}}}}
 routes: [{{upstream: app, rate_limits: [per-client]}}]
 """
@@ -57,7 +58,8 @@ def state(control: Path, supervisor: int) -> dict[str, Any]:
         found[f"{name} KiB"] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE // 1024
         found[f"{name} files"] = len(os.listdir(f"/proc/{pid}/fd"))
     numbers = ask(control, "GET", "/top")[1]
-    return found | {"requests": numbers["requests"], "open": numbers["connections"], "in flight": numbers["in_flight"]}
+    found |= {"requests": numbers["requests"], "open": numbers["connections"], "in flight": numbers["in_flight"]}
+    return found | {"reasons": numbers["reasons"]}
 
 
 def load(port: int, seconds: float) -> int:
@@ -98,7 +100,7 @@ def run(options: argparse.Namespace, folder: Path, origin_port: int) -> dict[str
     if first["worker"] != last["worker"]:
         wrong.append("the worker was replaced")
     if failed:
-        wrong.append(f"{failed} requests failed")
+        wrong.append(f"{failed} requests failed, {last['reasons']}")
     return {"first": first, "last": last, "failed": failed, "wrong": wrong}
 
 

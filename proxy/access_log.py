@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from queue import SimpleQueue
 from threading import Thread
@@ -102,6 +103,24 @@ def make_record(x: Exchange, now: float, at: float) -> Record:
     )
 
 
+class Traced(NamedTuple):
+    """A record of a request that is traced."""
+
+    record: Record
+    trace_id: bytes
+
+
+def make_traced(x: Exchange, now: float, at: float) -> Traced:
+    """As `make_record`, with the id of the trace, which every exchange has by then."""
+    return Traced(make_record(x, now, at), x.trace.trace_id if x.trace is not None else b"")
+
+
+def as_traced_json(traced: Traced) -> bytes:
+    """As `as_json`, with the id as the last field."""
+    line = as_json(traced.record)
+    return b'%b,"trace_id":"%b"}\n' % (line[:-2], traced.trace_id) if traced.trace_id else line
+
+
 def as_json(record: Record) -> bytes:
     """One line of JSON. Empty fields are left out."""
     at, seconds, client, method, target, host, minor, status, bytes_in, bytes_out, *rest = record
@@ -160,7 +179,12 @@ def quoted(value: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else f"\\x{ord(c):02x}" for c in value)
 
 
-FORMATS = {"json": as_json, "combined": as_combined}
+FORMATS: dict[str, Callable[[Any], bytes]] = {"json": as_json, "combined": as_combined}
+TRACED: dict[str, tuple[Callable[[Exchange, float, float], Any], Callable[[Any], bytes]]] = {
+    "json": (make_traced, as_traced_json),
+    "combined": (make_record, as_combined),
+}
+"""Where requests are traced: the combined format has no place for an id."""
 
 
 PIPE_BUF = 4096
@@ -257,8 +281,9 @@ class AccessLog:
 
     def __init__(self, spec: AccessLogSpec) -> None:
         self.spec = spec
-        self.format = FORMATS[spec.format]
-        self.records: list[Record] = []
+        self.make: Callable[[Exchange, float, float], Any] = make_record
+        self.format: Callable[[Any], bytes] = FORMATS[spec.format]
+        self.records: list[Any] = []
         self.lines: list[bytes] = []
         self.size = 0
         self.dropped = 0
@@ -271,9 +296,16 @@ class AccessLog:
         """Begin to flush every `flush` seconds."""
         self.task = asyncio.get_running_loop().create_task(self._flush_regularly())
 
+    def show_traces(self, on: bool) -> None:
+        """Whether the lines from now on have the ids of traces."""
+        self._format()
+        self.make, self.format = make_record, FORMATS[self.spec.format]
+        if on:
+            self.make, self.format = TRACED[self.spec.format]
+
     def record(self, x: Exchange, now: float) -> None:
         """Keep the record of an exchange that is over at time `now`."""
-        self.records.append(make_record(x, now, now + self.epoch))
+        self.records.append(self.make(x, now, now + self.epoch))
         if len(self.records) >= BATCH:
             self._format()
             if self.size >= self.spec.buffer:

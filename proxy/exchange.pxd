@@ -51,7 +51,7 @@ cdef class Exchange(Requester):
     cdef public Plan plan
     cdef public RoutePlan route
     cdef public ReturnStage relay
-    cdef public object balancer, body, reason, timer, hedge
+    cdef public object balancer, body, reason, timer, hedge, trace
     cdef public Group group
     cdef public list tried, kept
     cdef public Backend backend

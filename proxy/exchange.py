@@ -42,7 +42,7 @@ class Client(Timed):
         """Whether the connection may serve another request after this one."""
         self.counters = counters
         self.log = log
-        """The access log, None if there is none."""
+        """Who is told of each request that is over: the access log, or the tracer before it; None for nobody."""
 
     def introduce(self, settings: Settings) -> None:
         """Decide what backends are told about this client."""
@@ -178,6 +178,8 @@ class Exchange(Requester):
         self.chunk_body = False
         self.status = 0
         self.reason: Reason | None = None
+        self.trace: Any = None
+        """Its place in a trace (tracing/trace.py), from the first try on; None without tracing."""
         self.bytes_in = self.bytes_out = 0
         self.head.release()
 

@@ -31,6 +31,8 @@ class HedgedSend(Stage):
         super().__init__(following)
         self.group = group
         self.relay: HedgedRelay | None = None
+        self.attempt: type[Attempt] = Attempt
+        """What makes the second attempt."""
 
     def enter(self, x: Exchange) -> None:
         following = self.next
@@ -54,7 +56,7 @@ class HedgedSend(Stage):
             group.count(U_HEDGES_REFUSED)
             return
         group.count(U_HEDGES)
-        x.hedge = attempt = Attempt(x, relay, backend)
+        x.hedge = attempt = self.attempt(x, relay, backend)
         attempt.start()
 
 
@@ -160,7 +162,12 @@ class Attempt(Requester):
         self.upstream = connection
         if self.leads:
             x.upstream = connection
-        connection.send(self, x.payload, x.body, monotonic() + self.response_head)
+        connection.send(self, self.request_head(x), x.body, monotonic() + self.response_head)
+
+    def request_head(self, x: Exchange) -> bytes:
+        """The head that is sent: that of the first attempt."""
+        assert x.payload is not None
+        return x.payload
 
     def connect_failed(self, reason: Reason) -> None:
         x = self.x

@@ -52,6 +52,8 @@ cdef class Connect(Stage):
 
 
 cdef class Send(Stage):
-    @cython.locals(connection=UpstreamConnection, route=RoutePlan, client=Client, block=bytes, path=bytes, head=bytes,
-                   now=double, request=RequestHead, drop=cython.ulonglong, add_host=bint)
+    @cython.locals(client=Client, block=bytes, request=RequestHead, drop=cython.ulonglong, add_host=bint)
     cpdef enter(self, Exchange x)
+    @cython.locals(connection=UpstreamConnection, route=RoutePlan, client=Client, path=bytes, head=bytes, now=double,
+                   request=RequestHead)
+    cpdef dispatch(self, Exchange x, bytes block, unsigned long long drop, bint add_host)

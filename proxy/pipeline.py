@@ -209,9 +209,8 @@ class Send(Stage):
     """send: the head, rewritten, and what of the body is here; the rest follows as it comes."""
 
     def enter(self, x: Exchange) -> None:
-        connection, route, client = x.upstream, x.route, x.client
-        assert connection is not None and route is not None and client is not None
-        request = x.head
+        client, request = x.client, x.head
+        assert client is not None
         drop = client.forwarded_drop
         add_host = client.forwarded_host
         if client.forwarded_static and request.minor == 1:
@@ -226,6 +225,12 @@ class Send(Stage):
         if request.has(H_MAX_FORWARDS) and request.method == b"OPTIONS":
             block += rewriting.max_forwards_line(x)
             drop |= DROP_MAX_FORWARDS
+        self.dispatch(x, block, drop, add_host)
+
+    def dispatch(self, x: Exchange, block: bytes, drop: int, add_host: bool) -> None:
+        """Send it with the header lines of `block`, and without the headers of the mask `drop`."""
+        connection, route, client, request = x.upstream, x.route, x.client, x.head
+        assert connection is not None and route is not None and client is not None
         path = None
         if route.rewrites or route.raw_path:
             path = rewriting.rewritten_path(x, route)

@@ -14,6 +14,6 @@ cdef class RoutePlan:
 
 cdef class Plan:
     cdef public tuple listeners
-    cdef public object settings, access_log, registry, shed
+    cdef public object settings, access_log, registry, shed, tracing
     cdef public dict groups, specs, balancers
     cdef public RouteTable routes

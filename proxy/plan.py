@@ -38,6 +38,28 @@ class AccessLogSpec(NamedTuple):
     flush: float
 
 
+class TraceSpec(NamedTuple):
+    """What is traced, which traces are kept, and where they go. `share` is 0 to 1; times are seconds."""
+
+    endpoint: str
+    headers: tuple[tuple[str, str], ...] = ()
+    service: str = "qantara"
+    attributes: tuple[tuple[str, str], ...] = ()
+    believe: str = "trusted"
+    """Whose traceparent is gone on with: nobody, trusted, everybody."""
+    sampled_flag: str = "share"
+    """When backends are told that the trace is recorded: share, always."""
+    errors: bool = True
+    slow: float = 1.0
+    """0.0 for however slow."""
+    sampled: bool = True
+    share: float = 0.01
+    buffer: int = 4096
+    batch: int = 32
+    interval: float = 1.0
+    timeout: float = 5.0
+
+
 class Settings(NamedTuple):
     """What holds for every connection and request of a plan."""
 
@@ -110,6 +132,7 @@ class Plan:
         routes: RouteTable,
         access_log: AccessLogSpec | None,
         shed: ShedSpec | None = None,
+        tracing: TraceSpec | None = None,
     ) -> None:
         self.listeners = listeners
         self.settings = settings
@@ -125,6 +148,7 @@ class Plan:
         self.access_log = access_log
         self.shed = shed
         """When requests are refused because the worker has too much to do; None for never."""
+        self.tracing = tracing
 
     def settle_groups(self) -> None:
         """Let what is live take up what this plan says of it."""

@@ -243,6 +243,10 @@ C_REASONS = COUNTERS + 24
 """A cell for each reason, in the order of errors.REASONS."""
 C_HISTOGRAMS = 512
 """Where the histograms begin, one after another, in the order of metrics.TIMES."""
+C_TRACES_KEPT = 1024
+"""A cell for each of tracing.trace.WHY: traces that were kept, by what for."""
+C_TRACES_DROPPED, C_TRACES_EXPORTED, C_TRACES_FAILED = range(C_TRACES_KEPT + 8, C_TRACES_KEPT + 11)
+"""Kept traces that found the buffer full, that the collector has, that it does not have."""
 GAUGES = (C_CONNECTIONS_OPEN, C_IN_FLIGHT)
 assert C_REASONS + len(REASONS) <= C_HISTOGRAMS
 

@@ -30,6 +30,7 @@ LAYERS = (
     ("admission", "chaos", "retrying"),
     ("hedging", "relaying"),
     ("pipeline",),
+    ("tracing",),
     ("downstream",),
     ("control",),
     ("server",),
@@ -42,9 +43,10 @@ DATA_PATH = frozenset(
     """
     http1 upstream balancing exchange routing plan ending rewriting pipeline downstream
     deadlines metrics access_log scoreboard limits admission chaos retrying relaying hedging talkers request_key
+    tracing
     """.split()
 )
-FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "proxy"))
+FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "opentelemetry", "proxy"))
 """Packages that the data path does not import. `proxy` is here because imports inside it are relative."""
 
 FILE_LINES = 400

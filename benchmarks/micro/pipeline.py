@@ -15,6 +15,8 @@ from proxy.control.load import load_text
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
 from proxy.metrics import Counters
+from proxy.tracing.recorder import Tracer
+from proxy.tracing.trace import Rules
 from proxy.upstream.connection import UpstreamConnection
 
 from .codec import REQUEST, RESPONSE
@@ -61,6 +63,7 @@ def cases() -> list[Case]:
         Case("the same with headers edited both ways", forwarded(EDITED)),
         Case("the same with Forwarded of RFC 7239 too", forwarded(FORWARD + "forwarded: both\n")),
         Case("the same with rate limit, breaker, shedding, limits", forwarded(GUARDED)),
+        Case("the same, traced", forwarded(FORWARD + "tracing: {}\n")),
         Case("fixed response", fixed()),
     ]
 
@@ -75,7 +78,9 @@ def client_of(yaml: str) -> ClientConnection:
             connection.connection_made(Swallow())
             backend.pool.size += 1
             backend.pool.idle.append(connection)
-    client = ClientConnection(Acceptor(plan, plan.registry.sweep, Counters(), None))
+    counters = Counters()
+    tracer = Tracer(plan.tracing, Rules(plan.tracing), counters.cells) if plan.tracing is not None else None
+    client = ClientConnection(Acceptor(plan, plan.registry.sweep, counters, tracer))
     client.connection_made(Swallow())
     return client
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from .notation import HIDDEN, SECRETS, annotated, entry_of, show
+from .notation import HIDDEN, annotated, entry_of, is_secret, show
 from .problems import Path, dotted
 
 RESTART = "needs a restart or an upgrade"
@@ -25,6 +25,7 @@ EFFECTS = (
     ("watch", RESTART),
     ("workers", "workers are started, or drained and ended, until there are so many"),
     ("access_log*", "the log is opened anew; no line is lost"),
+    ("tracing*", "holds for requests that end after the reload; what waits is sent as before"),
     ("timeouts.accept_grace", "holds for the next stop"),
     ("timeouts.drain", "holds for the next stop"),
     ("timeouts.keepalive", "holds for connections from their next request on"),
@@ -84,6 +85,6 @@ def _keys(old: BaseModel, new: BaseModel) -> Iterator[tuple[str, str, Any]]:
 
 def _changed(path: Path, old: object, new: object, annotation: Any) -> Change:
     key = dotted(path)
-    hidden = str(path[-1]).lower() in SECRETS
+    hidden = is_secret(str(path[-1]), annotation)
     was, now = (HIDDEN if hidden else show(value, annotation) for value in (old, new))
     return Change("changed", key, was, now, effect_of(key))

@@ -19,7 +19,7 @@ from ..exchange import ReturnStage, Stage
 from ..hedging import HedgedRelay, HedgedSend
 from ..http1.codec import HeaderEdits, canonicalize
 from ..limits.shedding import PRIORITIES
-from ..pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
+from ..pipeline import Admit, Connect, Fixed, Pick, Redirect
 from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
 from ..relaying import Relay
 from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
@@ -38,6 +38,7 @@ from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstre
 from .sections.health import Health, status_range
 from .sections.outlier import Outlier
 from .sections.retry import Hedge, Retry
+from .tracing.compiling import Tap, compile_tracing
 
 Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
 
@@ -72,14 +73,20 @@ def compile_plan(
             balancers[name] = compile_balancer(upstream, specs[name])
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
+    tracing = None
+    try:
+        tracing = compile_tracing(config)
+    except ValueError as error:
+        findings.append(Finding(("tracing",), str(error)))
     registry = registry or Registry(alone(), Sweep())
+    tap = Tap(tracing)
     door = Door(config, registry)
     groups = {name: registry.group(name) for name in specs}
     routes = []
     if not findings:
         for index, route in enumerate(config.routes):
             try:
-                plan = compile_route(index, route, config, groups, balancers, injector, door)
+                plan = compile_route(index, route, config, groups, balancers, injector, door, tap)
                 routes.append((compile_match(route), plan))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
@@ -91,7 +98,7 @@ def compile_plan(
     )
     table = RouteTable(routes)
     settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
-    return Plan(listeners, settings, specs, registry, balancers, table, log, shed)
+    return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing)
 
 
 def compile_balancer(upstream: Upstream, spec: GroupSpec) -> tuple[Balancer, Balancer]:
@@ -279,6 +286,7 @@ def compile_route(
     balancers: dict[str, tuple[Balancer, Balancer]],
     injector: Injector,
     door: Door,
+    tap: Tap,
 ) -> RoutePlan:
     name = route.name or route.exact or route.regex or route.path or f"routes[{index}]"
     group = groups.get(route.upstream) if route.upstream is not None else None
@@ -291,20 +299,28 @@ def compile_route(
     elif route.respond is not None:
         plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
     elif group is not None and route.upstream is not None:
-        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream][0], chain, door)
+        upstream, balancer = config.upstreams[route.upstream], balancers[route.upstream][0]
+        link_stages(plan, route, upstream, group, balancer, chain, door, tap)
     return plan
 
 
 def link_stages(
-    plan: RoutePlan, route: Route, upstream: Upstream, group: Group, balancer: Balancer, chain: Chain, door: Door
+    plan: RoutePlan,
+    route: Route,
+    upstream: Upstream,
+    group: Group,
+    balancer: Balancer,
+    chain: Chain,
+    door: Door,
+    tap: Tap,
 ) -> None:
     """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
     key = None
     if balancer.needs_key:
         key = request_key(upstream.balance.key, route.pattern())
-    send: Stage = Send()
+    send: Stage = tap.send()
     if upstream.retry.hedge is not None:
-        send = hedged = HedgedSend(group, send)
+        send = hedged = tap.hedged(HedgedSend(group, send))
     send = chain.before(send, "send")
     pick = Pick(group, key, PRIORITIES.index(route.priority), chain.before(Connect(send), "connect"))
     admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
@@ -313,9 +329,9 @@ def link_stages(
     relay: ReturnStage = Relay(group, pick, send)
     if upstream.retry.hedge is not None:
         relay = hedged.relay = HedgedRelay(group, relay)
-    plan.relay = chain.behind(relay)
-    plan.request_edits = compile_edits(route.request_headers)
-    plan.response_edits = compile_edits(route.response_headers)
+    plan.relay = tap.behind(chain.behind(relay))
+    plan.request_edits = compile_edits(route.request_headers, tap.removed(route.request_headers.remove))
+    plan.response_edits = compile_edits(route.response_headers, route.response_headers.remove)
     plan.raw_path = route.forward_path == "raw"
     plan.upgrades = frozenset(token.lower().encode() for token in route.upgrades)
     if route.strip_prefix is not None:
@@ -355,11 +371,11 @@ def compile_fixed(respond: Respond) -> Fixed:
     return Fixed(respond.status, lines, respond.body.encode())
 
 
-def compile_edits(headers: ResponseHeaders) -> HeaderEdits | None:
-    if not (headers.set or headers.append or headers.remove):
+def compile_edits(headers: ResponseHeaders, remove: tuple[str, ...]) -> HeaderEdits | None:
+    if not (headers.set or headers.append or remove):
         return None
     return HeaderEdits(
         {name.encode(): value.encode("latin-1", "replace") for name, value in headers.set.items()},
         {name.encode(): value.encode("latin-1", "replace") for name, value in headers.append.items()},
-        [name.encode() for name in headers.remove],
+        [name.encode() for name in remove],
     )

@@ -31,6 +31,7 @@ from ..upstream.registry import Registry
 from .admin.views import state_of
 from .compile import compile_match, compile_plan
 from .schema import Config, Route
+from .tracing.explaining import explain_tracing
 
 Members = Mapping[str, tuple[BackendSpec, ...]]
 Explanation = dict[str, Any]
@@ -94,6 +95,8 @@ def explain(
     route_plan: RoutePlan = plan.routes.find(head)
     x.route = route_plan
     found["route"] = _name(config.routes[winner], winner)
+    if plan.tracing is not None:
+        found["tracing"] = explain_tracing(plan.tracing, x)
     return found | _action(config, config.routes[winner], route_plan, x, board)
 
 

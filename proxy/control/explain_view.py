@@ -69,6 +69,8 @@ def lines(told: Told) -> Iterator[tuple[int, str, str]]:
         yield 0, "what was given", ""
     for route in told.get("routes", ()):
         yield 1, f"route {route['route']}: {_route_words(route)}", "green" if route.get("chosen") else "dim"
+    if "tracing" in told:
+        yield 1, _tracing_words(told["tracing"]), ""
     for limit in told.get("rate_limits", ()):
         left = f", {limit['left']} of {limit['burst']} left" if "left" in limit else ""
         words = f"counts{left}" if limit["limited"] else "does not count: the key is missing"
@@ -88,6 +90,11 @@ def _route_words(route: Told) -> str:
     if route.get("chosen"):
         return "takes it"
     return route["why"] or "would take it too; another one is more specific, or comes first"
+
+
+def _tracing_words(tracing: Told) -> str:
+    begins = f"goes on with {tracing['trace_id']}" if tracing["trace_id"] else "begins a new one"
+    return f"trace: {begins}, since {tracing['why']}; kept {tracing['kept']}"
 
 
 def _forward(told: Told) -> Iterator[tuple[int, str, str]]:

@@ -17,6 +17,8 @@ from . import units
 
 SECRETS = frozenset("token password secret authorization proxy-authorization cookie".split())
 """Keys whose values are not for the screen."""
+SECRET = "secret"
+"""In an annotation: the value is not for the screen, whatever its key is called."""
 HIDDEN = "(hidden)"
 _DURATIONS = ((3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -126,8 +128,13 @@ def _is_address(text: str) -> bool:
 
 
 def _mapping(entries: Iterable[tuple[str, object, Any]]) -> str:
-    shown = (f"{key}: {HIDDEN if key.lower() in SECRETS else show(value, kind)}" for key, value, kind in entries)
+    shown = (f"{key}: {HIDDEN if is_secret(key, kind) else show(value, kind)}" for key, value, kind in entries)
     return "{" + ", ".join(shown) + "}"
+
+
+def is_secret(key: str, annotation: Any) -> bool:
+    """Whether the value of a key is not shown."""
+    return key.lower() in SECRETS or (get_origin(annotation) is Annotated and SECRET in get_args(annotation)[1:])
 
 
 def _shower(annotation: Any) -> Callable[[Any], str] | None:

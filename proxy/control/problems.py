@@ -18,6 +18,7 @@ from .chaos.experiment import OFF_PATH, Experiment
 from .chaos.safety import malformed
 from .discovery.rules import broken_rules
 from .schema import Config, Route, Upstream
+from .tracing.rules import said_twice
 from .units import described, quoted
 
 if TYPE_CHECKING:
@@ -181,6 +182,10 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
         if isinstance(route, dict):
             given = {key: value for key, value in route.items() if value is not None}
             yield from _route(path, given, upstreams)
+            if isinstance(data.get("tracing"), dict):
+                for change, name in said_twice(_mapping(given.get("request_headers"))):
+                    words = "is written by tracing; remove it here"
+                    yield Finding((*path, "request_headers", change, name), words, at_key=True)
             yield from _names((*path, "rate_limits"), given.get("rate_limits"), _mapping(data.get("rate_limits")))
     yield from _chaos(("chaos",), _mapping(data.get("chaos")), upstreams)
 

@@ -53,6 +53,7 @@ from .sections.health import Health
 from .sections.outlier import Outlier, SlowStart
 from .sections.overload import Breaker, Concurrency, Priority, RateLimit, Shedding
 from .sections.retry import Retry, UpstreamLimits
+from .sections.tracing import Tracing
 
 
 class Listener(Section):
@@ -330,6 +331,8 @@ class Config(Section):
         default_factory=AccessLog, json_schema_extra={"default": {"path": "-", "format": "json"}}
     )
     """Where requests are logged; null for no log."""
+    tracing: Tracing | None = None
+    """OpenTelemetry traces: where they go and which are kept; null for none."""
     timeouts: Timeouts = Field(default_factory=Timeouts)
     """How long each step may take."""
     limits: Limits = Field(default_factory=Limits)

@@ -104,3 +104,4 @@ cdef class ChunkedDecoder:
 
 
 cpdef bint matches_at(bytes text, Py_ssize_t at, bytes part)
+cpdef bytes new_id()

@@ -49,6 +49,9 @@ def matches_at(text: bytes, at: int, part: bytes) -> bool:
 def seed_ids(seed: bytes = b"") -> None:
     """Seed the request ids with 16 bytes, by default from the system."""
 
+def new_id() -> bytes:
+    """32 hex digits by the generator of the request ids: unique, not secret."""
+
 class HeaderEdits:
     """Changes to the headers of one direction, compiled once."""
 

@@ -1160,6 +1160,13 @@ cdef void make_id(unsigned char* out) noexcept nogil:
             x >>= 4
 
 
+cpdef bytes new_id():
+    """32 hex digits by the generator of the request ids."""
+    cdef unsigned char digits[32]
+    make_id(digits)
+    return PyBytes_FromStringAndSize(<const char*>digits, 32)
+
+
 cdef class ResponseHead(Head):
     """One response head. After `parse`: `status`, and what `Head` has."""
 

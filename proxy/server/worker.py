@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..access_log import AccessLog
+from ..control.tracing.exporting import Tracing, open_tracing
 from ..deadlines import TICK
 from ..downstream.acceptor import Acceptor
 from ..downstream.connection import ClientConnection
@@ -99,6 +100,7 @@ class Proxy:
         self.counters.talkers = self.talkers = Talkers()
         self.acceptor: Acceptor | None = None
         self.log: AccessLog | None = None
+        self.tracing: Tracing | None = None
         self.listening: dict[str, list[Listening]] = {}
         """What listens, by the `bind` of the listener."""
         self._ticker: asyncio.Task[None] | None = None
@@ -118,6 +120,7 @@ class Proxy:
             opened = self._open(plan, sockets)
             try:
                 self.log = open_log(plan)
+                self.tracing = await open_tracing(plan.tracing, self.counters.cells)
             except BaseException:
                 if sockets is None:
                     close_sockets(opened)
@@ -126,7 +129,7 @@ class Proxy:
             await self.close()
             raise
         self.board.take_slot(os.getpid())
-        self.acceptor = Acceptor(plan, self.sweep, self.counters, self.log)
+        self.acceptor = Acceptor(plan, self.sweep, self.counters, self._told())
         plan.settle_groups()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
         await self._listen(opened, sockets is None)
@@ -143,18 +146,26 @@ class Proxy:
             for backend in spec.backends:
                 self.board.backends.row(f"{spec.name}\n{backend.address}")
         opened = self._open(plan, sockets)
-        old_log = self.log
-        if plan.access_log != self.plan.access_log:
-            try:
+        old_log, old_tracing = self.log, self.tracing
+        tracing = old_tracing
+        try:
+            if plan.tracing != self.plan.tracing:
+                tracing = await open_tracing(plan.tracing, self.counters.cells)
+            if plan.access_log != self.plan.access_log:
                 self.log = open_log(plan)
-            except BaseException:
-                if sockets is None:
-                    close_sockets(opened)
-                raise
+        except BaseException:
+            if sockets is None:
+                close_sockets(opened)
+            if tracing is not None and tracing is not old_tracing:
+                await tracing.close()
+            raise
+        self.tracing = tracing
         plan.settle_groups()
         self.plan = plan
         acceptor.adopt(plan)
-        acceptor.use_log(self.log)
+        acceptor.use_log(self._told())
+        if old_tracing is not None and old_tracing is not tracing:
+            await old_tracing.close()
         if old_log is not None and old_log is not self.log:
             await old_log.close()
         wanted = {inode_of(sock) for _, sock in opened} if sockets is not None else None
@@ -165,6 +176,15 @@ class Proxy:
                 acceptor.retire(bind)
             elif wanted is not None:
                 self._keep_only(bind, listenings, wanted)
+
+    def _told(self) -> Any:
+        """Who is told of each request that is over."""
+        if self.log is not None:
+            self.log.show_traces(self.tracing is not None)
+        if self.tracing is None:
+            return self.log
+        self.tracing.tracer.following = self.log
+        return self.tracing.tracer
 
     def _open(self, plan: Plan, sockets: Sockets | None) -> Opened:
         """Sockets for the listeners that do not listen yet."""
@@ -289,6 +309,9 @@ class Proxy:
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
+        if self.tracing is not None:
+            await self.tracing.close()
+            self.tracing = None
         if self.log is not None:
             await self.log.close()
             self.log = None

@@ -126,3 +126,41 @@ def test_what_is_left_of_a_rate_limit() -> None:
     assert (limit["name"], limit["limited"], limit["burst"]) == ("few", True, 10)
     assert limit["left"] == 0
     assert told("/api", board=board, client="192.0.2.9")["rate_limits"][0]["left"] == 10
+
+
+# --- traces -------------------------------------------------------------------------------------------
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0"
+
+
+def traced(tracing: str, *headers: tuple[str, str], client: str = "10.1.2.3") -> dict[str, Any]:
+    config = load_text(f"{YAML}tracing: {tracing}\n").config
+    found = explain(config, request_bytes("GET", "/api", headers), client)
+    return dict(found["tracing"])
+
+
+def test_without_tracing_nothing_is_said_of_it() -> None:
+    assert "tracing" not in told("/api")
+
+
+@pytest.mark.parametrize(
+    ("tracing", "value", "client", "why", "goes_on", "flag", "kept"),
+    [
+        ("{}", None, "10.1.2.3", "it has no traceparent", False, None, "it takes 1s, or its id is within 1%"),
+        ("{}", PARENT + "1", "10.1.2.3", "its traceparent is believed", True, True, "since its sender records it"),
+        ("{}", PARENT + "0", "10.1.2.3", "its traceparent is believed", True, False, "if it fails, or it takes 1s"),
+        ("{}", PARENT, "10.1.2.3", "its traceparent is malformed", False, None, "or its id is within 1%"),
+        ("{}", PARENT + "1", "192.0.2.1", "its client is not believed", False, None, "if it fails"),
+        ("{keep: {share: 100%}}", PARENT + "0", "10.1.2.3", "its traceparent is", True, True, "is within the 100%"),
+        ("{keep: {errors: false, slow: null, share: 0%}}", None, "10.1.2.3", "it has no", False, None, "never"),
+        ("{sampled_flag: always}", None, "10.1.2.3", "it has no traceparent", False, True, "if it fails"),
+    ],
+)
+def test_a_trace_is_explained(
+    tracing: str, value: str | None, client: str, why: str, goes_on: bool, flag: bool | None, kept: str
+) -> None:
+    headers = (("traceparent", value),) if value is not None else ()
+    found = traced(tracing, *headers, client=client)
+    assert why in found["why"]
+    assert (found["trace_id"] is not None, found["sampled_flag"]) == (goes_on, flag)
+    assert kept in found["kept"]

@@ -51,3 +51,9 @@ def test_what_the_algorithm_knows_in_each_worker(capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().out
     assert "        a:1: score 1.23, why errors\n        pick: picked a:1, d (1.5)\n" in said
     assert "worker 2: the algorithm has failed, its fallback picks" in said
+
+
+def test_the_trace_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    begins = {"trace_id": None, "why": "it has no traceparent", "kept": "if it fails"}
+    show_explanation(told("/api/x") | {"tracing": begins}, False)
+    assert "  trace: begins a new one, since it has no traceparent; kept if it fails\n" in capsys.readouterr().out

@@ -127,6 +127,8 @@ class AdminServer:
         for limit in shown["rate_limits"].values():
             if limit["shared"] and "@" in limit["shared"]["url"]:
                 limit["shared"]["url"] = "(not shown)@" + limit["shared"]["url"].rpartition("@")[2]
+        if shown["tracing"]:
+            shown["tracing"]["headers"] = dict.fromkeys(shown["tracing"]["headers"], "(not shown)")
         return answer(shown)
 
     async def metrics(self, _: web.Request) -> web.Response:

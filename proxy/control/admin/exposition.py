@@ -49,8 +49,13 @@ from ...scoreboard import (
     C_CONNECTIONS_OPEN,
     C_IN_FLIGHT,
     C_STATUSES,
+    C_TRACES_DROPPED,
+    C_TRACES_EXPORTED,
+    C_TRACES_FAILED,
+    C_TRACES_KEPT,
     limit_key,
 )
+from ...tracing.trace import WHY
 from .contract import Control
 from .views import COUNTED, backend_view, total, upstream_histogram, upstream_total
 
@@ -79,6 +84,7 @@ class Exposition(Collector):
     def collect(self) -> Iterable[Family]:
         yield from self._process()
         yield from self._clients()
+        yield from self._traces()
         yield from self._rate_limits()
         yield from self._upstreams()
         yield from self._backends()
@@ -129,6 +135,19 @@ class Exposition(Collector):
         for name, cell in REASON_CELLS.items():
             reasons.add_metric([name.partition(".")[0], name], self._slots(cell))
         yield reasons
+
+    def _traces(self) -> Iterator[Family]:
+        kept = CounterMetricFamily("qantara_traces_kept", "Requests whose trace is kept", labels=["why"])
+        for number, why in enumerate(WHY):
+            kept.add_metric([why], self._slots(C_TRACES_KEPT + number))
+        yield kept
+        told = {
+            "dropped": (C_TRACES_DROPPED, "Those that found the buffer full"),
+            "exported": (C_TRACES_EXPORTED, "Those that the collector has taken"),
+            "failed": (C_TRACES_FAILED, "Those that it has not taken"),
+        }
+        for what, (cell, words) in told.items():
+            yield CounterMetricFamily(f"qantara_traces_{what}", words, value=self._slots(cell))
 
     def _rate_limits(self) -> Iterator[Family]:
         family = CounterMetricFamily(

@@ -26,6 +26,10 @@ from proxy.control.sections.admin import Admin
 from proxy.errors import REASONS, BindError, ConfigError
 from proxy.metrics import U_FINISH, U_RETRIES, Counters, Histogram
 from proxy.scoreboard import (
+    C_TRACES_DROPPED,
+    C_TRACES_EXPORTED,
+    C_TRACES_FAILED,
+    C_TRACES_KEPT,
     DOWN,
     EJECTED_FOR,
     EJECTED_UNTIL,
@@ -139,6 +143,25 @@ async def test_the_configuration_as_it_runs_without_its_secrets() -> None:
         assert shown["timeouts"]["connect"] == 3.0
         assert shown["upstreams"]["app"]["backends"][1]["weight"] == 5
         assert "a-secret" not in str(shown)
+
+
+async def test_headers_for_the_collector_are_not_shown() -> None:
+    async with admin() as call:
+        text = "listeners: [{bind: ':80'}]\nroutes: [{respond: {}}]\ntracing: {headers: {x-key: hush-hush}}\n"
+        call.fake.config = load_text(text).config
+        _, shown = await call("GET", "/config")
+        assert shown["tracing"]["headers"] == {"x-key": "(not shown)"}
+
+
+async def test_traces_are_counted() -> None:
+    async with admin() as call:
+        head = call.fake.board.slot_head(1)
+        head[C_TRACES_KEPT], head[C_TRACES_KEPT + 3], head[C_TRACES_DROPPED] = 2, 3, 1
+        head[C_TRACES_EXPORTED], head[C_TRACES_FAILED] = 4, 5
+        _, text = await call("GET", "/metrics")
+        for line in ('kept_total{why="error"} 2', 'kept_total{why="share"} 3', "dropped_total 1", "failed_total 5"):
+            assert f"qantara_traces_{line}.0\n" in text
+        assert "qantara_traces_exported_total 4.0\n" in text
 
 
 async def test_each_state_comes_with_its_reason() -> None:
