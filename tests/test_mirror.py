@@ -31,6 +31,7 @@ ELSEWHERE = {
     "upstream/backend.py": ("upstream/test_group.py", "state is tested through what it does to a group"),
     "control/changes.py": ("control/test_diff.py", "a change is told by what two configurations differ in"),
     "control/sections/discovery.py": ("control/discovery/test_rules.py", "values are tested in the file they stand in"),
+    "control/sections/balance.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/outlier.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/health.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/admitting.py": ("e2e/test_overload.py", "what is linked is told by what is refused"),

@@ -16,7 +16,8 @@ from .compile import compile_plan
 from .load import load
 from .notation import annotated, show
 from .problems import conditions
-from .schema import Backend, Config, Listener, Route, Upstream
+from .schema import Config, Listener, Route, Upstream
+from .sections.balance import Backend
 from .units import quoted
 
 _CONDITIONS = ("host", "path", "exact", "regex", "methods", "headers")

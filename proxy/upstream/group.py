@@ -8,8 +8,7 @@ reads it. Whoever changes a state that others must see says so on the scoreboard
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from math import isclose
+from collections.abc import Sequence
 from time import monotonic, monotonic_ns
 from typing import Any, NamedTuple
 
@@ -45,14 +44,11 @@ from .outlier import (
 )
 from .queue import Queue
 from .retry import BUDGET_SECONDS, RetrySpec
+from .weights import next_due, weights_of
 
 log = logging.getLogger("qantara")
 
 NO_LIMIT = 1 << 62
-RAMP_STEPS = 10
-"""Steps in which a backend's weight grows during slow start."""
-WEIGHT_SCALES = (1, 10, 100)
-"""What weights are multiplied by until they are whole numbers; the less, the shorter is a round of round robin."""
 
 
 class PoolSettings(NamedTuple):
@@ -215,8 +211,9 @@ class Group:
         usable = healthy
         if panicking:  # what refuses connections is no matter of opinion
             usable = [backend for backend in rotating if not backend.refuses(now_ns)] or rotating
-        weights = self._weights(usable, now)
-        self.due = self._next_due(now, now_ns)
+        window = self.spec.slow_start
+        weights = weights_of(usable, now, window, self.spec.slow_start_floor)
+        self.due = next_due(self.members, now, now_ns, window)
         if not anyway and usable == self.usable and weights == [backend.weight for backend in usable]:
             return
         for backend, weight in zip(usable, weights, strict=True):
@@ -242,34 +239,6 @@ class Group:
         self.balancer, self.spare = self.spare, None
         self._rebuild([backend for backend in self.members if backend.in_rotation()])
         return self.balancer
-
-    def _weights(self, usable: Iterable[Backend], now: float) -> list[int]:
-        """Whole numbers in proportion to what each backend is to get now."""
-        wanted = [backend.wanted_weight() * self._warmth(backend, now) for backend in usable]
-        for scale in WEIGHT_SCALES:
-            scaled = [weight * scale for weight in wanted]
-            whole = [round(weight) for weight in scaled]
-            if all(isclose(*pair, abs_tol=1e-6) for pair in zip(scaled, whole, strict=True)):
-                return whole
-        return [max(1, each) if weight > 0 else 0 for each, weight in zip(whole, wanted, strict=True)]
-
-    def _warmth(self, backend: Backend, now: float) -> float:
-        """The share of its weight that a backend gets: it grows in steps from the floor to 1 (slow start)."""
-        window, since = self.spec.slow_start, backend.warm_since()
-        if not since or not 0.0 <= now - since < window:
-            return 1.0
-        return max(self.spec.slow_start_floor, int((now - since) / window * RAMP_STEPS) / RAMP_STEPS)
-
-    def _next_due(self, now: float, now_ns: int) -> float:
-        """When an ejection ends or a slow start goes a step on."""
-        due = now + 3600.0
-        for backend in self.members:
-            until = backend.ejected_until()
-            if until > now_ns:
-                due = min(due, now + (until - now_ns) / 1e9)
-            elif 0.0 <= now - backend.warm_since() < self.spec.slow_start:
-                due = min(due, now + self.spec.slow_start / RAMP_STEPS)
-        return due
 
     # --- passive health ---
 

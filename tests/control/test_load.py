@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.control import load as load_module
 from proxy.control.load import load, load_text
-from proxy.control.schema import Backend, HeaderMatch, Limits, Pool, Timeouts
+from proxy.control.schema import HeaderMatch, Limits, Pool, Timeouts
+from proxy.control.sections.balance import Backend
 from proxy.control.units import Address
 from proxy.errors import ConfigError
 
@@ -71,7 +72,7 @@ def test_defaults_of_an_upstream() -> None:
     upstream = load_text(MINIMAL).config.upstreams["app"]
     assert (upstream.balance.algorithm, upstream.balance.key, upstream.balance.params) == (
         "round_robin",
-        None,
+        (),
         {},
     )
     assert upstream.backends == (Backend(address=Address("tcp", "127.0.0.1", 9001), weight=1, region=None),)

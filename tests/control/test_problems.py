@@ -344,8 +344,8 @@ ONE_PROBLEM = [
     ),
     (
         upstream("{backends: [a:1], balance: {algorithm: m:C, key: x}}"),
-        "c.yaml:5:55: upstreams.x.balance.key: must be header:NAME, query:NAME, cookie:NAME or path:NAME, "
-        'not "x"',
+        "c.yaml:5:55: upstreams.x.balance.key: must be client_ip, header:NAME, query:NAME, cookie:NAME or "
+        'path:NAME, not "x"',
     ),
     (
         upstream("{backends: [a:1], pool: {min: 3, max: 2}}"),

@@ -19,7 +19,7 @@ from ..discovery.base import spec_of
 from ..explain import explain, request_bytes
 from ..fields import BackendAddress, HeaderValue, List, Section, Token
 from ..reload import problems_of
-from ..schema import Backend
+from ..sections.balance import Backend
 from ..writeback import write_back
 from .answers import answer, parsed
 from .contract import Control

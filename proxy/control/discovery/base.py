@@ -24,7 +24,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from ...upstream.backend import BackendSpec
-from ..schema import Backend
+from ..sections.balance import Backend
 
 
 class Answer(NamedTuple):

@@ -18,7 +18,7 @@ from ...upstream.backend import BackendSpec
 from ..fields import List, Section, bare
 from ..load import read_document
 from ..problems import Finding, model_findings
-from ..schema import Backend
+from ..sections.balance import Backend
 from ..sections.discovery import Discover
 from .base import Answer, Clock, Source, spec_of
 
