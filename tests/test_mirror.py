@@ -39,7 +39,6 @@ ELSEWHERE = {
     "upstream/backend.py": ("upstream/test_group.py", "state is tested through what it does to a group"),
     "control/sections/balance.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/admin/balancing.py": ("e2e/test_backends.py", "what algorithms know is asked of workers"),
-    "upstream/warming.py": ("upstream/test_group.py", "a ramp is told by the weights of a group that refreshes"),
     "control/changes.py": ("control/test_diff.py", "a change is told by what two configurations differ in"),
     "control/sections/discovery.py": ("control/discovery/test_rules.py", "values are tested in the file they stand in"),
     "control/sections/outlier.py": ("control/test_compile.py", "models are tested through what they are compiled to"),

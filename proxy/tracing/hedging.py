@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from ..balancing.base import CANCELLED
 from ..errors import Reason
 from ..exchange import Exchange
 from ..hedging import Attempt
@@ -33,19 +34,19 @@ class TracedAttempt(Attempt):
         assert written is not None
         return payload.replace(self.trace.lines(written), self.trace.lines(self.mine), 1)
 
-    def lead(self, x: Exchange) -> None:
+    def lead(self, x: Exchange, outcome: int) -> None:
         first = self.trace.current
         if first is not None:
             first.dropped = first.ended == 0.0 and first.status == 0
             first.end(monotonic())
         self.trace.current = self.mine
-        super().lead(x)
+        super().lead(x, outcome)
 
-    def cancel(self) -> None:
+    def cancel(self, outcome: int = CANCELLED) -> None:
         if not self.leads:  # else it ends with the exchange
             self.mine.dropped = self.mine.ended == 0.0 and self.mine.status == 0
             self.mine.end(monotonic())
-        super().cancel()
+        super().cancel(outcome)
 
     def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
         self.mine.status = head.status

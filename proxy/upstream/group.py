@@ -28,7 +28,6 @@ from ..metrics import (
     Histogram,
 )
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, IN_FLIGHT, UPSTREAM_ROW, Scoreboard
-from . import warming
 from .backend import Backend, BackendSpec
 from .breaker import Breaker, BreakerSpec
 from .concurrency import ConcurrencySpec, Gradient
@@ -45,6 +44,7 @@ from .outlier import (
 )
 from .queue import Queue
 from .retry import BUDGET_SECONDS, RetrySpec
+from .weights import next_due, weights_of
 
 log = logging.getLogger("qantara")
 
@@ -157,8 +157,10 @@ class Group:
     # --- membership ---
 
     def adopt(self, spec: GroupSpec, members: Sequence[Backend], balancer: Any, spare: Any = None) -> None:
-        """Take up what a plan says. `balancer` takes the place of the present one if its description has changed."""
-        if self.balancer is None or spec.balance != self.spec.balance:
+        """Take up what a plan says. `balancer` takes the place of the present one if its description has changed, or
+        if that one has failed and `spare` picks instead."""
+        failed = self.spare is None and spare is not None
+        if self.balancer is None or failed or spec.balance != self.spec.balance:
             self.balancer, self.spare = balancer, spare
         old, self.spec = self.spec, spec
         self.most = spec.limits.requests
@@ -217,9 +219,9 @@ class Group:
         usable = healthy
         if panicking:  # what refuses connections is no matter of opinion
             usable = [backend for backend in rotating if not backend.refuses(now_ns)] or rotating
-        window, floor = self.spec.slow_start, self.spec.slow_start_floor
-        weights = warming.weights(usable, window, floor, now)
-        self.due = warming.next_due(self.members, window, now, now_ns)
+        window = self.spec.slow_start
+        weights = weights_of(usable, now, window, self.spec.slow_start_floor)
+        self.due = next_due(self.members, now, now_ns, window)
         if not anyway and usable == self.usable and weights == [backend.weight for backend in usable]:
             return
         for backend, weight in zip(usable, weights, strict=True):

@@ -316,7 +316,7 @@ def blocks(balance: str, route: str = "upstream: app") -> str:
         (blocks("'json:JSONDecoder'"), "c.yaml:4:14: upstreams.app.balance: "),
         (blocks("{algorithm: 'no.such:Thing'}"), "c.yaml:4:14: upstreams.app.balance: "),
         (blocks("{algorithm: round_robin, speed: 1}"), "c.yaml:4:14: upstreams.app.balance: "),
-        (blocks(f"'{KEYED}'"), "c.yaml:7:3: routes[0]: "),
+        (blocks(f"'{KEYED}'"), "c.yaml:4:14: upstreams.app.balance: "),
         (blocks(f"{{algorithm: '{KEYED}', key: 'path:id'}}", "{path: /x, upstream: app}"), "c.yaml:7:3: routes[0]: "),
     ],
     ids=["module", "class", "another kind", "long form", "parameter", "no key", "no group"],

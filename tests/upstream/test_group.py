@@ -212,7 +212,7 @@ class Fragile(RoundRobin):
 
 def test_an_algorithm_that_fails_to_rebuild_takes_nothing_down(caplog: pytest.LogCaptureFixture) -> None:
     found = registry()
-    found.adopt(GroupSpec("app", specs(1, 1), "fragile"), Fragile(), 1024, 10)
+    found.adopt(GroupSpec("app", specs(1, 1), "fragile"), Fragile(), 1024, 10, RoundRobin())
     assert names(found.groups["app"]) == ["b0", "b1"]
     assert "Fragile failed" in caplog.text
 

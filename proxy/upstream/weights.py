@@ -1,0 +1,47 @@
+"""What weight each backend of a group has now: the wanted one, less during slow start, in whole numbers.
+
+Law of this file: functions of what backends say and of the time they are given; nothing is changed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isclose
+
+from .backend import Backend
+
+RAMP_STEPS = 10
+"""Steps in which a backend's weight grows during slow start."""
+WEIGHT_SCALES = (1, 10, 100)
+"""What weights are multiplied by until they are whole numbers; the less, the shorter is a round of round robin."""
+LONG = 3600.0
+
+
+def weights_of(backends: Sequence[Backend], now: float, window: float, floor: float) -> list[int]:
+    """Whole numbers in proportion to what each backend is to get now. `window` and `floor` are those of slow start."""
+    wanted = [backend.wanted_weight() * warmth(backend.warm_since(), now, window, floor) for backend in backends]
+    for scale in WEIGHT_SCALES:
+        scaled = [weight * scale for weight in wanted]
+        whole = [round(weight) for weight in scaled]
+        if all(isclose(*pair, abs_tol=1e-6) for pair in zip(scaled, whole, strict=True)):
+            return whole
+    return [max(1, each) if weight > 0 else 0 for each, weight in zip(whole, wanted, strict=True)]
+
+
+def warmth(since: float, now: float, window: float, floor: float) -> float:
+    """The share of its weight that a backend gets: it grows in steps from the floor to 1 in `window` seconds."""
+    if not since or not 0.0 <= now - since < window:
+        return 1.0
+    return max(floor, int((now - since) / window * RAMP_STEPS) / RAMP_STEPS)
+
+
+def next_due(backends: Iterable[Backend], now: float, now_ns: int, window: float) -> float:
+    """When the next ejection ends or a slow start goes a step on (seconds, monotonic)."""
+    due = now + LONG
+    for backend in backends:
+        until = backend.ejected_until()
+        if until > now_ns:
+            due = min(due, now + (until - now_ns) / 1e9)
+        elif 0.0 <= now - backend.warm_since() < window:
+            due = min(due, now + window / RAMP_STEPS)
+    return due
