@@ -217,10 +217,10 @@ class Group:
             usable = [backend for backend in rotating if not backend.refuses(now_ns)] or rotating
         weights = self._weights(usable, now)
         self.due = self._next_due(now, now_ns)
-        if not anyway and usable == self.usable and weights == [backend.weight for backend in usable]:
+        if not anyway and usable == self.usable and weights == [(each.weight, each.scale) for each in usable]:
             return
-        for backend, weight in zip(usable, weights, strict=True):
-            backend.weight = weight
+        for backend, (weight, scale) in zip(usable, weights, strict=True):
+            backend.weight, backend.scale = weight, scale
         self.usable = usable
         self._rebuild(rotating)
 
@@ -243,15 +243,15 @@ class Group:
         self._rebuild([backend for backend in self.members if backend.in_rotation()])
         return self.balancer
 
-    def _weights(self, usable: Iterable[Backend], now: float) -> list[int]:
-        """Whole numbers in proportion to what each backend is to get now."""
+    def _weights(self, usable: Iterable[Backend], now: float) -> list[tuple[int, int]]:
+        """Whole numbers in proportion to what each backend is to get now, and what they are multiplied by."""
         wanted = [backend.wanted_weight() * self._warmth(backend, now) for backend in usable]
         for scale in WEIGHT_SCALES:
             scaled = [weight * scale for weight in wanted]
             whole = [round(weight) for weight in scaled]
             if all(isclose(*pair, abs_tol=1e-6) for pair in zip(scaled, whole, strict=True)):
-                return whole
-        return [max(1, each) if weight > 0 else 0 for each, weight in zip(whole, wanted, strict=True)]
+                return [(each, scale) for each in whole]
+        return [(max(1, each) if weight > 0 else 0, scale) for each, weight in zip(whole, wanted, strict=True)]
 
     def _warmth(self, backend: Backend, now: float) -> float:
         """The share of its weight that a backend gets: it grows in steps from the floor to 1 (slow start)."""
