@@ -62,7 +62,8 @@ build: $(BIN)/python
 
 # A compiled module wins over the .py file beside it on import, so the interpreted form is the one without them.
 dev: $(VENV)/.ready-dev
-	@find proxy -name '*.so' ! -path 'proxy/http1/codec.*' ! -path 'proxy/limits/atomic.*' -delete
+	@find proxy -name '*.so' ! -path 'proxy/http1/codec.*' ! -path 'proxy/limits/atomic.*' \
+		! -path 'proxy/sharding/tables.*' -delete
 	@QANTARA_INTERPRETED=1 $(BIN)/python setup.py --quiet build_ext --inplace
 	@echo "Interpreted form ready; 'make build' compiles it."
 
@@ -80,6 +81,7 @@ test-interpreted: venv-dev
 		--exclude='__pycache__' --exclude='.*_cache' --exclude='.hypothesis' --exclude='*.egg-info' . | tar -x -C $(TREE)
 	@cp proxy/http1/codec*.so $(TREE)/proxy/http1/
 	@cp proxy/limits/atomic*.so $(TREE)/proxy/limits/
+	@cp proxy/sharding/tables*.so $(TREE)/proxy/sharding/
 	cd $(TREE) && QANTARA_FORM=interpreted PYTHONPATH=$(CURDIR)/$(TREE) $(PYTEST) $(PYTEST_ARGS)
 
 lint: venv-dev

@@ -1,9 +1,9 @@
 """Build of the extension modules; everything else about the distribution is in pyproject.toml.
 
-Two kinds are compiled: what is written in Cython (`proxy/**/*.pyx`: the codec, and cells that processes share)
-always, and each `proxy/**/X.py` that has an augmenting `X.pxd` beside it. With QANTARA_INTERPRETED=1 only the first
-kind is: the `.py` files then run as they stand, for debugging and coverage. Invariant: modules are found by glob,
-never listed by hand.
+Two kinds are compiled: what is written in Cython (`proxy/**/*.pyx`: the codec, cells that processes share, tables of
+hashes) always, and each `proxy/**/X.py` that has an augmenting `X.pxd` beside it. With QANTARA_INTERPRETED=1 only the
+first kind is: the `.py` files then run as they stand, for debugging and coverage. Invariant: modules are found by
+glob, never listed by hand.
 """
 
 from __future__ import annotations

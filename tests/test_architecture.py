@@ -41,7 +41,7 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
 DATA_PATH = frozenset(
     """
-    http1 upstream balancing exchange routing plan ending rewriting pipeline downstream
+    http1 upstream balancing sharding exchange routing plan ending rewriting pipeline downstream
     deadlines metrics access_log scoreboard limits admission chaos retrying relaying hedging talkers request_key
     tracing
     """.split()

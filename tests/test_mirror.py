@@ -109,7 +109,7 @@ def test_the_exceptions_hold() -> None:
 def test_every_mirror_has_its_module() -> None:
     """A test file in a folder of the package's name tests a module there, or a part of the codec."""
     parts_of_the_codec = {path.name for path in (TESTS / "http1").glob("test_*.py")}
-    for folder in ("balancing", "control", "limits", "upstream", "downstream", "server"):
+    for folder in ("balancing", "sharding", "control", "limits", "upstream", "downstream", "server"):
         for path in (TESTS / folder).glob("test_*.py"):
             stem = path.stem.removeprefix("test_")
             known = any((PACKAGE / folder).glob(f"{stem}.py*")) or path.name in ("test_service.py", "test_shipped.py")

@@ -13,6 +13,9 @@ from .base import Balancer, Done
 ALGORITHMS = {
     "round_robin": "proxy.balancing.round_robin:RoundRobin",
     "power_of_two": "proxy.balancing.power_of_two:PowerOfTwo",
+    "consistent_hash": "proxy.balancing.consistent_hash:ConsistentHash",
+    "maglev": "proxy.balancing.maglev:Maglev",
+    "rendezvous": "proxy.balancing.rendezvous:Rendezvous",
 }
 
 

@@ -9,7 +9,7 @@ cdef class Backend:
     cdef public object spec, pool
     cdef public str name
     cdef public dict learned
-    cdef public int weight, own
+    cdef public int weight, scale, own
     cdef public Scoreboard board
     cdef public long long[::1] rows
     cdef public double added, times_ejected

@@ -57,6 +57,8 @@ class Backend:
         self.spec = spec
         self.name = spec.address
         self.weight = spec.weight
+        self.scale = 1
+        """What `weight` is a multiple of, so that it is whole: a weight of 10 at a scale of 10 is a weight of 1."""
         self.board = board
         self.rows = array("q", bytes(8 * 2 * ROW)) if rows is None else rows
         """The rows of all slots; that of this worker begins at `own`."""

@@ -222,10 +222,10 @@ class Group:
         window = self.spec.slow_start
         weights = weights_of(usable, now, window, self.spec.slow_start_floor)
         self.due = next_due(self.members, now, now_ns, window)
-        if not anyway and usable == self.usable and weights == [backend.weight for backend in usable]:
+        if not anyway and usable == self.usable and weights == [(each.weight, each.scale) for each in usable]:
             return
-        for backend, weight in zip(usable, weights, strict=True):
-            backend.weight = weight
+        for backend, (weight, scale) in zip(usable, weights, strict=True):
+            backend.weight, backend.scale = weight, scale
         self.usable = usable
         self._rebuild(rotating)
 

@@ -17,15 +17,16 @@ WEIGHT_SCALES = (1, 10, 100)
 LONG = 3600.0
 
 
-def weights_of(backends: Sequence[Backend], now: float, window: float, floor: float) -> list[int]:
-    """Whole numbers in proportion to what each backend is to get now. `window` and `floor` are those of slow start."""
+def weights_of(backends: Sequence[Backend], now: float, window: float, floor: float) -> list[tuple[int, int]]:
+    """Whole numbers in proportion to what each backend is to get now, and what they are multiplied by. `window` and
+    `floor` are those of slow start."""
     wanted = [backend.wanted_weight() * warmth(backend.warm_since(), now, window, floor) for backend in backends]
     for scale in WEIGHT_SCALES:
         scaled = [weight * scale for weight in wanted]
         whole = [round(weight) for weight in scaled]
         if all(isclose(*pair, abs_tol=1e-6) for pair in zip(scaled, whole, strict=True)):
-            return whole
-    return [max(1, each) if weight > 0 else 0 for each, weight in zip(whole, wanted, strict=True)]
+            return [(each, scale) for each in whole]
+    return [(max(1, each) if weight > 0 else 0, scale) for each, weight in zip(whole, wanted, strict=True)]
 
 
 def warmth(since: float, now: float, window: float, floor: float) -> float:

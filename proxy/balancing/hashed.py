@@ -1,0 +1,159 @@
+"""What algorithms that go by a key have in common: a key has its place at one backend; and, with bounded loads, what
+happens if that backend has too much already.
+
+Law of this file: where a key belongs depends on names and weights alone, so all workers and all proxies agree; where it
+goes if that place is full depends on the key and on the loads, and on no chance. Nobody is skipped for his health:
+members are usable. (Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", arXiv 1608.01350; the
+next place is a jump and not the neighbour, lest the neighbour drown: Chen, Coleman, Shrivastava, arXiv 1908.08762.)
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..sharding.placement import Placement
+from ..sharding.tables import hash_of, next_hash
+from ..upstream.backend import Backend
+from .base import Balancer, Done
+
+QUIET = 4.0
+"""With a factor of 1.5 that lets one backend have 6 requests whatever the others have: as many connections as a browser
+opens to one host, and so what one user may have at a time."""
+JUMPS = 32
+_JUMPS = JUMPS
+"""Places that are looked at before the rest is tried one after another; each is free with a probability of at least
+1 - 1 / factor, at 1.5 all are full once in 400,000 picks under full load."""
+WHOLE = 1e-9
+_WHOLE = WHOLE
+"""What a limit may lie above a whole number by rounding alone."""
+
+
+class Hashed(Balancer):
+    """Subclasses make the placement, in `place`.
+
+    No backend gets more requests at a time than `factor` times its share of all, rounded up; 0 is no limit. As long as
+    there are fewer than `quiet` requests for each backend, the limit is as if there were so many.
+    """
+
+    needs_key = True
+
+    def __init__(self, factor: float | None, quiet: float) -> None:
+        self.factor = checked_factor(factor)
+        self.quiet = checked_quiet(quiet)
+        self.described: dict[str, float] = {}
+        """What the placement was made from."""
+        self.placement: Placement | None = None
+        self.members: list[Backend] = []
+        """In the order of the placement's names."""
+        self.places: dict[Backend, int] = {}
+        self.limits = array("d")
+        """For each member, `factor` times its share of requests."""
+        self.least = 0.0
+        """Requests that limits are worked out for at least."""
+        self.mine = 0
+        """Requests that this worker has at the members."""
+        self.others = 0
+        """Those of the other workers, as of the last tick."""
+
+    def place(self, weights: Mapping[str, float]) -> Placement:
+        """The placement of names with these weights, at least one."""
+        raise NotImplementedError
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        named = {backend.name: backend for backend in members if backend.weight > 0}
+        self.members = [named[name] for name in sorted(named)]
+        self.places = {backend: at for at, backend in enumerate(self.members)}
+        weights = {backend.name: backend.weight / backend.scale for backend in self.members}
+        if weights != self.described or self.placement is None:
+            self.described = weights
+            self.placement = self.place(weights) if weights else None
+        factor, total = self.factor, sum(weights.values())
+        self.limits = array("d", [factor * weight / total for weight in weights.values()])
+        self.least = self.quiet * len(self.members)
+        self.recount()
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        placement = self.placement
+        if placement is None:
+            return None
+        place = hash_of(key or b"")
+        at = placement.at(place)
+        if self.factor > 0.0 and not self.has_room(at):
+            at = self.beyond(place, at)
+        return self.members[at]
+
+    def has_room(self, at: int) -> bool:
+        """Whether a member may have one more request."""
+        backend: Backend = self.members[at]
+        total = float(self.mine + self.others + 1)
+        if total < self.least:
+            total = self.least
+        return backend.load() < total * self.limits[at] - _WHOLE
+
+    def beyond(self, place: int, full: int) -> int:
+        """Who takes a key whose own place is full: the first with room on the way that its hash leads."""
+        placement = self.placement
+        if placement is None:
+            return full
+        for _ in range(_JUMPS):
+            place = next_hash(place)
+            at = placement.at(place)
+            if self.has_room(at):
+                return at
+        count = len(self.members)
+        start = place % count
+        for step in range(count):
+            at = (start + step) % count
+            if self.has_room(at):
+                return at
+        return full  # there is room by definition, unless what other workers have has changed since the last tick
+
+    def took(self, backend: Backend) -> None:
+        if backend in self.places:
+            self.mine += 1
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        if backend in self.places:
+            self.mine -= 1
+
+    def tick(self, now: float) -> None:
+        if self.factor > 0.0:
+            self.recount()
+
+    def recount(self) -> None:
+        """See what this worker and the others have in flight: what was taken for another algorithm counts too."""
+        mine, total = 0, 0
+        for backend in self.members:
+            mine += backend.in_flight
+            total += backend.load()
+        self.mine, self.others = mine, total - mine
+
+    def explain(self) -> dict[str, Any]:
+        placement = self.placement
+        if placement is None:
+            return {"backends": {}, "picks": []}
+        total = max(self.least, float(self.mine + self.others + 1))
+        rows = {}
+        for (name, share), backend, limit in zip(placement.shares().items(), self.members, self.limits, strict=True):
+            rows[name] = {"share_of_keys": share, "in_flight": backend.load()}
+            if self.factor > 0.0:
+                rows[name]["limit"] = -int(-(total * limit - WHOLE) // 1)
+        return {"backends": rows, "picks": []}
+
+
+def checked_factor(factor: float | None) -> float:
+    """0 for no bounded loads. Raises ValueError."""
+    if factor is None or (isinstance(factor, int | float) and factor == 0):
+        return 0.0
+    if not isinstance(factor, int | float) or isinstance(factor, bool) or not 1.0 < factor <= 100.0:
+        raise ValueError(f"factor: must be greater than 1 and at most 100, or null for no limit, not {factor!r}")
+    return float(factor)
+
+
+def checked_quiet(quiet: float) -> float:
+    """Raises ValueError unless it may be a number of requests."""
+    if not isinstance(quiet, int | float) or isinstance(quiet, bool) or not 0 <= quiet <= 1_000_000:
+        raise ValueError(f"quiet: must be a number of requests for each backend, 0 or more, not {quiet!r}")
+    return float(quiet)

@@ -1,0 +1,18 @@
+"""Types of the tables, for checkers and editors; what they promise stands in tables.pyx."""
+
+from array import array
+
+def hash_of(key: bytes) -> int:
+    """64 bits of a key."""
+
+def next_hash(number: int) -> int:
+    """The next of a sequence of 64-bit numbers."""
+
+def ring(seeds: array[int], counts: array[int]) -> tuple[array[int], array[int], array[int], int]:
+    """Points, owners, where the points of each bucket begin, and the shift from a place to its bucket."""
+
+def maglev(seeds: array[int], weights: array[float], size: int) -> array[int]:
+    """The owner of each entry."""
+
+def darts(seeds: array[int], weights: array[float], bits: int) -> array[int]:
+    """The owner of each slot."""

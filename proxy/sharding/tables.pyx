@@ -1,0 +1,185 @@
+"""What places keys and names, in C: the hash, and the filling of tables that have up to millions of entries.
+
+Law of this file: functions over arrays that know neither names nor keys, and give the same result for the same input
+everywhere. Compiled even where everything else is interpreted, as a table takes Python a thousand times as long.
+
+A name is a seed, the hash of its bytes, and everything that it needs more random numbers for comes from the
+sequence of SplitMix64 that begins there (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA
+2014): number k is mix(seed + k * GOLDEN).
+"""
+
+from array import array
+
+import mmh3
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.math cimport HUGE_VAL, log
+from libc.string cimport memcpy, memset
+
+ctypedef unsigned long long Hash
+
+cdef enum:
+    NOBODY = -1
+    HEAP_BITS = 6
+    HEAPS = 64
+
+cdef Hash GOLDEN = 0x9E3779B97F4A7C15ULL
+cdef double TO_ONE = 2.0 ** -53
+cdef object digest = mmh3.mmh3_x64_128_digest
+
+
+cpdef Hash hash_of(bytes key) except? 0:
+    """64 bits of a key: the first half of MurmurHash3's x64 128-bit digest."""
+    cdef bytes found = digest(key)
+    cdef Hash number
+    memcpy(&number, PyBytes_AS_STRING(found), sizeof(number))
+    return number
+
+
+cdef inline Hash mix(Hash z) noexcept nogil:
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
+    return z ^ (z >> 31)
+
+
+cpdef Hash next_hash(Hash number) noexcept:
+    """The number after this one in a sequence that looks random and is the same for everybody."""
+    return mix(number + GOLDEN)
+
+
+cpdef tuple ring(seeds, counts):
+    """A ring with `counts[i]` points for `seeds[i]`: the points in ascending order, the owner of each, and where those
+    begin whose topmost bits are 0, 1, 2 and so on; and by how many bits a place is to be shifted to get these.
+
+    As points are spread evenly, sorting is dealing them out: by their topmost bits into heaps that fit into the
+    processor's cache, then by some more of them, which leaves one or two together.
+    """
+    cdef const Hash[::1] seed = seeds
+    cdef const int[::1] count = counts
+    cdef Py_ssize_t i, k, at, bucket, total = 0, buckets = HEAPS
+    cdef int shift = 64 - HEAP_BITS
+    cdef Hash point
+    for i in range(count.shape[0]):
+        total += count[i]
+    while buckets < total:
+        buckets *= 2
+        shift -= 1
+    points, owners = array("Q", bytes(8 * total)), array("i", bytes(4 * total))
+    starts = array("i", bytes(4 * (buckets + 1)))
+    if not total:
+        return points, owners, starts, shift
+    dealt_points, dealt_owners, fills = points[:], owners[:], starts[:]
+    cdef Hash[::1] dealt = dealt_points, ordered = points
+    cdef int[::1] whose = dealt_owners, owner = owners, start = starts, fill = fills
+    cdef Py_ssize_t heaps[HEAPS + 1]
+    with nogil:
+        memset(heaps, 0, sizeof(heaps))
+        for i in range(count.shape[0]):
+            for k in range(1, count[i] + 1):
+                heaps[<Py_ssize_t>(mix(seed[i] + <Hash>k * GOLDEN) >> (64 - HEAP_BITS)) + 1] += 1
+        for bucket in range(HEAPS):
+            heaps[bucket + 1] += heaps[bucket]
+        for i in range(count.shape[0]):
+            for k in range(1, count[i] + 1):
+                point = mix(seed[i] + <Hash>k * GOLDEN)
+                bucket = <Py_ssize_t>(point >> (64 - HEAP_BITS))
+                dealt[heaps[bucket]] = point
+                whose[heaps[bucket]] = <int>i
+                heaps[bucket] += 1
+        for k in range(total):
+            start[<Py_ssize_t>(dealt[k] >> shift) + 1] += 1
+        for bucket in range(buckets):
+            start[bucket + 1] += start[bucket]
+            fill[bucket] = start[bucket]
+        for k in range(total):
+            point = dealt[k]
+            bucket = <Py_ssize_t>(point >> shift)
+            at = fill[bucket]
+            fill[bucket] += 1
+            while at > start[bucket] and ordered[at - 1] > point:
+                ordered[at] = ordered[at - 1]
+                owner[at] = owner[at - 1]
+                at -= 1
+            ordered[at] = point
+            owner[at] = whose[k]
+    return points, owners, starts, shift
+
+
+cpdef object maglev(seeds, weights, int size):
+    """The owner of each of `size` entries, a prime number: whose turn it is takes the next free entry of its own
+    order, and turns come in proportion to `weights`. The list of seeds decides who is first."""
+    cdef const Hash[::1] seed = seeds
+    cdef const double[::1] weight = weights
+    cdef Py_ssize_t i, n = seed.shape[0], left = size
+    cdef int entry
+    cdef double turn = 0.0, most = 0.0
+    owners = array("i", [NOBODY]) * size
+    if not n:
+        return owners
+    entries, skips, targets = array("i", bytes(4 * n)), array("i", bytes(4 * n)), array("d", bytes(8 * n))
+    cdef int[::1] owner = owners, at = entries, skip = skips
+    cdef double[::1] target = targets
+    with nogil:
+        for i in range(n):
+            at[i] = <int>(mix(seed[i] + GOLDEN) % <Hash>size)
+            skip[i] = <int>(mix(seed[i] + 2 * GOLDEN) % <Hash>(size - 1)) + 1
+            most = max(most, weight[i])
+        while left:
+            turn += 1.0
+            for i in range(n):
+                if turn * weight[i] < target[i]:
+                    continue
+                target[i] += most
+                entry = at[i]
+                while owner[entry] != NOBODY:
+                    entry += skip[i]
+                    if entry >= size:
+                        entry -= size
+                owner[entry] = <int>i
+                at[i] = entry
+                left -= 1
+                if not left:
+                    break
+    return owners
+
+
+cpdef object darts(seeds, weights, int bits):
+    """The owner of each of 2 ** `bits` slots: everybody throws a dart at a random slot every 1 / weight seconds, each
+    from a moment of his own on, and a slot is his who hits it first.
+
+    When and where somebody throws depends on nobody else, so a slot changes its owner only to or from who comes, goes,
+    or changes his weight. All slots are hit once about size * ln(size) darts are thrown, however many throw.
+    """
+    cdef const Hash[::1] seed = seeds
+    cdef const double[::1] weight = weights
+    cdef Py_ssize_t i, slot, n = seed.shape[0], size = <Py_ssize_t>1 << bits, left = size
+    cdef int shift = 64 - bits
+    cdef double total = 0.0, until, moment, phase, each
+    cdef Hash number, own
+    owners, thrown = array("i", [NOBODY]) * size, array("Q", bytes(8 * n))
+    moments = array("d", [HUGE_VAL]) * size
+    if not n:
+        return owners
+    cdef int[::1] owner = owners
+    cdef Hash[::1] count = thrown
+    cdef double[::1] best = moments
+    with nogil:
+        for i in range(n):
+            total += weight[i]
+        until = size * (log(<double>size) + 1.0) / total
+        while left:
+            for i in range(n):
+                number, own, each = count[i], seed[i], 1.0 / weight[i]
+                phase = (mix(own) >> 11) * TO_ONE
+                moment = (number + phase) * each
+                while moment < until:
+                    number += 1
+                    slot = <Py_ssize_t>(mix(own + number * GOLDEN) >> shift)
+                    if moment < best[slot]:
+                        left -= owner[slot] == NOBODY
+                        owner[slot] = <int>i
+                        best[slot] = moment
+                    moment = (number + phase) * each
+                count[i] = number
+            until += size / total
+    return owners

@@ -1,0 +1,35 @@
+"""Maglev: the table, and its size."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from proxy.balancing.maglev import Maglev
+from proxy.sharding import maglev
+
+from .members import backends
+
+KEYS = [b"key-%d" % n for n in range(20_000)]
+
+
+def test_keys_are_where_the_table_has_them() -> None:
+    balancer = Maglev(table=1009)
+    balancer.rebuild(backends(1, 2, 1))
+    table = maglev.Maglev({"a": 1.0, "b": 2.0, "c": 1.0}, 1009)
+    assert [backend.name for backend in map(balancer.pick, KEYS) if backend] == [table.owner(key) for key in KEYS]
+
+
+def test_shares_follow_the_weights_as_far_as_chance_lets_keys() -> None:
+    balancer = Maglev()
+    balancer.rebuild(backends(1, 2, 5))
+    counts = Counter(backend.name for backend in map(balancer.pick, KEYS) if backend)
+    for name, weight in (("a", 1), ("b", 2), ("c", 5)):
+        wanted = weight / 8
+        assert abs(counts[name] / len(KEYS) - wanted) <= 4 * (wanted * (1 - wanted) / len(KEYS)) ** 0.5
+
+
+def test_the_size_is_checked() -> None:
+    with pytest.raises(ValueError, match="table: must be a prime number, for instance 65537, not 65536"):
+        Maglev(table=65536)

@@ -1,0 +1,1 @@
+"""Tests of proxy/sharding: where keys belong, and which of them move."""
