@@ -28,7 +28,7 @@ LAYERS = (
     ("exchange",),
     ("access_log", "ending", "request_key", "rewriting", "talkers"),
     ("admission", "chaos", "retrying"),
-    ("hedging", "relaying"),
+    ("hedging", "relaying", "reported"),
     ("pipeline",),
     ("downstream",),
     ("control",),
@@ -41,7 +41,8 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 DATA_PATH = frozenset(
     """
     http1 upstream balancing exchange routing plan ending rewriting pipeline downstream
-    deadlines metrics access_log scoreboard limits admission chaos retrying relaying hedging talkers request_key
+    deadlines metrics access_log scoreboard limits admission chaos retrying relaying reported hedging talkers
+    request_key
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "proxy"))

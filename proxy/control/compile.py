@@ -7,7 +7,7 @@ is not in its chain. Names are resolved; nothing that the data path holds refers
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from socket import gethostname
 
 from ..balancing import Balancer
@@ -15,7 +15,7 @@ from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spar
 from ..chaos import OFF, Chain, Injector
 from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
-from ..exchange import ReturnStage, Stage
+from ..exchange import Stage
 from ..hedging import HedgedRelay, HedgedSend
 from ..http1.codec import HeaderEdits, canonicalize
 from ..limits.shedding import PRIORITIES
@@ -34,6 +34,7 @@ from ..upstream.retry import RetrySpec
 from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding, request_key
 from .discovery.service import source_findings
 from .problems import Finding, dotted
+from .reporting import compile_reports, listening, stripped
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 from .sections.health import Health, status_range
 from .sections.outlier import Outlier
@@ -79,7 +80,7 @@ def compile_plan(
     if not findings:
         for index, route in enumerate(config.routes):
             try:
-                plan = compile_route(index, route, config, groups, balancers, injector, door)
+                plan = compile_route(index, route, config, specs, groups, balancers, injector, door)
                 routes.append((compile_match(route), plan))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
@@ -142,10 +143,11 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         )
     pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
+    balance = compile_balance(upstream, config)
     return GroupSpec(
         name,
         tuple(members),
-        compile_balance(upstream, config),
+        balance,
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
         compile_retry(upstream.retry),
@@ -158,6 +160,7 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         compile_health(upstream.health),
         compile_breaker(upstream.breaker),
         compile_concurrency(upstream.concurrency),
+        compile_reports(upstream.load_reports, balance),
     )
 
 
@@ -275,6 +278,7 @@ def compile_route(
     index: int,
     route: Route,
     config: Config,
+    specs: dict[str, GroupSpec],
     groups: dict[str, Group],
     balancers: dict[str, tuple[Balancer, Balancer]],
     injector: Injector,
@@ -291,12 +295,20 @@ def compile_route(
     elif route.respond is not None:
         plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
     elif group is not None and route.upstream is not None:
-        link_stages(plan, route, config.upstreams[route.upstream], group, balancers[route.upstream][0], chain, door)
+        upstream, spec = config.upstreams[route.upstream], specs[route.upstream]
+        link_stages(plan, route, upstream, spec, group, balancers[route.upstream][0], chain, door)
     return plan
 
 
 def link_stages(
-    plan: RoutePlan, route: Route, upstream: Upstream, group: Group, balancer: Balancer, chain: Chain, door: Door
+    plan: RoutePlan,
+    route: Route,
+    upstream: Upstream,
+    spec: GroupSpec,
+    group: Group,
+    balancer: Balancer,
+    chain: Chain,
+    door: Door,
 ) -> None:
     """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
     key = None
@@ -310,12 +322,12 @@ def link_stages(
     admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
     admitted = door.limited(route, door.shed(route, Admit(admitted)))
     plan.first = chain.before(admitted, "accept", "route", "admit")
-    relay: ReturnStage = Relay(group, pick, send)
+    relay = listening(spec.reports, group, Relay(group, pick, send))
     if upstream.retry.hedge is not None:
         relay = hedged.relay = HedgedRelay(group, relay)
     plan.relay = chain.behind(relay)
     plan.request_edits = compile_edits(route.request_headers)
-    plan.response_edits = compile_edits(route.response_headers)
+    plan.response_edits = compile_edits(route.response_headers, stripped(spec.reports))
     plan.raw_path = route.forward_path == "raw"
     plan.upgrades = frozenset(token.lower().encode() for token in route.upgrades)
     if route.strip_prefix is not None:
@@ -355,11 +367,12 @@ def compile_fixed(respond: Respond) -> Fixed:
     return Fixed(respond.status, lines, respond.body.encode())
 
 
-def compile_edits(headers: ResponseHeaders) -> HeaderEdits | None:
-    if not (headers.set or headers.append or headers.remove):
+def compile_edits(headers: ResponseHeaders, further: Sequence[bytes] = ()) -> HeaderEdits | None:
+    """`further` are names of headers that are removed, too."""
+    if not (headers.set or headers.append or headers.remove or further):
         return None
     return HeaderEdits(
         {name.encode(): value.encode("latin-1", "replace") for name, value in headers.set.items()},
         {name.encode(): value.encode("latin-1", "replace") for name, value in headers.append.items()},
-        [name.encode() for name in headers.remove],
+        [*(name.encode() for name in headers.remove), *further],
     )

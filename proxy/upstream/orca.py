@@ -164,7 +164,7 @@ def from_json(text: bytes) -> LoadReport:
         raise Refused
     report = LoadReport()
     for key, value in found.items():
-        name: str = JSON_NAMES.get(key, key)
+        name = JSON_NAMES.get(str(key), str(key))
         if f"{name}." in MAPS and isinstance(value, dict):
             for inner, each in value.items():
                 put(report, f"{name}.{inner}", _json_number(each))
