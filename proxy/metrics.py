@@ -57,6 +57,9 @@ L_TAKEN, L_REFUSED, L_WOULD_REFUSE, L_REMOTE_FAILED = range(4)
 let in because the store of all machines did not answer."""
 U_STATUSES = 16
 """Ten cells: responses by the hundreds of their status."""
+U_REPORTS, U_REPORTS_REFUSED, U_REPORTS_STALE, U_PROBES, U_PROBES_ANSWERED = range(48, 53)
+"""Reports of load: those taken in, those that could not be read, those that grew too old without another one; probes
+sent, and answered in time."""
 U_CONNECT, U_RELAY, U_FINISH = 64, 208, 352
 """Histograms: waiting for a connection, from pick to the response head, and the whole request."""
 

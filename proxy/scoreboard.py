@@ -53,6 +53,9 @@ EJECTED_UNTIL, EJECTIONS, EJECTED_FOR = 11, 12, 13
 HEALTH, STATE, REPORTED_STATE, WEIGHT, REPORTED_WEIGHT, SINCE = range(6)
 """Active health; what an operator and what the backend itself says of it; the operator's weight plus 1, 0 for none, and
 the reported one in percent, likewise; since when it is up again (ns)."""
+REPORT = range(6, 10)
+REPORT_AT = 14
+"""What a backend tells of its load when it is asked (upstream/reports.py), and when it did (ns); 0 for nothing."""
 ROW = 16
 
 UNKNOWN, UP, DOWN = range(3)

@@ -28,7 +28,7 @@ LAYERS = (
     ("exchange",),
     ("access_log", "ending", "request_key", "rewriting", "talkers"),
     ("admission", "chaos", "retrying"),
-    ("hedging", "relaying"),
+    ("hedging", "relaying", "reported"),
     ("pipeline",),
     ("tracing",),
     ("downstream",),
@@ -42,8 +42,8 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 DATA_PATH = frozenset(
     """
     http1 upstream balancing sharding exchange routing plan ending rewriting pipeline downstream
-    deadlines metrics access_log scoreboard limits admission chaos retrying relaying hedging talkers request_key
-    tracing
+    deadlines metrics access_log scoreboard limits admission chaos retrying relaying reported hedging talkers
+    request_key tracing
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "opentelemetry", "proxy"))

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "downstream/listener.py": ("e2e/test_cli.py", "addresses in use, stale sockets: needs real ones"),
     "upstream/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "upstream/pool.py": ("e2e/test_data_path.py", "what it keeps is told by the backend's connections"),
+    "upstream/load_report.py": ("upstream/test_orca.py", "plain data; what is in it is told by what was parsed"),
     "http1/codec.pyx": ("http1/test_request_head.py", "one file for each thing that it does: test_chunked and so on"),
     "http1/framing.py": ("http1/test_chunked.py", "a thin layer over the codec's decoder"),
     "hedging.py": ("e2e/test_hedging.py", "which of two answers counts is told by what the client gets"),

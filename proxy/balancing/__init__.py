@@ -12,6 +12,7 @@ from .base import Balancer, Done
 
 ALGORITHMS = {
     "round_robin": "proxy.balancing.round_robin:RoundRobin",
+    "orca_weighted": "proxy.balancing.orca_weighted:OrcaWeighted",
     "power_of_two": "proxy.balancing.power_of_two:PowerOfTwo",
     "consistent_hash": "proxy.balancing.consistent_hash:ConsistentHash",
     "maglev": "proxy.balancing.maglev:Maglev",

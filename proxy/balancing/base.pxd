@@ -9,6 +9,8 @@ cdef class Done:
 
 
 cdef class Balancer:
+    cdef public object prober
+
     cpdef Backend pick(self, bytes key)
     cpdef took(self, Backend backend)
     cpdef dropped(self, Backend backend, Done done)

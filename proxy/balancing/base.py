@@ -7,7 +7,7 @@ algorithm never reads the clock: the times of the events are all that it knows, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..upstream.backend import Backend
@@ -54,6 +54,10 @@ class Balancer:
     needs_key = False
     wants_reports = False
 
+    prober: Callable[[Backend], None] | None
+    """Asks a backend for a report, which comes by `reported`, or does not; None if `load_reports.probe` is not set, and
+    before the first `rebuild`. It returns at once, and sends nothing if too many probes are under way."""
+
     def census(self, members: Sequence[Backend]) -> None:
         """All members that are in rotation, healthy or not. Called before each `rebuild`; few need it."""
 
@@ -81,3 +85,7 @@ class Balancer:
         Times in seconds. Called when somebody asks.
         """
         return {}
+
+
+if not hasattr(Balancer, "prober"):  # interpreted: a default such as compiled fields have, whatever __init__ does
+    Balancer.prober = None

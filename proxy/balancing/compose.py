@@ -71,5 +71,10 @@ def layered(spec: BalanceSpec, make: Make) -> Balancer:
     return make()
 
 
+def wants_reports(spec: BalanceSpec) -> bool:
+    """Whether the algorithm goes by what backends report of their load."""
+    return create(spec.algorithm, **spec.params).wants_reports
+
+
 def _needs_key(spec: BalanceSpec) -> bool:
     return create(spec.algorithm, **spec.params).needs_key

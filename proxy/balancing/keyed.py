@@ -27,6 +27,7 @@ class Keyed(Balancer):
         self.other.census(members)
 
     def rebuild(self, members: Sequence[Backend]) -> None:
+        self.main.prober = self.other.prober = self.prober
         self.main.rebuild(members)
         self.other.rebuild(members)
 

@@ -60,6 +60,7 @@ class Parts(Balancer):
         self.owner = {}
         for part in self.parts:
             child = self.children[part.label]
+            child.prober = self.prober
             child.census(self.all_of(part))
             child.rebuild(part.members)
             self.owner.update(dict.fromkeys(part.members, child))

@@ -15,7 +15,7 @@ from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spar
 from ..chaos import OFF, Chain, Injector
 from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
-from ..exchange import ReturnStage, Stage
+from ..exchange import Stage
 from ..hedging import HedgedRelay, HedgedSend
 from ..http1.codec import HeaderEdits, canonicalize
 from ..limits.shedding import PRIORITIES
@@ -34,6 +34,7 @@ from ..upstream.retry import RetrySpec
 from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding, request_key
 from .discovery.service import source_findings
 from .problems import Finding, dotted
+from .reporting import compile_reports, listening, stripped
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 from .sections.health import Health, status_range
 from .sections.outlier import Outlier
@@ -86,7 +87,7 @@ def compile_plan(
     if not findings:
         for index, route in enumerate(config.routes):
             try:
-                plan = compile_route(index, route, config, groups, balancers, injector, door, tap)
+                plan = compile_route(index, route, config, specs, groups, balancers, injector, door, tap)
                 routes.append((compile_match(route), plan))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
@@ -149,10 +150,11 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         )
     pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
+    balance = compile_balance(upstream, config)
     return GroupSpec(
         name,
         tuple(members),
-        compile_balance(upstream, config),
+        balance,
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
         compile_retry(upstream.retry),
@@ -165,6 +167,7 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         compile_health(upstream.health),
         compile_breaker(upstream.breaker),
         compile_concurrency(upstream.concurrency),
+        compile_reports(upstream.load_reports, balance),
     )
 
 
@@ -282,6 +285,7 @@ def compile_route(
     index: int,
     route: Route,
     config: Config,
+    specs: dict[str, GroupSpec],
     groups: dict[str, Group],
     balancers: dict[str, tuple[Balancer, Balancer]],
     injector: Injector,
@@ -299,8 +303,8 @@ def compile_route(
     elif route.respond is not None:
         plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
     elif group is not None and route.upstream is not None:
-        upstream, balancer = config.upstreams[route.upstream], balancers[route.upstream][0]
-        link_stages(plan, route, upstream, group, balancer, chain, door, tap)
+        upstream, spec = config.upstreams[route.upstream], specs[route.upstream]
+        link_stages(plan, route, upstream, spec, group, balancers[route.upstream][0], chain, door, tap)
     return plan
 
 
@@ -308,6 +312,7 @@ def link_stages(
     plan: RoutePlan,
     route: Route,
     upstream: Upstream,
+    spec: GroupSpec,
     group: Group,
     balancer: Balancer,
     chain: Chain,
@@ -326,12 +331,13 @@ def link_stages(
     admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
     admitted = door.limited(route, door.shed(route, Admit(admitted)))
     plan.first = chain.before(admitted, "accept", "route", "admit")
-    relay: ReturnStage = Relay(group, pick, send)
+    relay = listening(spec.reports, group, Relay(group, pick, send))
     if upstream.retry.hedge is not None:
         relay = hedged.relay = HedgedRelay(group, relay)
     plan.relay = tap.behind(chain.behind(relay))
     plan.request_edits = compile_edits(route.request_headers, tap.removed(route.request_headers.remove))
-    plan.response_edits = compile_edits(route.response_headers, route.response_headers.remove)
+    hidden = (name.decode() for name in stripped(spec.reports))
+    plan.response_edits = compile_edits(route.response_headers, (*route.response_headers.remove, *hidden))
     plan.raw_path = route.forward_path == "raw"
     plan.upgrades = frozenset(token.lower().encode() for token in route.upgrades)
     if route.strip_prefix is not None:

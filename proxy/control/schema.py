@@ -50,6 +50,7 @@ from .sections.balance import Backend, Balance, Name, Zones
 from .sections.chaos import Chaos
 from .sections.discovery import Discover
 from .sections.health import Health
+from .sections.load_reports import LoadReports
 from .sections.outlier import Outlier, SlowStart
 from .sections.overload import Breaker, Concurrency, Priority, RateLimit, Shedding
 from .sections.retry import Retry, UpstreamLimits
@@ -162,6 +163,8 @@ class Upstream(Section):
     """Overrides of the global timeouts for this upstream."""
     health: Health | None = None
     """Active health checks; null for none."""
+    load_reports: LoadReports | None = None
+    """How backends tell of their load; null for not at all, or in headers if the algorithm goes by it."""
     outlier: Outlier | None = Field(default_factory=Outlier)
     """Passive health: ejects backends that fail requests; null for not at all."""
     panic: Percent = percent("50%")

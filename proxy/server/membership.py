@@ -1,5 +1,5 @@
-"""Which backends each upstream has, in every process: what discovery and operators say reaches the workers and the
-health checks.
+"""Which backends each upstream has, in every process: what discovery and operators say reaches the workers, the
+health checks and the polls.
 
 Law of this file: `lists` is what the workers have been told; every backend in it has its rows of the board, and nobody
 else's rows are taken from it. Workers are never told while they take up a configuration.
@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 
 from ..control.discovery.service import Discovery
 from ..control.monitor import Monitor
+from ..control.poller import Poller
 from ..control.schema import Config
 from ..errors import BindError, BoardFull
 from ..scoreboard import Scoreboard, limit_key
@@ -30,9 +31,9 @@ AskAll = Callable[[str, object], Awaitable[object]]
 class Membership:
     """The backends of all upstreams."""
 
-    def __init__(self, board: Scoreboard, monitor: Monitor) -> None:
+    def __init__(self, board: Scoreboard, *watchers: Monitor | Poller) -> None:
         self.board = board
-        self.monitor = monitor
+        self.watchers = watchers
         self.discovery = Discovery(self._changed)
         self.lists: Lists = {}
         self._wanted: Lists = {}
@@ -59,6 +60,8 @@ class Membership:
 
     async def close(self) -> None:
         await self.discovery.close()
+        for watcher in self.watchers:
+            await watcher.close()
 
     async def hand_on(self, lock: asyncio.Lock, ask_all: AskAll, specs: Callable[[], Mapping[str, GroupSpec]]) -> None:
         """Tell everybody of each change, until cancelled."""
@@ -73,7 +76,12 @@ class Membership:
                     continue
                 self.lists = dict(self._wanted)
                 await ask_all("members", {"rows": dict(self.board.backends.rows), "backends": dict(self.lists)})
-                await self.monitor.adopt(specs())
+                await self.watch(specs())
+
+    async def watch(self, specs: Mapping[str, GroupSpec]) -> None:
+        """Check and poll the backends of these upstreams from now on."""
+        for watcher in self.watchers:
+            await watcher.adopt(specs)
 
     def _changed(self, upstream: str, backends: tuple[BackendSpec, ...]) -> None:
         self._wanted[upstream] = backends

@@ -22,6 +22,7 @@ from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
 from ..control.chaos.service import ChaosService
 from ..control.monitor import Monitor
+from ..control.poller import Poller
 from ..control.reload import Checked, ReloadResult, check, problems_of, read_token
 from ..control.schema import Config
 from ..control.sweep import Sweeper
@@ -70,7 +71,7 @@ class Supervisor:
         self.workers = Workers(self.board, places, path, self._on_death)
         self.sweeper = Sweeper(self.board)
         self.monitor = Monitor(self.board)
-        self.membership = Membership(self.board, self.monitor)
+        self.membership = Membership(self.board, self.monitor, Poller(self.board))
         self.discovery = self.membership.discovery
         self.hands = SupervisorHands(self.board, self.workers, self.monitor, self.ask_all, self.specs)
         self.chaos = ChaosService(self.config.chaos, self.hands)
@@ -99,7 +100,7 @@ class Supervisor:
             )
             await admin.listen_at(self.places.control)
             await self._open_admin(admin)
-            await self.monitor.adopt(self.specs())
+            await self.membership.watch(self.specs())
             for each in predecessors:  # from here on commands reach this process, too
                 each.leave()
                 log.info("took over from process %d (%s)", each.pid, each.role)
@@ -111,7 +112,6 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.membership.close()
-            await self.monitor.close()
             await admin.close(keep_file=self.handed_over)
             if handover is not None:
                 handover.close()
@@ -227,7 +227,7 @@ class Supervisor:
                 warnings = tuple(map(str, checked.warnings))
                 async with self.membership.taking_up(checked.config) as lists:
                     await self._serve_config(checked, lists)
-                await self.monitor.adopt(self.specs())
+                await self.membership.watch(self.specs())
                 await self.chaos.adopt(checked.config.chaos)
             except QantaraError as error:
                 problems = problems_of(error)

@@ -1,6 +1,7 @@
 cimport cython
 
 from ..scoreboard cimport Scoreboard
+from .load_report cimport LoadReport
 
 cdef int IN_FLIGHT, ROW, CONNECTIONS, CONNECTS
 
@@ -10,9 +11,10 @@ cdef class Backend:
     cdef public str name
     cdef public dict learned
     cdef public int weight, scale, own
+    cdef public LoadReport report
     cdef public Scoreboard board
     cdef public long long[::1] rows
-    cdef public double added, times_ejected
+    cdef public double added, reported_at, times_ejected
     cdef public int errors_in_row, gateway_in_row, connects_in_row
 
     @cython.locals(board=Scoreboard, total=cython.longlong, at=cython.int, end=cython.int)

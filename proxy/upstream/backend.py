@@ -29,6 +29,7 @@ from ..scoreboard import (
     WEIGHT,
     Scoreboard,
 )
+from .load_report import LoadReport
 from .outlier import CONNECT
 
 
@@ -71,6 +72,10 @@ class Backend:
         self.gateway_in_row = 0
         self.connects_in_row = 0
         self.times_ejected = 0.0
+        self.report: LoadReport | None = None
+        """What it said last of its load, unless that is too old."""
+        self.reported_at = 0.0
+        """When it did (seconds, monotonic)."""
         self.learned: dict[str, Any] = {}
         """What balancing algorithms have learned of it, by their names: it stays when the algorithm changes."""
 

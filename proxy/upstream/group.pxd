@@ -5,9 +5,10 @@ from ..scoreboard cimport Scoreboard
 from .backend cimport Backend
 from .breaker cimport Breaker
 from .connection cimport Requester
+from .load_report cimport LoadReport
 from .queue cimport Queue
 
-cdef int IN_FLIGHT, UPSTREAM_ROW, U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED
+cdef int IN_FLIGHT, UPSTREAM_ROW, U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED, U_REPORTS
 
 
 cdef class Group:
@@ -22,7 +23,7 @@ cdef class Group:
     cdef public double tokens, per_request
     cdef public long long most, most_per_backend, most_here, ceiling
     cdef public Breaker breaker
-    cdef public object gradient, hedger
+    cdef public object gradient, hedger, reports
     cdef public bint waking, shared
     cdef public Queue queue
     cdef public long long[::1] rows, all_rows
@@ -32,6 +33,7 @@ cdef class Group:
     @cython.locals(total=cython.longlong, at=Py_ssize_t, end=Py_ssize_t)
     cpdef long long load(self, int cell)
     cpdef failed(self, Backend backend, bint connect, bint gateway)
+    cpdef reported(self, Backend backend, LoadReport report, double now)
     cpdef bint may_retry(self)
     cpdef bint below_limit(self, Backend backend) except -1
     cpdef bint has_room(self, long long more) except -1

@@ -25,6 +25,7 @@ from ..metrics import (
     U_QUEUE_REFUSED,
     U_QUEUED,
     U_RELAY,
+    U_REPORTS,
     Histogram,
 )
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, IN_FLIGHT, UPSTREAM_ROW, Scoreboard
@@ -34,6 +35,7 @@ from .concurrency import ConcurrencySpec, Gradient
 from .connection import Requester
 from .health import HealthSpec
 from .hedge import Hedger
+from .load_report import LoadReport
 from .outlier import (
     CONNECT,
     CONSECUTIVE_5XX,
@@ -43,6 +45,7 @@ from .outlier import (
     may_eject,
 )
 from .queue import Queue
+from .reports import Reports, ReportSpec
 from .retry import BUDGET_SECONDS, RetrySpec
 from .weights import next_due, weights_of
 
@@ -94,6 +97,7 @@ class GroupSpec(NamedTuple):
     health: HealthSpec | None = None
     breaker: BreakerSpec | None = None
     concurrency: ConcurrencySpec | None = None
+    reports: ReportSpec | None = None
 
 
 class Group:
@@ -125,6 +129,7 @@ class Group:
         self.gradient: Gradient | None = None
         self.breaker: Breaker | None = None
         self.hedger: Hedger | None = None
+        self.reports: Reports | None = None
         self.shared = False
         """Whether other workers send to these backends too."""
         self.queue = Queue(0)
@@ -185,6 +190,9 @@ class Group:
         if self.hedger is None or spec.retry.hedge != old.retry.hedge:
             hedge = spec.retry.hedge
             self.hedger = Hedger(hedge, self.relay_seconds.cells) if hedge is not None else None
+        if self.reports is None or spec.reports != old.reports:
+            self.reports = Reports(spec.reports, self) if spec.reports is not None else None
+        self.balancer.prober = self.reports.prober if self.reports is not None else None
 
     def _set_ceiling(self) -> None:
         self.ceiling = self.gradient.allowed if self.gradient is not None else NO_LIMIT
@@ -243,6 +251,7 @@ class Group:
         if balancer is not self.balancer or self.spare is None:
             return self.balancer
         name = type(balancer).__name__
+        self.spare.prober = self.balancer.prober
         log.exception("upstream %s: balancing algorithm %s failed, %s takes over", self.name, name, self.spare.name)
         self.balancer, self.spare = self.spare, None
         self._rebuild([backend for backend in self.members if backend.in_rotation()])
@@ -293,6 +302,17 @@ class Group:
         backend.count(EJECTIONS)
         self.board.changed(self.board.slot)
         self.refresh(monotonic())
+
+    def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+        """A backend has told of its load (`now`: seconds, monotonic)."""
+        self.rows[U_REPORTS] += 1
+        backend.report = report
+        backend.reported_at = now
+        balancer = self.balancer
+        try:
+            balancer.reported(backend, report, now)
+        except Exception:
+            self.balancer_failed(balancer)
 
     # --- retries ---
 
@@ -373,6 +393,8 @@ class Group:
             self.breaker.tick(now)
         if self.hedger is not None:
             self.hedger.tick(now)
+        if self.reports is not None:
+            self.reports.tick(now)
         if self.queue.length:
             for requester in self.queue.late(now):
                 self.count(U_QUEUE_EXPIRED)

@@ -64,7 +64,6 @@ async def told() -> AsyncIterator[Told]:
         handing.cancel()
         await asyncio.gather(handing, return_exceptions=True)
         await made.close()
-        await made.monitor.close()
 
 
 async def test_a_change_is_told_with_its_rows() -> None:

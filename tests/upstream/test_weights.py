@@ -16,22 +16,22 @@ def backends(*weights: int) -> list[Backend]:
 
 
 def test_weights_that_are_whole_stay_as_they_are() -> None:
-    assert weights_of(backends(5, 1, 0), NOW, 30.0, 0.1) == [5, 1, 0]
+    assert weights_of(backends(5, 1, 0), NOW, 30.0, 0.1) == [(5, 1), (1, 1), (0, 1)]
 
 
 def test_parts_of_a_weight_scale_all_of_them() -> None:
     members = backends(1, 1)
     members[0].rows[REPORTED_WEIGHT] = 1 + 50
-    assert weights_of(members, NOW, 0.0, 1.0) == [5, 10]
+    assert weights_of(members, NOW, 0.0, 1.0) == [(5, 10), (10, 10)]
     members[0].rows[REPORTED_WEIGHT] = 1 + 33
-    assert weights_of(members, NOW, 0.0, 1.0) == [33, 100]
+    assert weights_of(members, NOW, 0.0, 1.0) == [(33, 100), (100, 100)]
 
 
 def test_what_has_a_weight_never_rounds_to_none() -> None:
     members = backends(1, 0, 1)
     members[0].rows[REPORTED_WEIGHT] = 1 + 1  # 1 % of 1, and of that a tenth
     members[0].rows[SINCE] = int(NOW * 1e9)
-    assert weights_of(members, NOW, 30.0, 0.1) == [1, 0, 100]
+    assert weights_of(members, NOW, 30.0, 0.1) == [(1, 100), (0, 100), (100, 100)]
 
 
 @pytest.mark.parametrize(

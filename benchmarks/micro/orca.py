@@ -1,0 +1,24 @@
+"""proxy/upstream/orca.py: what it costs to read a load report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.upstream.orca import parse_header, parse_server_timing
+
+from .harness import Case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEXT = b"TEXT cpu_utilization=0.31, named_metrics.rif=12, request_cost.cpu=0.00123"
+JSON = b'JSON {"cpu_utilization":0.31,"named_metrics":{"rif":12},"request_cost":{"cpu":0.00123}}'
+BIN = b"BIN CdejcD0K19M/Qg4KA3JpZhEAAAAAAAAoQCIOCgNjcHUR14aKcf4mVD8="
+TEXT_MARK = 1000.0
+
+
+def cases() -> Iterator[Case]:
+    yield Case("TEXT, three fields", lambda: parse_header(TEXT), mark=TEXT_MARK)
+    yield Case("JSON, three fields", lambda: parse_header(JSON))
+    yield Case("BIN, three fields", lambda: parse_header(BIN))
+    yield Case("Server-Timing, two metrics", lambda: parse_server_timing(b"db;dur=53, cpu;dur=1.23"))

@@ -1,0 +1,167 @@
+"""Weighted round robin, the weights worked out from what backends report: requests per second for each part of load.
+
+    weight = rps / (utilization + eps / rps * error_utilization_penalty)
+
+A backend that serves 100 requests per second at a load of 50 % could serve 200, so it gets twice as many as one that
+serves 100 at 100 %; what it fails counts as load. The utilization is `application_utilization` if it is reported, else
+`cpu_utilization`. Weights follow once per `weight_update_period`; a backend whose first report is younger than the
+blackout period, or the last one older than the expiration period, has the mean of the others; with less than two that
+have a weight it is plain round robin. Configured weights are factors: twice the weight, twice the requests.
+
+Source: gRFC A58 (client-side weighted round robin), Envoy's client_side_weighted_round_robin; defaults are theirs, and
+so are the bounds of a weight to its mean (gRPC's static stride scheduler). Cost of a pick: each backend gathers its
+share of the greatest weight when its turn comes, and gets the request once it has gathered a whole one; so it takes as
+many steps as the greatest weight is times the mean, whatever the number of backends.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+from ..upstream.backend import Backend
+from ..upstream.load_report import LoadReport
+from .base import Balancer
+from .sampling import dice
+
+NEVER = float("-inf")
+LEAST, GREATEST = 0.01, 10.0
+"""Bounds of a weight, as parts of the mean."""
+
+
+class Told:
+    """What a backend has told, and the weight that follows from it."""
+
+    def __init__(self) -> None:
+        self.weight = 0.0
+        self.first = NEVER
+        """When the first report came since there was none (seconds)."""
+        self.last = NEVER
+        self.rps = self.utilization = self.eps = 0.0
+
+
+class OrcaWeighted(Balancer):
+    """In turn, by the capacity that backends report. Times in seconds."""
+
+    name = "orca_weighted"
+    wants_reports = True
+
+    def __init__(
+        self,
+        blackout_period: float = 10.0,
+        weight_expiration_period: float = 180.0,
+        weight_update_period: float = 1.0,
+        error_utilization_penalty: float = 1.0,
+        seed: int | None = None,
+    ) -> None:
+        self.blackout = at_least("blackout_period", blackout_period, 0.0)
+        self.expiration = at_least("weight_expiration_period", weight_expiration_period, 1.0)
+        self.update_period = at_least("weight_update_period", weight_update_period, 0.1)
+        self.penalty = at_least("error_utilization_penalty", error_utilization_penalty, 0.0)
+        self.dice = dice(seed)
+        self.members: list[Backend] = []
+        self.told: list[Told] = []
+        self.gains = array("d")
+        """What each member gathers in its turn: its share of the greatest weight."""
+        self.gathered = array("d")
+        self.at = self.size = 0
+        self.now = NEVER
+        self.due = NEVER
+        self.even = True
+        """Whether too few have a weight, so that all have the same."""
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = [backend for backend in members if backend.weight > 0]
+        self.told = [backend.learned.setdefault(self.name, Told()) for backend in self.members]
+        self.size = len(self.members)
+        # a random start, or all proxies of a fleet would begin at the same backend
+        self.gathered = array("d", [self.dice() for _ in self.members])
+        self.at = int(self.dice() * self.size)
+        self._weigh()
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        size, at = self.size, self.at
+        if size == 0:
+            return None
+        while True:  # one of them gathers a whole in each of its turns
+            at += 1
+            if at >= size:
+                at = 0
+            have = self.gathered[at] + self.gains[at]
+            if have >= 1.0:
+                self.gathered[at] = have - 1.0
+                self.at = at
+                return self.members[at]
+            self.gathered[at] = have
+
+    def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+        utilization = report.application if report.application > 0.0 else report.cpu
+        if not (utilization > 0.0 and report.rps > 0.0):
+            return
+        told = backend.learned.get(self.name)
+        if told is None:
+            told = backend.learned[self.name] = Told()
+        if told.first == NEVER or now - told.last >= self.expiration:
+            told.first = now
+        told.last = now
+        told.rps, told.utilization = report.rps, utilization
+        told.eps = report.eps if report.eps > 0.0 else 0.0
+        told.weight = told.rps / (utilization + told.eps / told.rps * self.penalty)
+
+    def tick(self, now: float) -> None:
+        self.now = now
+        if now >= self.due:
+            self.due = now + self.update_period
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Work out what each member gathers from now on."""
+        weights = [each.weight if not self._silence(each) else 0.0 for each in self.told]
+        known = [weight for weight in weights if weight > 0.0]
+        self.even = len(known) < 2
+        if self.even:
+            weights = [1.0] * self.size
+        else:
+            mean = sum(known) / len(known)
+            weights = [min(GREATEST, max(LEAST, (weight or mean) / mean)) for weight in weights]
+        wanted = [weight * backend.weight for weight, backend in zip(weights, self.members, strict=True)]
+        greatest = max(wanted, default=1.0)
+        self.gains = array("d", [each / greatest for each in wanted])
+
+    def _silence(self, told: Told) -> str:
+        """Why what a backend has told does not count now; empty if it does."""
+        if told.last == NEVER:
+            return "it has reported nothing"
+        if self.now - told.last >= self.expiration:
+            return "its last report has expired"
+        if self.now - told.first < self.blackout:
+            return "it has not reported for long enough"
+        return ""
+
+    def explain(self) -> dict[str, Any]:
+        total = sum(self.gains) or 1.0
+        return {
+            "algorithm": self.name,
+            "plain_round_robin": self.even,
+            "backends": {
+                backend.name: {
+                    "share": gain / total,
+                    "reported_weight": told.weight or None,
+                    "requests_per_second": told.rps,
+                    "utilization": told.utilization,
+                    "errors_per_second": told.eps,
+                    "seconds_since_report": max(0.0, self.now - told.last) if told.last > NEVER else None,
+                    "not_counted_because": self._silence(told) or None,
+                }
+                for backend, told, gain in zip(self.members, self.told, self.gains, strict=True)
+            },
+            "picks": [],
+        }
+
+
+def at_least(name: str, value: float, least: float) -> float:
+    """The value of a parameter. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
+        raise ValueError(f"{name}: must be a number of at least {least:g}, not {value!r}")
+    return float(value)

@@ -1,0 +1,43 @@
+"""An algorithm that goes by reports, and remembers what it was told: `tests.balancing.listening:Listening`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.balancing import Balancer, Done
+from proxy.upstream.backend import Backend
+from proxy.upstream.load_report import LoadReport
+
+
+class Listening(Balancer):
+    """The first usable member, always; with `probes` it asks after each pick."""
+
+    name = "listening"
+    wants_reports = True
+
+    def __init__(self, probes: int = 0, broken: bool = False) -> None:
+        self.probes = probes
+        self.broken = broken
+        self.members: Sequence[Backend] = ()
+        self.heard: list[tuple[str, LoadReport]] = []
+        self.times: list[float] = []
+        self.ended: list[tuple[str, int, LoadReport | None]] = []
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = list(members)
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        backend = self.members[0] if self.members else None
+        if backend is not None and self.prober is not None:
+            for _ in range(self.probes):
+                self.prober(backend)
+        return backend
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        self.ended.append((backend.name, done.outcome, done.report))
+
+    def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+        if self.broken:
+            raise RuntimeError("this algorithm does not like reports")
+        self.heard.append((backend.name, report))
+        self.times.append(now)
