@@ -23,6 +23,7 @@ class LoadReport:
         cost: float = NAN,
         in_flight: float = NAN,
         named: dict[str, float] | None = None,
+        latency: float = NAN,
     ) -> None:
         self.cpu = cpu
         """`cpu_utilization`: 1.0 is all that it may use; may be more."""
@@ -40,3 +41,5 @@ class LoadReport:
         """Requests that it is working on, for everybody (`named_metrics.rif`)."""
         self.named = named
         """The other named metrics, utilizations and costs, by the names that they have in TEXT."""
+        self.latency = latency
+        """Seconds that it takes for a response just now, by its own clock (`named_metrics.latency`)."""
