@@ -17,6 +17,7 @@ class Agenda:
     """Events still to come. An action is called with the time (seconds) and the argument that it was put down with."""
 
     def __init__(self) -> None:
+        self.now = 0.0
         self.events: list[tuple[float, int, Action, Any]] = []
         self.numbers = count()
         """Events of the same time happen in the order in which they were put down."""
@@ -37,4 +38,5 @@ class Agenda:
         events = self.events
         while events and events[0][0] < until:
             now, _, action, argument = heappop(events)
+            self.now = now
             action(now, argument)

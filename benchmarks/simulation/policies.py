@@ -60,4 +60,11 @@ POLICIES: dict[str, Policy] = {
     "oracle": Policy(Oracle),
     "round_robin": Policy(lambda servers, seed: create("round_robin")),
     "power_of_two": product("power_of_two"),
+    "prequal q=0.3": product("prequal", "load latency", q_rif=0.3),
+    "prequal q=0.6": product("prequal", "load latency", q_rif=0.6),
+    "prequal q=0.84": product("prequal", "load latency"),
+    "ai_scored local": product("ai_scored", "load cost", mode="local"),
+    "ai_scored fleet": product("ai_scored", "load cost", mode="fleet"),
+    "ai_scored auto": product("ai_scored", "load cost"),
+    "ai_scored no reports": product("ai_scored"),
 }

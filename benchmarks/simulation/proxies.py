@@ -40,7 +40,7 @@ class Proxy:
         self.asked: list[int] = []
         """Backends that the algorithm wants to hear from."""
         self.picks = [0] * len(servers)
-        if hasattr(balancer, "prober"):
+        if reporter.says and hasattr(balancer, "prober"):
             balancer.prober = self.ask
         balancer.census(self.backends)
         balancer.rebuild(self.backends)

@@ -5,8 +5,7 @@ Law of this file: only what a backend can know. Whether it lies is the scenario'
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -47,8 +46,6 @@ class Reporter:
         report.cost = NAN
         if "latency" in self.says:
             report.latency = server.latency()
-        if "capacity" in self.says:
-            report.application = server.in_flight / server.learned.capacity
         return report
 
     def ask(self, now: float, server: Server, told: Told, place: int) -> None:
@@ -61,3 +58,34 @@ class Reporter:
     def answer(self, now: float, question: tuple[Server, Told, int]) -> None:
         server, told, place = question
         self.agenda.at(now + self.delay / 2, told, (place, self.fill(LoadReport(), server)))
+
+
+class Faulty(Reporter):
+    """Reports that are missing (30 %), zero (5 %), off by up to 30 %, and of two seconds ago but for the cost."""
+
+    MISSING, ZERO, NOISE, LATE = 0.3, 0.05, 0.3, 2.0
+
+    def __init__(self, agenda: Agenda, delay: float, says: frozenset[str], seed: int) -> None:
+        super().__init__(agenda, delay, says)
+        self.dice = Random(f"faults {seed}")
+        self.old: dict[int, list[tuple[float, int]]] = {}
+
+    def with_response(self, server: Server, work: float) -> LoadReport | None:
+        spot = self.dice.random()
+        if spot < self.MISSING:
+            return None
+        report = super().with_response(server, work * (1 + self.NOISE * (2 * self.dice.random() - 1)))
+        if report is not None and spot < self.MISSING + self.ZERO:
+            report.cpu = report.memory = report.cost = report.in_flight = report.rps = 0.0
+        return report
+
+    def fill(self, report: LoadReport, server: Server) -> LoadReport:
+        super().fill(report, server)
+        now = server.agenda.now
+        old = self.old.setdefault(server.number, [])
+        if not old or now - old[-1][0] > 0.05:
+            old.append((now, server.in_flight))
+        while len(old) > 1 and old[1][0] < now - self.LATE:
+            del old[0]
+        report.in_flight = old[0][1]
+        return report

@@ -15,7 +15,7 @@ from proxy.balancing.base import Balancer
 from .agenda import Agenda
 from .arrivals import MEAN, Arrivals, Level, Work, normal
 from .proxies import Proxy
-from .reports import Reporter
+from .reports import Faulty, Reporter
 from .server import WINDOW, Request, Server
 
 TICK = 0.1
@@ -41,6 +41,7 @@ class Setting(NamedTuple):
     warm_up: float = 15.0
     seconds: float = 60.0
     probe_delay: float = 0.0
+    faulty_reports: bool = False
 
 
 class World:
@@ -52,7 +53,11 @@ class World:
         self.servers = [Server(self.agenda, n, self.over) for n in range(setting.backends)]
         for server in self.servers:
             server.tagging = "latency" in says
-        self.reporter = Reporter(self.agenda, setting.probe_delay, says)
+        self.reporter = (
+            Faulty(self.agenda, setting.probe_delay, says, setting.seed)
+            if setting.faulty_reports
+            else Reporter(self.agenda, setting.probe_delay, says)
+        )
         self.build = build
         self.proxies: list[Proxy] = []
         self.waiting: deque[Request] = deque()

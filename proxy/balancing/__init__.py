@@ -13,6 +13,8 @@ from .base import Balancer, Done
 ALGORITHMS = {
     "round_robin": "proxy.balancing.round_robin:RoundRobin",
     "power_of_two": "proxy.balancing.power_of_two:PowerOfTwo",
+    "prequal": "proxy.balancing.prequal:Prequal",
+    "ai_scored": "proxy.balancing.ai_scored:AiScored",
 }
 
 
