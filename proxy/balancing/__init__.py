@@ -17,6 +17,8 @@ ALGORITHMS = {
     "consistent_hash": "proxy.balancing.consistent_hash:ConsistentHash",
     "maglev": "proxy.balancing.maglev:Maglev",
     "rendezvous": "proxy.balancing.rendezvous:Rendezvous",
+    "prequal": "proxy.balancing.prequal:Prequal",
+    "ai_scored": "proxy.balancing.ai_scored:AiScored",
 }
 
 

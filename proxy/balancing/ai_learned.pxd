@@ -1,0 +1,31 @@
+cimport cython
+
+from ..upstream.backend cimport Backend
+from ..upstream.load_report cimport LoadReport
+
+cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, PEAK_FADES, COSTS_KEPT, PENALTY, DOUBT
+
+
+cdef class Fleet:
+    cdef public double capacity, ceiling, cost, latency, idle, step
+
+    cpdef stretched(self, double stretch)
+
+
+cdef class Learned:
+    cdef public Backend backend
+    cdef public double share, capacity, variance, when, latency, error, error_when, costs, costed, cost_when
+    cdef public double cpu, memory, reported_when, inverse, base, penalty, pace, silence, prior, recent, tagged
+    cdef public int picks, tag
+
+    cpdef fade(self, double now, double prior)
+    @cython.locals(stretch=double, beside=double, gain=double, observed=double, step=double)
+    cpdef completed(self, double seconds, double cost, double at_pick, double at_end, double now, Fleet fleet)
+    @cython.locals(ratio=double, gap=double, kept=double)
+    cpdef answered(self, double seconds, double now, Fleet fleet)
+    cpdef failed(self, double now)
+    @cython.locals(errors=double)
+    cpdef told(self, LoadReport report, double now)
+    @cython.locals(in_flight=double, gap=double, full=double, expected=double)
+    cpdef sweep(self, double now, Fleet fleet)
+    cpdef settle(self)

@@ -1,0 +1,379 @@
+"""ai_scored: learns of each backend how much it can take, and picks where a request will be over soonest.
+
+What it goes by, of a sample of the backends: requests in flight over the learned capacity (see ai_learned.py), which
+gives by how much a request will be slowed down; errors, as a penalty; silence, since a backend that does not answer
+says something too; and as long as nothing better is known, what it reports of CPU and memory (ai_features.py). Without
+reported costs it goes by latency, as peak-EWMA does. A control group tells whether all that helps; if it does not,
+power of two choices takes over (ai_guard.py).
+
+Two modes. `local`: this proxy sends all of the load, so its own count of requests in flight is the truth; the
+sample is drawn by chance. `fleet`: other proxies send to the same backends, so the truth is what backends report;
+the sample is the pool of the latest reports (as in Prequal), and old ones are believed less. `auto` compares the two
+counts. A pick looks at 16 backends at most. Own work; the pool is Prequal's (NSDI 2024), the peak-sensitive mean Finagle's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..upstream.backend import Backend
+from ..upstream.load_report import LoadReport
+from .ai_features import Features
+from .ai_guard import Contest
+from .ai_learned import Fleet, Learned
+from .base import CANCELLED, FAILED, Balancer, Done
+from .probe_pool import Probe, ProbePool, Prober
+from .sampling import Urn, dice
+
+SLOPE = 0.1
+"""Among backends that would not slow a request down, the emptier one is a little better."""
+BELIEVED = 0.1
+"""Seconds after which half of what a report says of the requests in flight is no longer true of its backend."""
+REUSED = 1.32
+"""Requests that one report may serve; Prequal's budget for 100 backends."""
+SWEPT = 1000
+"""Backends that one tick looks at: a tick is not to be felt."""
+MOSTLY = 0.5
+OTHERS = 0.3
+"""The share of other proxies in what backends have in flight, from which on this is a fleet."""
+LOOKOUT = 0.05
+"""Probes per request that look out for other proxies while there seem to be none."""
+CROWD = 3.0
+"""No backend gets more than so many times its share of the requests of one sweep."""
+FULL_MEMORY = 0.95
+TRACED = 63
+"""One pick in 64 is kept for people to look at."""
+MODES = ("auto", "local", "fleet")
+MASK = 0xFFFFFFFFFFFFFFFF
+
+
+class AiScored(Balancer):
+    """The backend of a sample where a request will be over soonest, by what was learned."""
+
+    name = "ai_scored"
+    wants_reports = True
+
+    def __init__(
+        self,
+        mode: str = "auto",
+        choices: int = 8,
+        probes: float = 3.0,
+        control: float = 0.005,
+        seed: int | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode: must be one of {', '.join(MODES)}, not {mode!r}")
+        if not 2 <= choices <= 64:
+            raise ValueError(f"choices: must be between 2 and 64 backends, not {choices}")
+        if probes < 0:
+            raise ValueError(f"probes: must be 0 or more per request, not {probes}")
+        if not 0 <= control <= 0.5:
+            raise ValueError(f"control: must be a share between 0 and 0.5 of the requests, not {control}")
+        self.mode = mode
+        self.choices = choices
+        self.probes = probes
+        self.control = control
+        self.dice = dice(seed)
+        self.urn = Urn(self.dice)
+        self.states: list[Learned] = []
+        self.known: dict[Backend, Learned] = {}
+        self.pool = ProbePool(16, 1.0)
+        self.asking = Prober(probes, self.urn, self.dice)
+        self.prober: Callable[[Backend], None] | None = None
+        """Asks a backend for a report, which comes to `reported` later; without one only responses tell."""
+        self.fleet = Fleet()
+        self.contest = Contest()
+        self.features = Features()
+        self.now = 0.0
+        self.swept = 0
+        self.picked = 0
+        """Requests given out since the last tick."""
+        self.crowd = 1 << 30
+        self.most = 0.0
+        self.costed = 0.0
+        """The share of responses that say what they cost; `by_cost`: whether those are the most."""
+        self.by_cost = False
+        self.in_fleet = mode == "fleet"
+        self.own = self.everybodys = 0.0
+        """Requests in flight at the backends that were asked: this proxy's, and everybody's."""
+        self.mean_load = 0.0
+        self.turn = False
+        self.tagging = False
+        """Whether the request that was just picked for belongs to the control group."""
+        self.trace: list[tuple[str, float, float]] | None = None
+        self.traces: list[tuple[float, str, list[tuple[str, float, float]]]] = []
+
+    # --- members ---
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.urn.fill(members)
+        self.states = []
+        mean = sum(backend.weight for backend in self.urn.members) / max(1, self.urn.size)
+        for backend in self.urn.members:
+            state = backend.learned.get(self.name)
+            if state is None:
+                state = backend.learned[self.name] = Learned(backend, self.fleet.capacity)
+            state.share = backend.weight / mean
+            state.settle()
+            self.states.append(state)
+        self.known = dict(zip(self.urn.members, self.states, strict=True))
+        self.pool.keep_only(self.urn.members)
+        self.swept = 0
+
+    # --- picking ---
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        size = self.urn.size
+        self.tagging = False
+        if size < 2:
+            return self.urn.members[0] if size else None
+        chance = self.dice()
+        self.picked += 1
+        self.tagging = chance < self.control
+        if self.tagging != self.contest.fallen_back:
+            return self.of_two()
+        random = int(chance * 9007199254740992.0) * 6364136223846793005 & MASK
+        self.trace = [] if (random >> 20) & TRACED == 0 else None
+        if self.in_fleet and self.pool.count > 1:
+            best = self.of_pool()
+        else:
+            best = self.of_sample(random, size)
+        best.picks += 1
+        if self.trace is not None:
+            self.keep_trace(best)
+        return best.backend
+
+    def of_two(self) -> Backend:
+        """As power of two choices picks."""
+        at = self.urn.draw()
+        first: Learned = self.states[at]
+        second: Learned = self.states[self.urn.draw_other(at)]
+        if second.backend.load() * first.share < first.backend.load() * second.share:
+            return second.backend
+        return first.backend
+
+    def of_sample(self, random: int, size: int) -> Learned:
+        """The best of some drawn by chance, by this proxy's own count; of all of them if they are few."""
+        best: Learned = self.states[0]
+        least, left = 1e300, self.choices
+        everyone = size <= left
+        if everyone:
+            left = size
+        at = random % size
+        while left > 0:
+            left -= 1
+            if everyone:
+                at = at + 1 if at + 1 < size else 0
+            else:
+                random = (random * 6364136223846793005 + 1442695040888963407) & MASK
+                at = self.place(random, size)
+            state: Learned = self.states[at]
+            score = self.score(state, state.backend.load())
+            if score < least:
+                best, least = state, score
+        return best
+
+    def place(self, random: int, size: int) -> int:
+        """A member drawn by weight, from 64 random bits (the upper ones are better)."""
+        at = ((random >> 32) * size) >> 32
+        if self.urn.even or ((random >> 12) & 0xFFFFF) < self.urn.keep[at] * 1048576.0:
+            return at
+        return self.urn.alias[at]
+
+    def of_pool(self) -> Learned:
+        """The best of those that have reported lately, by what everybody has there."""
+        pool = self.pool
+        pool.expire(self.now)
+        best: Learned = self.states[0]
+        if not pool.count:
+            return best
+        least, most, chosen, worst = 1e300, -1.0, 0, 0
+        at = 0
+        while at < pool.count:
+            probe: Probe = pool.probes[at]
+            state: Learned = probe.state
+            usual = self.mean_load * state.capacity / self.fleet.capacity
+            believed = BELIEVED / (BELIEVED + self.now - probe.when)
+            in_flight = usual + (probe.in_flight - usual) * believed
+            own = state.backend.load()
+            score = self.score(state, in_flight if in_flight > own else own)
+            if score < least:
+                best, least, chosen = state, score, at
+            if score > most:
+                most, worst = score, at
+            at += 1
+        self.turn = not self.turn
+        if worst != chosen and not self.turn:  # or the bad ones would stay and fill the pool
+            pool.remove(worst)
+            if chosen == pool.count:  # the last one has taken its place
+                chosen = worst
+        pool.used(chosen, self.dice() < pool.probes[chosen].uses - 1.0)
+        if self.turn and pool.count:
+            pool.remove(pool.oldest())
+        return best
+
+    def score(self, state: Learned, in_flight: float) -> float:
+        """How long a request would take there, as a multiple of the usual time."""
+        if self.by_cost:
+            full = (in_flight + 1.0) * state.inverse
+            slowed = full if full > 1.0 else 1.0
+            score = (slowed + SLOPE * full) * state.base + state.penalty
+        else:
+            score = state.latency * (in_flight + 1.0) / state.share * state.silence * state.prior + state.penalty
+        if state.picks > self.crowd:
+            score *= 2.0
+        if self.trace is not None:
+            self.trace.append((state.backend.name, in_flight, score))
+        return score
+
+    def keep_trace(self, best: Learned) -> None:
+        """One pick for people to look at."""
+        assert self.trace is not None
+        if len(self.traces) >= 16:
+            del self.traces[0]
+        self.traces.append((self.now, best.backend.name, self.trace))
+        self.trace = None
+
+    # --- learning ---
+
+    def took(self, backend: Backend) -> None:
+        if self.tagging:
+            self.tagging = False
+            state: Learned | None = self.known.get(backend)
+            if state is not None:
+                state.tag, state.tagged = backend.load(), self.now
+        if self.prober is not None:
+            self.asking.ask(self.prober)
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        now = self.now = done.now
+        state: Learned | None = self.known.get(backend)
+        if state is None:
+            return
+        # nothing goes with a request from pick to end: one of the control group is known by its place in the row
+        control = state.tag != 0 and state.tag == done.in_flight and now - done.seconds >= state.tagged - 0.001
+        if control:
+            state.tag = 0
+        if done.outcome == CANCELLED:
+            return
+        failed = done.outcome == FAILED
+        self.contest.over(done.seconds, failed, control)
+        if failed:
+            state.failed(now)
+            return
+        if done.report is None:
+            cost, in_flight = 0.0, -1.0
+            if self.costed > 0.0:
+                self.costed *= 0.99
+        else:
+            in_flight = self.heard(state, done.report, 1.0, now)
+            cost = done.report.cost
+        self.learn(state, done, cost, in_flight, control)
+
+    def learn(self, state: Learned, done: Done, cost: float, in_flight: float, control: bool) -> None:
+        """From a response."""
+        fleet = self.fleet
+        own = state.backend.load()
+        fleet.latency += 0.002 * (done.seconds - fleet.latency)
+        state.answered(done.seconds, done.now, fleet)
+        if not 0.0 < cost < 1e6:  # NAN is neither
+            state.when = done.now
+            state.settle()
+            return
+        self.costed += 0.01 * (1.0 - self.costed)
+        if fleet.cost <= 0.0:
+            fleet.cost = cost
+        fleet.cost += 0.002 * (cost - fleet.cost)
+        if control:
+            self.fit(state, done, cost)
+        at_pick, at_end = float(done.in_flight), own + 1.0
+        if self.in_fleet and in_flight >= own:
+            at_end = in_flight + 1.0
+            at_pick = at_end if at_end > at_pick else at_pick
+        if at_pick > self.most:
+            self.most = at_pick
+        state.completed(done.seconds, cost, at_pick, at_end, done.now, fleet)
+
+    def fit(self, state: Learned, done: Done, cost: float) -> None:
+        """A request of the control group: what do the features say of how it went?"""
+        full = done.in_flight / self.fleet.capacity
+        self.features.fit(self.values(state), done.seconds / cost / max(1.0, full))
+
+    def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+        self.now = now
+        state: Learned | None = self.known.get(backend)
+        if state is not None:
+            self.heard(state, report, 0.0, now)
+
+    def heard(self, state: Learned, report: LoadReport, ended: float, now: float) -> float:
+        """A report; `ended` is 1 if it came with a response. What it says is in flight there, -1 if it does not."""
+        state.told(report, now)
+        in_flight = report.in_flight
+        if not 0.0 <= in_flight < 1e9:
+            return -1.0
+        own = state.backend.load()
+        self.own += 0.01 * (own + ended - self.own)
+        self.everybodys += 0.01 * (in_flight - self.everybodys)
+        self.mean_load += 0.01 * (in_flight - self.mean_load)
+        if self.in_fleet:
+            self.pool.put(state.backend, state, in_flight, 0.0, now, REUSED)
+        return in_flight
+
+    # --- ten times per second ---
+
+    def tick(self, now: float) -> None:
+        self.now = now
+        size = self.urn.size
+        if not size:
+            return
+        count = min(size, SWEPT)
+        self.fleet.step = 0.1 * size / count
+        self.sweep(count, now)
+        self.crowd = max(4, int(CROWD * self.picked / size)) if size > 8 else 1 << 30
+        self.picked = 0
+        self.by_cost = self.costed > MOSTLY
+        if self.mode == "auto":
+            share = 1.0 - self.own / self.everybodys if self.everybodys > 0.2 else 0.0
+            self.in_fleet = share > (OTHERS if not self.in_fleet else OTHERS / 2)
+        self.asking.rate = self.probes if self.in_fleet else (LOOKOUT if self.mode == "auto" else 0.0)
+        if self.prober is not None and self.in_fleet and self.pool.count < 2:
+            self.asking.ask(self.prober)
+        self.contest.judge()
+
+    def sweep(self, count: int, now: float) -> None:
+        """The next `count` backends: what changes without any event, and what is assumed of those unknown."""
+        size = self.urn.size
+        capacities = 0.0
+        at = self.swept if self.swept < size else 0
+        for _ in range(count):
+            state: Learned = self.states[at]
+            state.recent += 0.1 * (state.picks / max(1, self.picked) - state.recent)
+            state.picks = 0
+            self.assume(state, now)
+            state.sweep(now, self.fleet)
+            capacities += state.capacity
+            at = at + 1 if at + 1 < size else 0
+        self.swept = at
+        self.fleet.capacity += 0.3 * (capacities / count - self.fleet.capacity)
+        self.most *= 0.999
+        self.fleet.ceiling = max(4.0, 2.0 * self.most)
+
+    def assume(self, state: Learned, now: float) -> None:
+        """What its features say, as far as nothing better is known; and a memory that is full is believed anyway."""
+        state.prior = 1.0
+        if self.features.fitted and state.cpu >= 0.0 and state.cost_when < now - 1.0:
+            state.prior = self.features.predict(self.values(state))
+        if state.memory > FULL_MEMORY:
+            state.prior *= 4.0
+        if self.by_cost and state.cost_when < now - 10.0 and state.latency > 0.0:  # the only one that reports no costs
+            state.prior *= min(4.0, max(0.5, state.latency))
+
+    def values(self, state: Learned) -> tuple[float, float, float]:
+        """The features of a backend."""
+        return state.cpu, state.memory, state.backend.load() / (1.0 + self.mean_load)
+
+    def explain(self) -> dict[str, Any]:
+        from .ai_explain import explain
+
+        return explain(self)
