@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.box import ASCII, ROUNDED
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -16,7 +17,8 @@ from .plots import draw
 from .policies import rows
 from .runs import Plan, Run, results
 from .scenarios import SCENARIOS
-from .tables import HEAD, Cell, Situation, collect, lines, load, markdown, save, title
+from .summary import Outcome
+from .tables import HEAD, Cell, Situation, collect, has, lines, load, markdown, save, title
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -36,6 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one seed, 10 s, one and eight proxies")
     parser.add_argument("--out", type=Path, default=RESULTS / "simulation.json")
+    parser.add_argument("--resume", action="store_true", help="keep what is in --out, and run only what is missing there")
     parser.add_argument("--show", type=Path, help="only show (and draw) what a file of results holds")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument("--plot", type=Path, help="draw p99 over load for each number of proxies: FOLDER")
@@ -67,15 +70,16 @@ def simulate(options: argparse.Namespace) -> dict[Situation, list[Cell]]:
         "machine": describe(),
         "plan": plan._asdict(),
     }
-    runs = list(plan.runs())
-    done = []
+    before = load(options.out) if options.resume and options.out.exists() else {}
+    runs = [run for run in plan.runs() if not has(before, run)]
+    done: list[tuple[Run, Outcome]] = []
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("runs", total=len(runs))
         for result in results(runs, options.processes):
             done.append(result)
             progress.update(task, advance=1, description=title_of(result[0]))
-            save(options.out, collect(done), about)  # what is there stays if it is interrupted
-    return collect(done)
+            save(options.out, collect(done, before), about)  # what is there stays if it is interrupted
+    return collect(done, before)
 
 
 def title_of(run: Run) -> str:
@@ -83,9 +87,10 @@ def title_of(run: Run) -> str:
 
 
 def show(found: dict[Situation, list[Cell]]) -> None:
-    console = Console()
+    piped = not sys.stdout.isatty()
+    console = Console(width=150 if piped else None)
     for at, cells in found.items():
-        table = Table(*HEAD, title=f"{title(at)}: {SCENARIOS[at.scenario].title}", title_justify="left")
+        table = Table(*HEAD, title=f"{title(at)}: {SCENARIOS[at.scenario].title}", title_justify="left", box=ASCII if piped else ROUNDED)
         for line in lines(cells):
             table.add_row(*line, style="bold" if line[0].startswith("ai_scored") else None)
         console.print(table)

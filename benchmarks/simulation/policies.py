@@ -20,7 +20,6 @@ from proxy.upstream.load_report import LoadReport
 from .server import Server
 from .world import Build
 
-
 WITHOUT_CHANCE = ("round_robin", "weighted_round_robin")
 """Algorithms that take no seed."""
 
@@ -54,7 +53,7 @@ class Oracle(Balancer):
             if server.answers_in:
                 continue
             full = (server.in_flight + 1) / server.cap
-            score = (full if full > 1.0 else 1.0 + 0.001 * full) / server.speed
+            score = ((full if full > 1.0 else 1.0) + 0.1 * full) / server.speed
             if score < least:
                 best, least = server.number, score
         return self.members[best]

@@ -27,7 +27,7 @@ REMEMBERED = 16
 class Request:
     """One request; `work` in seconds on a core that it has for itself."""
 
-    __slots__ = ("arrived", "beside", "gone", "beside_all", "place", "proxy", "work")
+    __slots__ = ("arrived", "beside", "beside_all", "gone", "place", "proxy", "work")
 
     def __init__(self, work: float, arrived: float, proxy: Any) -> None:
         self.work = work

@@ -12,6 +12,7 @@ from .world import DEADLINE, World
 class Outcome(NamedTuple):
     """One run. Times in milliseconds; a request that missed its deadline counts as one that took so long."""
 
+    seed: int
     requests: int
     p50: float
     p90: float
@@ -42,6 +43,7 @@ def outcome(world: World) -> Outcome:
     requests = len(world.latencies) + world.errors
     queues, usages = sorted(world.queues), sorted(world.usages)
     return Outcome(
+        world.setting.seed,
         requests,
         *(1e3 * percentile(latencies, part) for part in (0.5, 0.9, 0.99, 0.999)),
         100.0 * world.errors / max(1, requests),

@@ -7,7 +7,7 @@ because it looks bad.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,13 +39,24 @@ class Situation(NamedTuple):
     probe_delay: float
 
 
-def collect(results: Iterable[tuple[Run, Outcome]]) -> dict[Situation, list[Cell]]:
-    """Situations and their rows, in the order in which they were planned."""
-    found: dict[Situation, dict[str, list[Outcome]]] = {}
+def collect(
+    results: Iterable[tuple[Run, Outcome]], before: Mapping[Situation, Sequence[Cell]] = {}
+) -> dict[Situation, list[Cell]]:
+    """Situations and their rows, in the order in which they were planned, after those that were there before."""
+    found = {at: {cell.policy: list(cell.outcomes) for cell in cells} for at, cells in before.items()}
     for run, each in results:
-        situation = Situation(run.scenario, run.level, run.proxies, run.probes, run.probe_delay)
-        found.setdefault(situation, {}).setdefault(run.policy, []).append(each)
+        found.setdefault(situation(run), {}).setdefault(run.policy, []).append(each)
     return {at: [Cell(name, tuple(outcomes)) for name, outcomes in rows.items()] for at, rows in found.items()}
+
+
+def situation(run: Run) -> Situation:
+    return Situation(run.scenario, run.level, run.proxies, run.probes, run.probe_delay)
+
+
+def has(results: Mapping[Situation, Sequence[Cell]], run: Run) -> bool:
+    """Whether a run is among the results."""
+    cells = results.get(situation(run), ())
+    return any(cell.policy == run.policy and run.seed in [each.seed for each in cell.outcomes] for cell in cells)
 
 
 def best_other(cells: Sequence[Cell]) -> Cell | None:

@@ -1,3 +1,6 @@
+cimport cython
+
+
 cdef class Contest:
     cdef public double slow_above
     cdef public long long usual, usual_slow, control, control_slow
@@ -5,4 +8,5 @@ cdef class Contest:
     cdef public bint fallen_back
     cdef public object last
 
+    @cython.locals(slow=bint)
     cpdef over(self, double seconds, bint failed, bint control)

@@ -3,8 +3,8 @@
 Law of this file: one backend at a time; nothing here compares backends. The signal is stretch: the time until the
 response over the CPU time that the backend says the request took. It is free of how much work a request is, so one
 or two responses tell a backend that is being starved. From the stretch and the requests in flight follows the
-capacity, the requests that the backend can work on before they slow each other down. It is kept as a Kalman filter keeps
-it: the longer nothing was heard, the more the next response counts.
+capacity: how many requests the backend can work on before they slow each other down. It is estimated as by a Kalman
+filter: the longer nothing was heard, the more the next response counts.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from .base cimport Balancer, Done
 from .probe_pool cimport Probe, ProbePool, Prober
 from .sampling cimport Urn
 
+cdef unsigned long long MASK, FACTOR, ADDEND
 cdef int CANCELLED, FAILED, TRACED, SWEPT
 cdef double SLOPE, BELIEVED, REUSED, MOSTLY, OTHERS, LOOKOUT, CROWD, FULL_MEMORY
 
@@ -15,7 +16,7 @@ cdef double SLOPE, BELIEVED, REUSED, MOSTLY, OTHERS, LOOKOUT, CROWD, FULL_MEMORY
 cdef class AiScored(Balancer):
     cdef public str mode
     cdef public int choices
-    cdef public double probes, control, now, most, costed, own, everybodys, mean_load
+    cdef public double probes, control, now, most, costed, own, everybodys, mean_load, untrue
     cdef public object dice, prober, features
     cdef public Urn urn
     cdef public list states, traces, trace

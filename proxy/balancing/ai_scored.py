@@ -9,7 +9,7 @@ power of two choices takes over (ai_guard.py).
 Two modes. `local`: this proxy sends all of the load, so its own count of requests in flight is the truth; the
 sample is drawn by chance. `fleet`: other proxies send to the same backends, so the truth is what backends report;
 the sample is the pool of the latest reports (as in Prequal), and old ones are believed less. `auto` compares the two
-counts. A pick looks at 16 backends at most. Own work; the pool is Prequal's (NSDI 2024), the peak-sensitive mean Finagle's.
+counts. A pick looks at 16 backends at most. Own work; the pool is Prequal's, the peak-sensitive mean is Finagle's.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ SWEPT = 1000
 MOSTLY = 0.5
 OTHERS = 0.3
 """The share of other proxies in what backends have in flight, from which on this is a fleet."""
+UNTRUE = 0.15
+"""Reports of fewer requests in flight than this proxy alone has there are old or wrong. If so many are, none counts."""
 LOOKOUT = 0.05
 """Probes per request that look out for other proxies while there seem to be none."""
 CROWD = 3.0
@@ -45,7 +47,8 @@ FULL_MEMORY = 0.95
 TRACED = 63
 """One pick in 64 is kept for people to look at."""
 MODES = ("auto", "local", "fleet")
-MASK = 0xFFFFFFFFFFFFFFFF
+MASK, FACTOR, ADDEND = 0xFFFFFFFFFFFFFFFF, 6364136223846793005, 1442695040888963407
+"""A linear congruential generator (Knuth's MMIX): one number of the dice becomes as many as a pick needs."""
 
 
 class AiScored(Balancer):
@@ -57,7 +60,7 @@ class AiScored(Balancer):
     def __init__(
         self,
         mode: str = "auto",
-        choices: int = 8,
+        choices: int = 12,
         probes: float = 3.0,
         control: float = 0.005,
         seed: int | None = None,
@@ -98,6 +101,8 @@ class AiScored(Balancer):
         self.own = self.everybodys = 0.0
         """Requests in flight at the backends that were asked: this proxy's, and everybody's."""
         self.mean_load = 0.0
+        self.untrue = 0.0
+        """The share of reports that cannot be true, of those that can be told."""
         self.turn = False
         self.tagging = False
         """Whether the request that was just picked for belongs to the control group."""
@@ -133,7 +138,7 @@ class AiScored(Balancer):
         self.tagging = chance < self.control
         if self.tagging != self.contest.fallen_back:
             return self.of_two()
-        random = int(chance * 9007199254740992.0) * 6364136223846793005 & MASK
+        random = int(chance * 9007199254740992.0) * FACTOR & MASK
         self.trace = [] if (random >> 20) & TRACED == 0 else None
         if self.in_fleet and self.pool.count > 1:
             best = self.of_pool()
@@ -166,7 +171,7 @@ class AiScored(Balancer):
             if everyone:
                 at = at + 1 if at + 1 < size else 0
             else:
-                random = (random * 6364136223846793005 + 1442695040888963407) & MASK
+                random = (random * FACTOR + ADDEND) & MASK
                 at = self.place(random, size)
             state: Learned = self.states[at]
             score = self.score(state, state.backend.load())
@@ -316,6 +321,8 @@ class AiScored(Balancer):
         self.own += 0.01 * (own + ended - self.own)
         self.everybodys += 0.01 * (in_flight - self.everybodys)
         self.mean_load += 0.01 * (in_flight - self.mean_load)
+        if own > 0.0:
+            self.untrue += 0.02 * ((in_flight < own) - self.untrue)
         if self.in_fleet:
             self.pool.put(state.backend, state, in_flight, 0.0, now, REUSED)
         return in_flight
@@ -335,7 +342,7 @@ class AiScored(Balancer):
         self.by_cost = self.costed > MOSTLY
         if self.mode == "auto":
             share = 1.0 - self.own / self.everybodys if self.everybodys > 0.2 else 0.0
-            self.in_fleet = share > (OTHERS if not self.in_fleet else OTHERS / 2)
+            self.in_fleet = share > (OTHERS if not self.in_fleet else OTHERS / 2) and self.untrue < UNTRUE
         self.asking.rate = self.probes if self.in_fleet else (LOOKOUT if self.mode == "auto" else 0.0)
         if self.prober is not None and self.in_fleet and self.pool.count < 2:
             self.asking.ask(self.prober)
