@@ -29,6 +29,9 @@ FORWARD = "upstreams: {app: {backends: ['127.0.0.1:9001', '127.0.0.1:9002']}}\nr
 EDITED = FORWARD.replace(
     "app}]", "app, request_headers: {set: {X-A: '1'}}, response_headers: {set: {X-B: '2'}, remove: [Server]}}]"
 )
+LISTENING = FORWARD.replace("{backends", "{load_reports: {}, backends")
+REPORT = b"\r\nendpoint-load-metrics: TEXT cpu_utilization=0.31, named_metrics.rif=12, request_cost.cpu=0.00123\r\n"
+REPORTING = RESPONSE.replace(b"\r\n", REPORT, 1)
 FIXED = "routes: [{respond: {body: hello}}]\n"
 MANY = FORWARD.replace(
     "[{up", "[" + "".join(f"{{path: /api/v{n}/items, upstream: app}}, " for n in range(1000)) + "{up"
@@ -58,6 +61,8 @@ def cases() -> list[Case]:
         Case("the same as one of 1,000 routes", forwarded(MANY), mark=mark),
         Case("the same with headers edited both ways", forwarded(EDITED)),
         Case("the same with Forwarded of RFC 7239 too", forwarded(FORWARD + "forwarded: both\n")),
+        Case("the same, and listens for load reports where there are none", forwarded(LISTENING)),
+        Case("the same with a load report in each response", forwarded(LISTENING, REPORTING)),
         Case("fixed response", fixed()),
     ]
 
@@ -77,12 +82,12 @@ def client_of(yaml: str) -> ClientConnection:
     return client
 
 
-def forwarded(yaml: str) -> Callable[[], object]:
+def forwarded(yaml: str, response: bytes = RESPONSE) -> Callable[[], object]:
     client = client_of(yaml)
 
     def call() -> None:
         client.data_received(REQUEST)
-        client.x.upstream.data_received(RESPONSE)  # type: ignore[union-attr]
+        client.x.upstream.data_received(response)  # type: ignore[union-attr]
 
     call()
     if not client.transport.written[0].endswith(RESPONSE[-134:]):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -18,6 +19,8 @@ from tests.balancing.listening import Listening
 from tests.support.path import until_true
 from tests.support.running import Running, running, to_backends
 from tests.support.servers import end, listen, start
+from tests.support.service import running as service
+from tests.support.service import until
 
 APPS = "tests.support.reporting_apps"
 COMMANDS = {
@@ -102,6 +105,30 @@ async def test_it_can_be_polled(kind: str, tmp_path: Path) -> None:
             assert 0 < report.memory < 1
         finally:
             await poller.close()
+
+
+async def test_the_supervisor_polls_and_shows_what_it_learns(tmp_path: Path) -> None:
+    """Two workers, one poll; a report in a header and one that was polled are both shown, with their age."""
+    sock, address = listen("tcp", tmp_path, "uvicorn")
+    with sock:
+        process = start([part.format(sock.fileno()) for part in COMMANDS["uvicorn"]], sock)
+    poll = "balance: orca_weighted, load_reports: {poll: {interval: 50ms}}"
+    yaml = to_backends(address, more=poll) + "access_log: null\nworkers: 2\n"
+    try:
+        async with service(tmp_path, yaml) as proxy:
+            seen: dict[str, Any] = {}
+
+            async def polled() -> bool:
+                _, found = await proxy.call("GET", "/upstreams/app")
+                seen.update(found["backends"][0]["load"] or {})
+                return "cpu" in seen
+
+            await until(polled)
+            assert 0 <= seen["seconds"] < 10
+            assert seen["in_flight"] == 0.0
+            assert "cost" not in seen, "that is told of a request, in its response"
+    finally:
+        end(process)
 
 
 @every
