@@ -33,6 +33,9 @@ EDITED = FORWARD.replace(
 )
 GUARDED = FORWARD.replace("9002']", "9002'], breaker: {}, limits: {requests: 100000}")
 GUARDED = GUARDED.replace("app}]", "app, rate_limits: [a]}]") + "rate_limits: {a: {rate: 10000000/s}}\nshedding: {}\n"
+LISTENING = FORWARD.replace("{backends", "{load_reports: {}, backends")
+REPORT = b"\r\nendpoint-load-metrics: TEXT cpu_utilization=0.31, named_metrics.rif=12, request_cost.cpu=0.00123\r\n"
+REPORTING = RESPONSE.replace(b"\r\n", REPORT, 1)
 FIXED = "routes: [{respond: {body: hello}}]\n"
 MANY = FORWARD.replace(
     "[{up", "[" + "".join(f"{{path: /api/v{n}/items, upstream: app}}, " for n in range(1000)) + "{up"
@@ -64,6 +67,8 @@ def cases() -> list[Case]:
         Case("the same with Forwarded of RFC 7239 too", forwarded(FORWARD + "forwarded: both\n")),
         Case("the same with rate limit, breaker, shedding, limits", forwarded(GUARDED)),
         Case("the same, traced", forwarded(FORWARD + "tracing: {}\n")),
+        Case("the same, and listens for load reports where there are none", forwarded(LISTENING)),
+        Case("the same with a load report in each response", forwarded(LISTENING, REPORTING)),
         Case("fixed response", fixed()),
     ]
 
@@ -85,12 +90,12 @@ def client_of(yaml: str) -> ClientConnection:
     return client
 
 
-def forwarded(yaml: str) -> Callable[[], object]:
+def forwarded(yaml: str, response: bytes = RESPONSE) -> Callable[[], object]:
     client = client_of(yaml)
 
     def call() -> None:
         client.data_received(REQUEST)
-        client.x.upstream.data_received(RESPONSE)  # type: ignore[union-attr]
+        client.x.upstream.data_received(response)  # type: ignore[union-attr]
 
     call()
     if not client.transport.written[0].endswith(RESPONSE[-134:]):

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import uvloop
@@ -28,6 +29,7 @@ from ..http1.codec import seed_ids
 from ..plan import Plan
 from ..talkers import Count
 from ..upstream.registry import Registry
+from ..upstream.reports import last_reports
 from .channel import Channel
 from .logs import configure_logging, rename
 from .messages import Assignment, Hello, Reply, Request, Sockets
@@ -112,6 +114,7 @@ class WorkerProcess:
             "tallies": self.tallies,
             "talkers": self.talkers,
             "balancing": self.balancing,
+            "reports": self.reports,
         }
         try:
             payload = await handlers[request.kind](request.payload)
@@ -196,6 +199,10 @@ class WorkerProcess:
         group = proxy.registry.groups[upstream]
         asked, failed = group.spec.balance.algorithm, group.spare is None
         return {"worker": assignment.slot, "algorithm": asked, "failed": failed, **group.balancer.explain()}
+
+    async def reports(self, _: Any) -> dict[tuple[str, str], dict[str, Any]]:
+        """What backends have said last of their load."""
+        return last_reports(self.proxy.registry.groups.values(), monotonic()) if self.proxy is not None else {}
 
     async def members(self, members: dict[str, Any]) -> None:
         """The backends of some upstreams have changed."""

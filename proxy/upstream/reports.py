@@ -7,7 +7,7 @@ is older than `max_age`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -88,6 +88,24 @@ class Reports:
             self.seen[backend.name] = at
             if now - at / 1e9 <= self.spec.max_age:
                 self.group.reported(backend, report, now)
+
+
+def last_reports(groups: Iterable[Any], now: float) -> dict[tuple[str, str], dict[str, Any]]:
+    """The last report of each backend that has one that is not too old, by upstream and address: what was said, and
+    `seconds`, its age."""
+    return {
+        (group.name, backend.name): {**said(backend.report), "seconds": now - backend.reported_at}
+        for group in groups
+        for backend in group.members
+        if backend.report is not None
+    }
+
+
+def said(report: LoadReport) -> dict[str, Any]:
+    """What a report says, without what it does not."""
+    names = ("cpu", "memory", "application", "rps", "eps", "in_flight", "latency", "cost")
+    found = {name: value for name in names if not isnan(value := getattr(report, name))}
+    return {**found, "named": dict(report.named)} if report.named else found
 
 
 def write(rows: Any, report: LoadReport, at_ns: int) -> None:

@@ -193,7 +193,7 @@ def balancer_of(seed: int, members: Sequence[Backend]) -> str:
 
 
 def test_shares_settle_at_capacities() -> None:
-    """Backends that report honestly, at 60 % of what all of them can do together, with noise: once the blackout is over,
+    """Backends that report honestly, at 60 % of what they can do together, with noise: once the blackout is over,
     each gets its part of the capacity."""
     dice = Random(7)
     members = backends(*[1] * 20)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -138,13 +138,25 @@ class AdminServer:
         return answer([{"name": reason.name, **reason._asdict()} for reason in REASONS])
 
     async def upstreams(self, _: web.Request) -> web.Response:
-        return answer([upstream_view(self.control, spec) for spec in self.control.specs().values()])
+        reports = await self._reports()
+        return answer([upstream_view(self.control, spec, reports) for spec in self.control.specs().values()])
 
     async def upstream(self, request: web.Request) -> web.Response:
         spec = self.control.specs().get(request.match_info["name"])
         if spec is None:
             return self._no_upstream(request)
-        return answer(upstream_view(self.control, spec))
+        return answer(upstream_view(self.control, spec, await self._reports()))
+
+    async def _reports(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What backends have said last of their load, to any worker; nobody is asked where nobody listens."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        if any(spec.reports is not None for spec in self.control.specs().values()):
+            for told in await self.control.ask_all("reports"):
+                assert isinstance(told, dict)
+                for key, report in told.items():
+                    if key not in found or report["seconds"] < found[key]["seconds"]:
+                        found[key] = report
+        return found
 
     # --- what is changed ---
 

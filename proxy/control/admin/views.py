@@ -6,6 +6,7 @@ Law of this file: it reads. Sums are over all workers.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from time import monotonic_ns
 from typing import Any
 
@@ -133,10 +134,15 @@ def backend_view(control: Control, upstream: str, spec: BackendSpec) -> dict[str
     }
 
 
-def upstream_view(control: Control, spec: GroupSpec) -> dict[str, Any]:
-    """One upstream with its backends."""
+def upstream_view(
+    control: Control, spec: GroupSpec, reports: Mapping[tuple[str, str], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """One upstream with its backends; `reports` are their last load reports, by upstream and address."""
     board, name = control.board, spec.name
-    backends = [backend_view(control, name, backend) for backend in spec.backends]
+    backends = [
+        {**backend_view(control, name, backend), "load": (reports or {}).get((name, backend.address))}
+        for backend in spec.backends
+    ]
     rotating = [backend for backend in backends if backend["state"] not in ("drain", "maint")]
     healthy = [backend for backend in rotating if backend["state"] == "ready"]
     seconds = Histogram(array("q", upstream_histogram(board, name, U_FINISH)))
