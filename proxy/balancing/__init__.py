@@ -12,7 +12,13 @@ from .base import Balancer, Done
 
 ALGORITHMS = {
     "round_robin": "proxy.balancing.round_robin:RoundRobin",
+    "weighted_round_robin": "proxy.balancing.weighted_round_robin:WeightedRoundRobin",
+    "random": "proxy.balancing.random_choice:RandomChoice",
     "power_of_two": "proxy.balancing.power_of_two:PowerOfTwo",
+    "least_connections": "proxy.balancing.least_connections:LeastConnections",
+    "latency": "proxy.balancing.latency:Latency",
+    "least_time": "proxy.balancing.least_time:LeastTime",
+    "first": "proxy.balancing.first:First",
 }
 
 
