@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from random import Random
 
-from proxy.balancing.picker import Picker
+from proxy.balancing.picker import Picker, Request
 
 REQUESTS, PER_SECOND = 24_000, 1200
 FAST, SLOW = 0.001, 0.25
@@ -19,7 +19,7 @@ def sinkhole(algorithm: str, failure_penalty: float) -> float:
     picker = Picker(algorithm, addresses, clock=lambda: now, failure_penalty=failure_penalty, seed=1)
     bad = set(addresses[:3])
     flying: list[tuple[float, int]] = []
-    requests = {}
+    requests: dict[int, Request] = {}
     for number in range(REQUESTS):
         now = number / PER_SECOND
         while flying and flying[0][0] <= now:
