@@ -12,11 +12,17 @@ from .base import Balancer, Done
 
 ALGORITHMS = {
     "round_robin": "proxy.balancing.round_robin:RoundRobin",
-    "orca_weighted": "proxy.balancing.orca_weighted:OrcaWeighted",
+    "weighted_round_robin": "proxy.balancing.weighted_round_robin:WeightedRoundRobin",
+    "random": "proxy.balancing.random_choice:RandomChoice",
     "power_of_two": "proxy.balancing.power_of_two:PowerOfTwo",
+    "least_connections": "proxy.balancing.least_connections:LeastConnections",
+    "latency": "proxy.balancing.latency:Latency",
+    "least_time": "proxy.balancing.least_time:LeastTime",
+    "first": "proxy.balancing.first:First",
     "consistent_hash": "proxy.balancing.consistent_hash:ConsistentHash",
     "maglev": "proxy.balancing.maglev:Maglev",
     "rendezvous": "proxy.balancing.rendezvous:Rendezvous",
+    "orca_weighted": "proxy.balancing.orca_weighted:OrcaWeighted",
     "prequal": "proxy.balancing.prequal:Prequal",
     "ai_scored": "proxy.balancing.ai_scored:AiScored",
 }

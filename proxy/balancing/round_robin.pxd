@@ -5,6 +5,7 @@ from .base cimport Balancer
 
 
 cdef class RoundRobin(Balancer):
+    cdef public object dice
     cdef public list order
     cdef public Py_ssize_t next
 

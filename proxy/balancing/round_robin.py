@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
-from random import randrange
 
 from ..upstream.backend import Backend
 from .base import Balancer
+from .sampling import dice
 
 MOST_WORK = 200_000
 
@@ -23,7 +23,8 @@ class RoundRobin(Balancer):
 
     name = "round_robin"
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int | None = None) -> None:
+        self.dice = dice(seed)
         self.order: list[Backend] = []
         self.next = 0
 
@@ -31,7 +32,7 @@ class RoundRobin(Balancer):
         weighted = [backend for backend in members if backend.weight > 0]
         self.order = smooth_order(weighted)
         # a random start, or all proxies of a fleet would begin at the same backend
-        self.next = randrange(len(self.order)) if len(members) > 1 and self.order else 0
+        self.next = int(self.dice() * len(self.order))
 
     def pick(self, key: bytes | None) -> Backend | None:
         position = self.next

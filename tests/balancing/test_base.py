@@ -15,6 +15,8 @@ from proxy.balancing import ALGORITHMS, Balancer, Done, create
 from .members import backends
 
 every = pytest.mark.parametrize("algorithm", ALGORITHMS)
+ONE_AFTER_THE_OTHER = {"first"}
+"""Those that fill one member before they begin with the next: weights say how far, and not who gets what."""
 KEYS = [b"key-%d" % n for n in range(1000)]
 
 
@@ -78,9 +80,9 @@ def test_the_members_that_were_given_are_not_changed(algorithm: str) -> None:
     assert [(id(b), b.weight, b.requests, b.in_flight) for b in members] == before
 
 
-@every
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name not in ONE_AFTER_THE_OTHER])
 def test_shares_follow_the_weights(algorithm: str) -> None:
-    """A simulation with as many requests in flight as there are members, each ended before the next one begins."""
+    """A simulation with ten requests in flight for each member."""
     balancer = create(algorithm)
     weights = (1, 2, 3, 4)
     balancer.rebuild(backends(*weights))
@@ -89,11 +91,11 @@ def test_shares_follow_the_weights(algorithm: str) -> None:
     for n in range(10_000):
         backend = balancer.pick(b"key-%d" % n)
         assert backend is not None
-        balancer.took(backend)
         backend.in_flight += 1
+        balancer.took(backend)
         counts[backend.name] += 1
         flying.append(backend)
-        if len(flying) > len(weights):
+        if len(flying) > 10 * len(weights):
             over = flying.pop(0)
             over.in_flight -= 1
             balancer.dropped(over, Done(0.001))

@@ -1,0 +1,99 @@
+"""First: all requests to the first member until that has `max_in_flight`, then to the second, and so on.
+
+As few backends as will do are used, in the order of the configuration, so that the last ones fall idle and can be
+taken away: for backends that are paid by the hour, and to scale in. HAProxy `first` (there the limit is `maxconn`).
+The limit is that of all workers together, for the heaviest member; the others' are in proportion to their weights. If
+all are full, the less full of two drawn by chance. That a backend fails does not make it less the first: leave
+outlier detection on.
+
+Members with room stand in a heap by their order; who is full leaves it when it is met there, and comes back when a
+request is over. A pick reads the top of the heap.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+from ..upstream.backend import Backend
+from .base import Balancer, Done
+from .draws import Draws
+
+
+class First(Balancer):
+    """The first that has room."""
+
+    name = "first"
+
+    def __init__(self, max_in_flight: int = 100, seed: int | None = None) -> None:
+        if not max_in_flight >= 1:
+            raise ValueError(f"max_in_flight: must be at least 1, not {max_in_flight}")
+        self.max_in_flight = max_in_flight
+        self.draws = Draws(seed)
+        self.members: list[Backend] = []
+        self.places: dict[Backend, int] = {}
+        self.limits = array("q", [0])
+        self.open: list[int] = []
+        """A heap of the places of members that may have room."""
+        self.listed = bytearray(1)
+        """Whether a place is in it."""
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = [backend for backend in members if backend.weight > 0]
+        self.places = {backend: at for at, backend in enumerate(self.members)}
+        weights = [backend.weight for backend in self.members]
+        self.draws.fill(weights)
+        most = max(weights, default=1)
+        self.limits = array("q", [-(-self.max_in_flight * weight // most) for weight in weights] or [0])
+        self.open = list(range(len(weights)))
+        self.listed = bytearray([1] * (len(weights) or 1))
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        places = self.open
+        while places:
+            at = places[0]
+            if self.room(at) > 0:
+                return self.members[at]
+            heappop(places)
+            self.listed[at] = 0
+        return self.members[self.less_full()] if self.members else None
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        found = self.places.get(backend)
+        if found is not None:
+            self.relist(found)
+
+    def tick(self, now: float) -> None:
+        """Requests of other workers are over too."""
+        for at in range(len(self.members)):
+            self.relist(at)
+
+    def explain(self) -> dict[str, Any]:
+        return {
+            "backends": {
+                backend.name: {"order": at + 1, "in_flight": backend.load(), "limit": self.limits[at]}
+                for at, backend in enumerate(self.members)
+            },
+            "picks": [],
+        }
+
+    def room(self, at: int) -> int:
+        """How many requests more a member may have."""
+        backend: Backend = self.members[at]
+        return self.limits[at] - backend.load()
+
+    def relist(self, at: int) -> None:
+        """Put a member into the heap if it has room and is not there."""
+        if not self.listed[at] and self.room(at) > 0:
+            self.listed[at] = 1
+            heappush(self.open, at)
+
+    def less_full(self) -> int:
+        """One of two drawn: the one with fewer requests for its limit."""
+        one = self.draws.draw()
+        other = self.draws.draw_other(one) if self.draws.size > 1 else one
+        first: Backend = self.members[one]
+        second: Backend = self.members[other]
+        return other if second.load() * self.limits[one] < first.load() * self.limits[other] else one

@@ -1,0 +1,28 @@
+"""Latency: peak-EWMA. Of a few members drawn, the one whose recent response times, counted with what it is busy with,
+are the least.
+
+The estimate jumps up to a response that took longer, and comes down slowly (a moving average over `decay` seconds): a
+backend that stumbles is avoided at once and trusted again with caution. Source: Twitter Finagle's PeakEwma, tower's
+load::PeakEwma, Linkerd. Other than there, eight are drawn instead of two, a failure counts against a backend, and an
+estimate fades towards the others' instead of towards 0; scored.py says how. The time is that until the response head.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+from .records import Record
+from .scored import Scored
+
+
+class Latency(Scored):
+    """The least peak-EWMA of response times, times load."""
+
+    name = "latency"
+
+    def learn(self, record: Record, seconds: float, now: float) -> None:
+        if record.answers == 0 or seconds > record.seconds:
+            record.seconds = seconds
+            return
+        keep = exp((record.answered_at - now) / self.decay)
+        record.seconds = record.seconds * keep + seconds * (1.0 - keep)

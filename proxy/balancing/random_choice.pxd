@@ -1,0 +1,10 @@
+from ..upstream.backend cimport Backend
+from .base cimport Balancer
+from .draws cimport Draws
+
+
+cdef class RandomChoice(Balancer):
+    cdef public Draws draws
+    cdef public list members
+
+    cpdef Backend pick(self, bytes key)

@@ -1,0 +1,30 @@
+"""Random: each request to a backend drawn by chance, as often as its weight says.
+
+Looks at nothing, so it forgets nothing and many proxies cannot fall into step; the price is that some backends have
+many requests at a time while others have none. nginx `random`, Envoy RANDOM, Traefik's and Caddy's default. One draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..upstream.backend import Backend
+from .base import Balancer
+from .draws import Draws
+
+
+class RandomChoice(Balancer):
+    """One by chance."""
+
+    name = "random"
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.draws = Draws(seed)
+        self.members: list[Backend] = []
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = [backend for backend in members if backend.weight > 0]
+        self.draws.fill([backend.weight for backend in self.members])
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        return self.members[self.draws.draw()] if self.members else None

@@ -1,0 +1,235 @@
+"""What `latency` and `least_time` share: a score for each member, and the lowest of a few drawn gets the request.
+
+    score = seconds x (in flight x mean weight / weight + 1 + failure_penalty x failing x (mean in flight + 1))
+
+Law of this file: the scores lie side by side in one array; events change the one that they are about, and a pick reads
+`choices` of them and nothing else. So a pick costs the same for three members and for ten thousand. Requests of other
+workers enter a score with each event of this worker at that backend, and with each tick; a pick that finds its winner
+busier than its score says draws again.
+
+Drawing goes by weight, and load counts in proportion to it: an idle upstream is shared out by weight, a busy one is
+loaded by weight. (A plain division by the weight, as in nginx's least_time, gives a backend of weight 1 nothing at all
+beside one of weight 4 until that one is busy.) Up to `choices` members of one weight are all looked at.
+
+An estimate that is not renewed fades: towards half of the least that any member has answered in, so that one that was
+slow once is tried again, and is never so attractive that it is flooded. While the whole upstream is silent nothing
+fades. A member of which nothing is known comes first while it is idle, and counts as the fastest one once it is not: so
+it is tried at once, and by one request until that has told something.
+
+`failing`, the share of failures among the latest ten requests or so, counts as load, in proportion to the load that
+there is: a backend that fails at once would otherwise be the idlest and the fastest.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from math import exp
+from typing import Any
+
+from ..upstream.backend import Backend
+from .base import ANSWERED, FAILED, Balancer, Done
+from .draws import Draws
+from .records import FAILING_DECAY, Record, records_of
+
+ATTEMPTS = 3
+"""Draws at most for one pick, if other workers' requests make a winner worse than its score."""
+SHORTEST = 1e-6
+"""Seconds that a response takes at least: 0 stands for what is not known."""
+SUSPECT = 0.05
+"""A backend that fails more than this is not tried first because nothing else is known of it."""
+
+
+class Scored(Balancer):
+    """The lowest score of `choices`. Subclasses say in `learn` what an answer means for the estimate."""
+
+    def __init__(
+        self,
+        choices: int = 8,
+        decay: float = 10.0,
+        default_rtt: float = 0.01,
+        failure_penalty: float = 20.0,
+        seed: int | None = None,
+    ) -> None:
+        if not 2 <= choices <= 64:
+            raise ValueError(f"choices: must be from 2 to 64, not {choices}")
+        if not decay > 0:
+            raise ValueError(f"decay: must be more than 0 seconds, not {decay}")
+        if not default_rtt > 0:
+            raise ValueError(f"default_rtt: must be more than 0 seconds, not {default_rtt}")
+        if not failure_penalty >= 0:
+            raise ValueError(f"failure_penalty: must be at least 0, not {failure_penalty}")
+        self.key = type(self).name
+        """Its name in `backend.learned`."""
+        self.choices = choices
+        self.decay = decay
+        self.failure_penalty = failure_penalty
+        self.draws = Draws(seed)
+        self.members: list[Backend] = []
+        self.records: list[Record] = []
+        self.scale = array("d", [0.0])
+        """Mean weight by weight, of each member."""
+        self.scores = array("d", [0.0])
+        self.least = default_rtt
+        """The least estimate of those that answer (seconds)."""
+        self.usual = default_rtt
+        """The mean of them."""
+        self.mean_load = 0.0
+        """Requests in flight, on average over the members."""
+        self.shared = False
+        """Whether other workers send to these backends too."""
+        self.ticked = 0.0
+
+    # --- what subclasses say ---
+
+    def learn(self, record: Record, seconds: float, now: float) -> None:
+        """A backend has answered in so many seconds."""
+        raise NotImplementedError
+
+    # --- the contract ---
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = [backend for backend in members if backend.weight > 0]
+        self.records = records_of(self, self.key, self.members)
+        weights = [backend.weight for backend in self.members]
+        self.draws.fill(weights)
+        mean = sum(weights) / len(weights) if weights else 0.0
+        self.scale = array("d", [mean / weight for weight in weights] or [0.0])
+        self.scores = array("d", [0.0] * (len(weights) or 1))
+        known = [record.seconds for record in self.records if record.seconds > 0.0]
+        if known and not self.ticked:
+            self.least, self.usual = min(known), sum(known) / len(known)
+        self.shared = any(backend.board is not None and backend.board.used > 2 for backend in self.members)
+        self.score_all()
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        if self.draws.size < 2:
+            return self.members[0] if self.draws.size else None
+        at = self.lowest()
+        if self.shared:
+            attempts = ATTEMPTS
+            while attempts > 1 and self.risen(at):
+                at = self.lowest()
+                attempts -= 1
+        return self.members[at]
+
+    def took(self, backend: Backend) -> None:
+        record: Record | None = backend.learned.get(self.key)
+        if record is not None and record.owner is self:
+            self.rescore(record, backend)
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        record: Record | None = backend.learned.get(self.key)
+        if record is None:
+            return
+        self.note(record, done)
+        if record.owner is self:
+            self.rescore(record, backend)
+
+    def tick(self, now: float) -> None:
+        seconds = now - self.ticked if self.ticked else 0.0
+        self.ticked = now
+        self.fade(1.0 - exp(-seconds / self.decay), exp(-seconds / FAILING_DECAY))
+        self.score_all()
+
+    def explain(self) -> dict[str, Any]:
+        return {
+            "backends": {
+                backend.name: {
+                    "score": self.scores[at],
+                    "seconds": record.seconds or None,
+                    "in_flight": backend.load(),
+                    "weight": backend.weight,
+                    "failing": record.failing,
+                }
+                for at, (backend, record) in enumerate(zip(self.members, self.records, strict=True))
+            },
+            "picks": [],
+            "choices": self.choices,
+            "seconds_if_unknown": self.least,
+        }
+
+    # --- parts of it ---
+
+    def lowest(self) -> int:
+        """The place of the lowest score among those drawn; of equal ones the first, which is drawn by weight."""
+        draws, scores = self.draws, self.scores
+        best = draws.draw()
+        least = scores[best]
+        if draws.even and draws.size <= self.choices:
+            at = best
+            left = draws.size - 1
+            while left > 0:
+                left -= 1
+                at += 1
+                if at == draws.size:
+                    at = 0
+                if scores[at] < least:
+                    best, least = at, scores[at]
+            return best
+        left = self.choices - 1
+        while left > 0:
+            left -= 1
+            at = draws.draw_other(best)
+            if scores[at] < least:
+                best, least = at, scores[at]
+        return best
+
+    def risen(self, at: int) -> bool:
+        """Whether a score is higher than was known; it is known from now on."""
+        before = self.scores[at]
+        self.rescore(self.records[at], self.members[at])
+        return self.scores[at] > before
+
+    def rescore(self, record: Record, backend: Backend) -> None:
+        """Work out a score as things are."""
+        at = record.place
+        seconds, load = record.seconds, backend.load() * self.scale[at] + 1.0
+        if seconds == 0.0:
+            if record.failing > SUSPECT:
+                seconds = self.usual
+            elif load > 1.0:
+                seconds = self.least
+        self.scores[at] = seconds * (load + self.failure_penalty * record.failing * (self.mean_load + 1.0))
+
+    def score_all(self) -> None:
+        """Work out all scores."""
+        at = load = 0
+        for backend in self.members:
+            load += backend.load()
+        self.mean_load = load / self.draws.size if load else 0.0
+        end = len(self.members)
+        while at < end:
+            self.rescore(self.records[at], self.members[at])
+            at += 1
+
+    def note(self, record: Record, done: Done) -> None:
+        """Learn from how a request ended."""
+        record.judge(done.outcome)
+        if done.outcome == ANSWERED:
+            self.learn(record, done.seconds if done.seconds > SHORTEST else SHORTEST, done.now)
+            record.answers += 1
+            record.answered_at = done.now
+            record.heard = True
+        elif done.outcome == FAILED and done.seconds > record.seconds > 0.0:
+            record.seconds = done.seconds  # a time-out says that it is slow, a quick failure nothing about its speed
+
+    def fade(self, by: float, failing: float) -> None:
+        """The estimates of those that are silent go this far (0 to 1) towards what makes them worth a try, and what
+        is held against all of them shrinks to the share `failing`."""
+        least = total = 0.0
+        heard = 0
+        for record in self.records:
+            record.failing *= failing
+            if record.heard:
+                heard += 1
+                total += record.seconds
+                if least == 0.0 or record.seconds < least:
+                    least = record.seconds
+        if heard == 0:
+            return
+        self.least, self.usual = least, total / heard
+        for record in self.records:
+            if not record.heard and record.seconds > least * 0.5:
+                record.seconds += (least * 0.5 - record.seconds) * by * (1.0 - record.failing)
+            record.heard = False

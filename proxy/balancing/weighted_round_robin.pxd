@@ -1,0 +1,5 @@
+from .round_robin cimport RoundRobin
+
+
+cdef class WeightedRoundRobin(RoundRobin):
+    pass
