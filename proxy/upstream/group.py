@@ -44,6 +44,7 @@ from .outlier import (
     ejection_seconds,
     may_eject,
 )
+from .pool_settings import PoolSettings
 from .queue import Queue
 from .reports import Reports, ReportSpec
 from .retry import BUDGET_SECONDS, RetrySpec
@@ -52,17 +53,6 @@ from .weights import next_due, weights_of
 log = logging.getLogger("qantara")
 
 NO_LIMIT = 1 << 62
-
-
-class PoolSettings(NamedTuple):
-    """How connections to each backend of a group are kept. Times in seconds."""
-
-    min: int = 0
-    max: int = 1024
-    idle: float = 55.0
-    lifetime: float = 3600.0
-    pending: int = 1024
-    connect_timeout: float = 3.0
 
 
 class LimitSpec(NamedTuple):

@@ -6,7 +6,8 @@ from proxy.balancing.round_robin import RoundRobin
 from proxy.deadlines import Sweep
 from proxy.scoreboard import alone
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group import GroupSpec, PoolSettings
+from proxy.upstream.group import GroupSpec
+from proxy.upstream.pool_settings import PoolSettings
 from proxy.upstream.registry import Registry
 
 A, B, C = (BackendSpec(f"{name}:1", name, 1, "") for name in "abc")
