@@ -1,4 +1,4 @@
-"""What a backend reports of CPU, memory and connections: a guess at how it will do, for as long as nothing better is known.
+"""What a backend reports of CPU, memory and connections: a guess at how it will do while nothing better is known.
 
 Law of this file: features never rank backends that have answered lately, since a policy that avoids load cannot learn
 from its own picks what load does. They are fitted to requests of the control group only, weights are never
