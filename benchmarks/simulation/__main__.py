@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one seed, 10 s, one and eight proxies")
     parser.add_argument("--out", type=Path, default=RESULTS / "simulation.json")
-    parser.add_argument("--resume", action="store_true", help="keep what is in --out, run only what is missing there")
+    parser.add_argument("--resume", action="store_true", help="keep what is in --out, run what is missing there")
     parser.add_argument("--show", type=Path, help="only show (and draw) what a file of results holds")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument("--plot", type=Path, help="draw p99 over load for each number of proxies: FOLDER")
@@ -90,8 +90,8 @@ def show(found: dict[Situation, list[Cell]]) -> None:
     piped = not sys.stdout.isatty()
     console = Console(width=150 if piped else None)
     for at, cells in found.items():
-        heading = f"{title(at)}: {SCENARIOS[at.scenario].title}"
-        table = Table(*HEAD, title=heading, title_justify="left", box=ASCII if piped else ROUNDED)
+        words = f"{title(at)}: {SCENARIOS[at.scenario].title}"
+        table = Table(*HEAD, title=words, title_justify="left", box=ASCII if piped else ROUNDED)
         for line in lines(cells):
             table.add_row(*line, style="bold" if line[0].startswith("ai_scored") else None)
         console.print(table)

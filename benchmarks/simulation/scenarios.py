@@ -1,7 +1,7 @@
 """The scenarios, S1 to S9: what is special about each, on top of what `World` does anyway.
 
-Law of this file: a scenario changes servers, arrivals and reports, never proxies or policies. Loads are multiples of
-one core per backend; the backends have about 2.5 cores on average (S1), so 1.74 is some 70 % of what they can do.
+Law of this file: a scenario changes servers, arrivals and reports, never proxies or policies. Loads are multiples of a
+core per backend; the backends have about 2.5 cores on average (S1), so 1.74 is some 70 % of what they can do.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class AiScored(Balancer):
     def __init__(
         self,
         mode: str = "auto",
-        choices: int = 12,
+        choices: int = 8,
         probes: float = 3.0,
         control: float = 0.005,
         seed: int | None = None,
