@@ -228,6 +228,10 @@ class WriteBackError(QantaraError):
     """The configuration file was not changed: it is another one than was loaded, or cannot be edited in place."""
 
 
+class ReportRefused(QantaraError, ValueError):
+    """Something is wrong with a load report (upstream/orca.py); never goes further than the parser."""
+
+
 class ChaosRefused(QantaraError):
     """A chaos experiment may not run; `refusals` holds every reason, in words."""
 

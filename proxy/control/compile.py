@@ -25,13 +25,13 @@ from ..relaying import Relay
 from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
 from ..scoreboard import alone
 from ..upstream.backend import Backend, BackendSpec
-from ..upstream.group import Group, GroupSpec, LimitSpec
+from ..upstream.group import Group, GroupSpec
 from ..upstream.health import HealthSpec
 from ..upstream.hedge import HedgeSpec
 from ..upstream.outlier import OutlierSpec
-from ..upstream.pool_settings import PoolSettings
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
+from ..upstream.settings import LimitSpec, PoolSettings
 from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding, request_key
 from .discovery.service import source_findings
 from .problems import Finding, dotted

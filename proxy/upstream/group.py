@@ -44,28 +44,15 @@ from .outlier import (
     ejection_seconds,
     may_eject,
 )
-from .pool_settings import PoolSettings
 from .queue import Queue
 from .reports import Reports, ReportSpec
 from .retry import BUDGET_SECONDS, RetrySpec
+from .settings import LimitSpec, PoolSettings
 from .weights import next_due, weights_of
 
 log = logging.getLogger("qantara")
 
 NO_LIMIT = 1 << 62
-
-
-class LimitSpec(NamedTuple):
-    """How much an upstream takes at a time, counted over all workers; 0 is no limit."""
-
-    requests: int = 0
-    """Requests in flight at the whole upstream."""
-    requests_per_backend: int = 1024
-    queue: int = 1024
-    """Requests of one worker that may wait for one of these limits."""
-    queue_timeout: float = 1.0
-    queue_target: float = 0.1
-    """How long a request waits at most in a queue that has not been empty for `queue_timeout`."""
 
 
 class GroupSpec(NamedTuple):

@@ -15,6 +15,7 @@ from base64 import b64decode
 from struct import Struct
 from typing import Any
 
+from ..errors import ReportRefused
 from .load_report import NAN, LoadReport
 
 SIZE_MAX = 8192
@@ -45,10 +46,6 @@ JSON_NAMES = {
 """Protobuf's JSON has both forms of a name."""
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 """A quoted string, also one that does not end: so it never has to be tried twice."""
-
-
-class Refused(ValueError):
-    """Something is wrong with a report. Never leaves this file."""
 
 
 def parse_header(value: bytes) -> LoadReport | None:
@@ -121,7 +118,7 @@ def from_text(text: bytes, at: int) -> LoadReport:
                 mark = at
             at += 1
         if mark < 0:
-            raise Refused
+            raise ReportRefused
         put(report, word(text, start, mark), decimal(text, mark + 1, at))
         at += 1
     return report
@@ -161,7 +158,7 @@ def from_json(text: bytes) -> LoadReport:
     """Raises ValueError, OverflowError or RecursionError."""
     found = DECODER.decode(text.decode())
     if not isinstance(found, dict):
-        raise Refused
+        raise ReportRefused
     report = LoadReport()
     for key, value in found.items():
         name = JSON_NAMES.get(str(key), str(key))
@@ -169,7 +166,7 @@ def from_json(text: bytes) -> LoadReport:
             for inner, each in value.items():
                 put(report, f"{name}.{inner}", _json_number(each))
         elif "." in name:
-            raise Refused
+            raise ReportRefused
         elif value is not None:
             put(report, name, _json_number(value))
     return report
@@ -177,7 +174,7 @@ def from_json(text: bytes) -> LoadReport:
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found := dict(pairs)) != len(pairs):
-        raise Refused
+        raise ReportRefused
     return found
 
 
@@ -188,7 +185,7 @@ def _json_number(value: object) -> float:
     if isinstance(value, str):  # protobuf may write numbers so
         return number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refused
+        raise ReportRefused
     return float(value)
 
 
@@ -207,18 +204,18 @@ def from_protobuf(data: bytes) -> LoadReport:
             put(report, SCALAR_FIELDS[field], _double(value))
         elif field in MAP_FIELDS:
             if not isinstance(value, bytes):
-                raise Refused
+                raise ReportRefused
             entry = dict(_fields(value))
             name = entry.get(1, b"")
             if not isinstance(name, bytes):
-                raise Refused
+                raise ReportRefused
             put(report, MAP_FIELDS[field] + name.decode(), _double(entry.get(2, 0.0)))
     return report
 
 
 def _double(value: float | bytes) -> float:
     if isinstance(value, bytes):
-        raise Refused
+        raise ReportRefused
     return value
 
 
@@ -234,7 +231,7 @@ def _fields(data: bytes) -> list[tuple[int, float | bytes]]:
             continue
         size, at = _varint(data, at) if kind == 2 else ({1: 8, 5: 4}.get(kind, SIZE_MAX + 1), at)
         if at + size > len(data):
-            raise Refused
+            raise ReportRefused
         if kind == 1:
             found.append((tag >> 3, DOUBLE.unpack_from(data, at)[0]))
         elif kind == 2:
@@ -248,13 +245,13 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 64, 7):
         if at >= len(data):
-            raise Refused
+            raise ReportRefused
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-    raise Refused
+    raise ReportRefused
 
 
 # --- what they have in common ---
@@ -263,14 +260,14 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 def number(text: str) -> float:
     """A number in decimal. Raises ValueError."""
     if "_" in text:  # Python's own spelling
-        raise Refused
+        raise ReportRefused
     return float(text)
 
 
 def once(before: float, value: float) -> float:
     """`value`, if nothing was said before and it is one that a load can have. Raises ValueError."""
     if before == before or not 0.0 <= value < 1e300:
-        raise Refused
+        raise ReportRefused
     return value
 
 
@@ -280,7 +277,7 @@ def put(report: LoadReport, name: str, value: float) -> None:
         report.cpu = once(report.cpu, value)
     elif name == "mem_utilization":
         if value > 1.0:
-            raise Refused
+            raise ReportRefused
         report.memory = once(report.memory, value)
     elif name == "application_utilization":
         report.application = once(report.application, value)
@@ -304,5 +301,5 @@ def _put_named(report: LoadReport, name: str, value: float) -> None:
         named = report.named = {}
     known = name.startswith(MAPS) and name not in MAPS
     if not known or name in named or len(named) >= MOST_NAMED or value - value != 0.0:
-        raise Refused
+        raise ReportRefused
     named[name] = value

@@ -30,7 +30,7 @@ from ..errors import (
 from ..scoreboard import CONNECT_FAILURES
 from .backend import Backend
 from .connection import Requester, UpstreamConnection
-from .pool_settings import PoolSettings
+from .settings import PoolSettings
 
 log = logging.getLogger("qantara")
 

@@ -7,8 +7,8 @@ from proxy.deadlines import Sweep
 from proxy.scoreboard import alone
 from proxy.upstream.backend import BackendSpec
 from proxy.upstream.group import GroupSpec
-from proxy.upstream.pool_settings import PoolSettings
 from proxy.upstream.registry import Registry
+from proxy.upstream.settings import PoolSettings
 
 A, B, C = (BackendSpec(f"{name}:1", name, 1, "") for name in "abc")
 

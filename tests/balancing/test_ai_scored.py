@@ -1,0 +1,92 @@
+"""ai_scored: what it learns, that it does not fall for what fails fast, what it says of itself."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import pytest
+
+from proxy.balancing import create
+from proxy.balancing.ai_scored import AiScored
+from proxy.balancing.power_of_two import PowerOfTwo
+from proxy.upstream.load_report import LoadReport
+
+from .members import backends
+from .serving import serve
+
+CORES = [4.0, 4.0, 4.0, 1.0]
+
+
+@pytest.mark.parametrize("cost", [0.05, None], ids=["with costs", "without reports"])
+def test_a_backend_that_can_do_less_gets_less(cost: float | None) -> None:
+    members = backends(1, 1, 1, 1)
+    balancer = AiScored(seed=1)
+    balancer.rebuild(members)
+    counts, _ = serve(balancer, members, CORES, rate=120, cost=cost)
+    assert counts["d"] < 0.6 * min(counts[name] for name in "abc")
+
+
+@pytest.mark.parametrize("cost", [0.05, None], ids=["with costs", "without reports"])
+def test_requests_take_no_longer_than_by_power_of_two(cost: float | None) -> None:
+    means = {}
+    for balancer in (AiScored(seed=1), PowerOfTwo(seed=1)):
+        members = backends(1, 1, 1, 1)
+        balancer.rebuild(members)
+        means[balancer.name] = fmean(serve(balancer, members, CORES, rate=150, cost=cost)[1])
+    assert means["ai_scored"] <= 1.02 * means["power_of_two"]
+
+
+def test_what_fails_at_once_is_left_alone() -> None:
+    members = backends(*[1] * 10)
+    balancer = AiScored(seed=1)
+    balancer.rebuild(members)
+    counts, _ = serve(balancer, members, [2.0] * 10, rate=200, failing=frozenset((0,)))
+    assert counts["a"] < 0.02 * sum(counts.values())
+
+
+def test_it_tells_what_it_knows_and_why_it_picked() -> None:
+    members = backends(1, 1, 1, 1)
+    balancer = AiScored(seed=1)
+    balancer.rebuild(members)
+    serve(balancer, members, CORES, rate=120)
+    told = balancer.explain()
+    assert set(told["backends"]) == set("abcd")
+    assert all({"score", "why"} <= set(row) for row in told["backends"].values())
+    assert told["picks"]
+
+
+def test_what_was_learned_stays_with_the_backend() -> None:
+    members = backends(1, 1, 1, 1)
+    balancer = AiScored(seed=1)
+    balancer.rebuild(members)
+    serve(balancer, members, CORES, rate=120)
+    learned = [backend.learned["ai_scored"].capacity for backend in members]
+    successor = AiScored(seed=2)
+    successor.rebuild(members)
+    assert [backend.learned["ai_scored"].capacity for backend in members] == learned
+    assert learned[3] < min(learned[:3])
+
+
+def test_reports_that_are_no_numbers_are_ignored() -> None:
+    members = backends(1, 1)
+    balancer = AiScored(seed=1)
+    balancer.rebuild(members)
+    balancer.reported(members[0], LoadReport(), 1.0)
+    balancer.reported(members[0], LoadReport(cpu=0.0, memory=0.0, in_flight=0.0), 1.0)
+    balancer.tick(1.1)
+    assert {(balancer.pick(None) or members[0]).name for _ in range(50)} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"mode": "cloud"}, "mode: must be one of auto, local, fleet, not 'cloud'"),
+        ({"choices": 1}, "choices: must be between 2 and 64 backends, not 1"),
+        ({"probes": -1}, "probes: must be 0 or more per request, not -1"),
+        ({"control": 0.9}, "control: must be a share between 0 and 0.5 of the requests, not 0.9"),
+    ],
+)
+def test_parameters_are_checked(params: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=next(iter(params))) as caught:
+        create("ai_scored", **params)
+    assert said in str(caught.value)

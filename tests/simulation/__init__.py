@@ -1,0 +1,1 @@
+"""Tests of the benchmarks that are simulations: same numbers every time, so they can be asserted."""
