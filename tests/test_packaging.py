@@ -56,7 +56,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.mark.packaging
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_the_sdist_builds_and_works_in_a_clean_environment(tmp_path: Path) -> None:
     """One test, because a build writes into the checkout and two at a time would disturb each other."""
     run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT, cwd=tmp_path)
