@@ -175,8 +175,7 @@ class Monitor:
             if not any(low <= response.status <= high for low, high in spec.statuses):
                 expected = ", ".join(f"{low}-{high}" if low != high else str(low) for low, high in spec.statuses)
                 return f"status {response.status}, expected {expected}"
-            body = await response.content.read(BODY_MAX) if spec.body is not None else b""
-            if spec.body is not None and not spec.body.search(body.decode(errors="replace")):
+            if spec.body is not None and not spec.body.search((await begin_of(response)).decode(errors="replace")):
                 return f"the body does not match {spec.body.pattern!r}"
             return ""
 
@@ -244,6 +243,14 @@ async def _opened(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamW
     if backend.path:
         return await asyncio.open_unix_connection(backend.path)
     return await asyncio.open_connection(backend.host, target.spec.port or backend.port)
+
+
+async def begin_of(response: aiohttp.ClientResponse) -> bytes:
+    """The first BODY_MAX bytes of a body, in however many pieces they come."""
+    body = b""
+    while len(body) < BODY_MAX and (piece := await response.content.read(BODY_MAX - len(body))):
+        body += piece
+    return body
 
 
 def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:

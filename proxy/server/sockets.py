@@ -70,7 +70,8 @@ class ListenerSockets:
     def _unlink(self, opened: Iterable[tuple[str, socket.socket]]) -> None:
         for _, sock in opened:
             if sock.family == socket.AF_UNIX:
-                os.unlink(sock.getsockname())
+                with contextlib.suppress(FileNotFoundError):  # somebody was faster
+                    os.unlink(sock.getsockname())
             sock.close()
 
     def share(self, bind: str, index: int, workers: int) -> list[socket.socket]:

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Coroutine, Iterable
 from time import monotonic
@@ -38,6 +37,7 @@ from .messages import Assignment
 from .places import Places
 from .sockets import ListenerSockets
 from .takeover import Handover, Predecessor, find
+from .upgrading import Upgrading
 from .workers import MOST_PAUSE, YOUNG, Worker, Workers
 
 log = logging.getLogger("qantara")
@@ -46,8 +46,6 @@ MOST_WORKERS = 64
 """Workers that a reload may ask for, unless it was started with more."""
 GRACE = 5.0
 """Seconds that workers have beyond `timeouts.drain`."""
-UPGRADE_WITHIN = 60.0
-"""Seconds that a new process has to take over."""
 
 
 def worker_count(checked: Checked) -> int:
@@ -79,6 +77,7 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
         self.handed_over = False
+        self.upgrading = Upgrading(path, places, self.workers)
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
         self._reload_wanted = asyncio.Event()
@@ -217,6 +216,8 @@ class Supervisor:
 
     async def reload(self) -> ReloadResult:
         """Load the file again and serve what stands in it. What is wrong changes nothing, and is in the result."""
+        if self.stopping.is_set():
+            return self._told(ReloadResult(time.time(), False, 0.0, ("the proxy is stopping",)))
         async with self._lock:
             notify.reloading()
             began = monotonic()
@@ -231,17 +232,20 @@ class Supervisor:
                 await self.chaos.adopt(checked.config.chaos)
             except QantaraError as error:
                 problems = problems_of(error)
-            result = ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings)
-            self._tell(result)
-            self.last_reload = result
+            except Exception as error:  # whoever waits for reloads must go on waiting
+                log.exception("a defect of the proxy, during a reload")
+                problems = (f"a defect of the proxy: {error!r}",)
+            result = self._told(ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings))
             notify.notify("READY=1")
             return result
 
-    def _tell(self, result: ReloadResult) -> None:
+    def _told(self, result: ReloadResult) -> ReloadResult:
         for problem in result.problems:
             log.error("reload refused: %s", problem)
         if result.ok:
             log.info("reloaded in %.0f ms", result.seconds * 1e3)
+        self.last_reload = result
+        return result
 
     async def _serve_config(self, checked: Checked, lists: Lists) -> None:
         """Have every worker serve this, or all of them what they served before."""
@@ -386,13 +390,8 @@ class Supervisor:
             log.error("upgrade failed, nothing changed: %s", error)
 
     async def upgrade(self) -> int:
-        """Start the program anew, in whatever version is installed now; it takes over, and this one drains.
-
-        Returns the pid of the new one. Raises BindError if it does not come to serve; this one then goes on.
-        """
-        command = [sys.executable, "-m", "proxy", "run", "-c", self.path, "--replace"]
-        command += ["--run-dir", str(self.places.folder)]
-        return await self.workers.succeed(command, UPGRADE_WITHIN, lambda: self.handed_over)
+        """Start what is installed now, to take over from this one. Its pid; raises BindError if it does not."""
+        return await self.upgrading.run(self.stopping.is_set(), lambda: self.handed_over)
 
 
 async def gathered(asked: Iterable[Awaitable[object]]) -> list[object]:

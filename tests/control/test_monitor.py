@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from proxy.control.monitor import RECORDS, Monitor
+from proxy.control.monitor import BODY_MAX, RECORDS, Monitor, begin_of
 from proxy.scoreboard import DOWN, DRAIN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, UP, create
 from proxy.upstream.backend import BackendSpec
 from proxy.upstream.group import GroupSpec
@@ -224,3 +224,19 @@ async def test_a_reload_keeps_what_is_known_and_forgets_who_is_gone() -> None:
         assert watched.rows[HEALTH] == 0
         assert monitor.targets == {}
         await asyncio.sleep(0)
+
+
+class Pieces:
+    """A body that comes in pieces: a read gives what is there, however much is asked for."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.content = self
+        self.pieces = list(pieces)
+
+    async def read(self, most: int) -> bytes:
+        return self.pieces.pop(0)[:most] if self.pieces else b""
+
+
+async def test_a_body_that_comes_in_pieces_is_looked_at_as_a_whole() -> None:
+    assert await begin_of(Pieces(b"status", b": okay")) == b"status: okay"  # type: ignore[arg-type]
+    assert len(await begin_of(Pieces(*[b"x" * 50_000] * 9))) == BODY_MAX  # type: ignore[arg-type]

@@ -77,6 +77,7 @@ async def test_a_bad_call_is_told_why_and_changes_nothing(tmp_path: Path) -> Non
             ("POST", "/upstreams/app/backends", {"address": a.address}, 409, "already"),
             ("DELETE", "/upstreams/app/backends/127.0.0.1:1", None, 404, "127.0.0.1:1"),
             ("DELETE", "/upstreams/app/backends/127.0.0.1:1?write_back=true", None, 409, "does not list"),
+            ("DELETE", f"/upstreams/app/backends/{a.address}?write_back=no", None, 400, "must be true or false"),
         ):
             got, told = await service.call(method, target, body)
             assert (got, words in told["detail"]) == (status, True), told

@@ -83,3 +83,12 @@ def test_where_a_socket_listens() -> None:
         assert not serves(sock, spec_of(f"127.0.0.2:{port}"))
         assert not serves(sock, spec_of("127.0.0.1:1"))
         assert not serves(sock, spec_of("unix:/q"))
+
+
+def test_a_file_that_somebody_has_removed_is_no_trouble(tmp_path: Path) -> None:
+    spec = spec_of(f"unix:{tmp_path}/q.sock")
+    sockets = ListenerSockets()
+    sockets.open([spec], 1)
+    (tmp_path / "q.sock").unlink()
+    sockets.keep_only([])
+    assert sockets.binds == {}

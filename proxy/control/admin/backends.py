@@ -83,9 +83,12 @@ class BackendEndpoints:
 
     async def remove(self, request: web.Request) -> web.Response:
         upstream, address = request.match_info["name"], request.match_info["address"]
+        in_file = request.query.get("write_back", "false")
         discovery = self.control.discovery
         try:
-            if request.query.get("write_back") not in (None, "false"):
+            if in_file not in ("true", "false"):
+                return refused(400, f"write_back: must be true or false, not {in_file[:40]!r}")
+            if in_file == "true":
                 listed = discovery.to_write(upstream)
                 left = tuple(each for each in listed if each.address != address)
                 if len(left) == len(listed):
