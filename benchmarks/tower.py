@@ -18,7 +18,7 @@ import argparse
 import statistics
 from heapq import heappop, heappush
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.balancing import ALGORITHMS
 from proxy.balancing.picker import Picker
@@ -86,7 +86,7 @@ def main() -> None:
         "--choices", type=int, nargs="*", default=[2, 3, 4], help="other choices of latency, least_time"
     )
     arguments = parser.parse_args()
-    cases: list[tuple[str, dict[str, object]]] = [(name, {}) for name in ALGORITHMS]
+    cases: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in ALGORITHMS]
     cases += [(name, {"choices": d}) for name in ("latency", "least_time") for d in arguments.choices]
     print("| algorithm | wall s | p50 ms | p90 | p95 | p99 | p99.9 | p99.9 of the seeds |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
