@@ -50,6 +50,7 @@ ELSEWHERE = {
     "control/sections/discovery.py": ("control/discovery/test_rules.py", "values are tested in the file they stand in"),
     "control/sections/outlier.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/health.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
+    "control/asking.py": ("control/test_monitor.py", "a session is told by what the backend is asked"),
     "control/admitting.py": ("e2e/test_overload.py", "what is linked is told by what is refused"),
     "control/rates.py": ("control/test_load.py", "values are tested in the file that they stand in"),
     "control/sections/overload.py": ("control/test_compile.py", "models are tested through what they are compiled to"),

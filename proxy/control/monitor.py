@@ -23,6 +23,7 @@ from ..upstream.backend import BackendSpec
 from ..upstream.group import GroupSpec
 from ..upstream.health import HealthSpec, Report, Streak, parse_report
 from . import grpc_health
+from .asking import Sessions, url_of
 
 log = logging.getLogger("qantara")
 
@@ -57,13 +58,6 @@ class Target:
         self.lie: tuple[bool, float] | None = None
         """What is found whatever is so, and until when (seconds, monotonic)."""
 
-    @property
-    def url(self) -> str:
-        host = "localhost" if self.backend.path else self.backend.host
-        port = self.spec.port or self.backend.port
-        written = f"[{host}]" if ":" in host else host
-        return f"http://{written}:{port}{self.spec.path}" if port else f"http://{written}{self.spec.path}"
-
 
 class Monitor:
     """All checks of one proxy."""
@@ -72,8 +66,7 @@ class Monitor:
         self.board = board
         self.targets: dict[tuple[str, str], Target] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._session: aiohttp.ClientSession | None = None
-        self._unix: dict[str, aiohttp.ClientSession] = {}
+        self._sessions = Sessions({"User-Agent": "qantara-health-check"})
 
     async def adopt(self, specs: Mapping[str, GroupSpec]) -> None:
         """Check the backends of these upstreams from now on, and no others."""
@@ -114,9 +107,7 @@ class Monitor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for session in [self._session, *self._unix.values()]:
-            if session is not None:
-                await session.close()
+        await self._sessions.close()
 
     # --- one target ---
 
@@ -166,9 +157,9 @@ class Monitor:
 
     async def _http(self, target: Target) -> str:
         spec = target.spec
-        session = self._session_for(target)
+        session = self._sessions.of(target.backend.path)
         async with session.request(
-            spec.method, target.url, headers=dict(spec.headers), allow_redirects=False
+            spec.method, url_of(target.backend, spec.port, spec.path), headers=dict(spec.headers), allow_redirects=False
         ) as response:
             if spec.reported:
                 self._take_report(target, response.headers.get(STATE_HEADER))
@@ -178,16 +169,6 @@ class Monitor:
             if spec.body is not None and not spec.body.search((await begin_of(response)).decode(errors="replace")):
                 return f"the body does not match {spec.body.pattern!r}"
             return ""
-
-    def _session_for(self, target: Target) -> aiohttp.ClientSession:
-        path = target.backend.path
-        if path:
-            if path not in self._unix:
-                self._unix[path] = _session(aiohttp.UnixConnector(path))
-            return self._unix[path]
-        if self._session is None:
-            self._session = _session(aiohttp.TCPConnector(limit=0, limit_per_host=1))
-        return self._session
 
     # --- what it means ---
 
@@ -251,8 +232,3 @@ async def begin_of(response: aiohttp.ClientResponse) -> bytes:
     while len(body) < BODY_MAX and (piece := await response.content.read(BODY_MAX - len(body))):
         body += piece
     return body
-
-
-def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    headers = {"User-Agent": "qantara-health-check"}
-    return aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar())

@@ -20,6 +20,7 @@ from ..upstream.group import GroupSpec
 from ..upstream.load_report import LoadReport
 from ..upstream.orca import SIZE_MAX, parse_binary, parse_body, parse_header
 from ..upstream.reports import PollSpec, erase, write
+from .asking import Sessions, url_of
 
 log = logging.getLogger("qantara")
 
@@ -40,13 +41,6 @@ class Target:
         """What was wrong with the last poll, in words; empty if nothing was."""
         self.task: asyncio.Task[None] | None = None
 
-    @property
-    def url(self) -> str:
-        host = "localhost" if self.backend.path else self.backend.host
-        port = self.spec.port or self.backend.port
-        written = f"[{host}]" if ":" in host else host
-        return f"http://{written}:{port}{self.spec.path}" if port else f"http://{written}{self.spec.path}"
-
 
 class Poller:
     """All polls of one proxy."""
@@ -55,8 +49,7 @@ class Poller:
         self.board = board
         self.targets: dict[tuple[str, str], Target] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._session: aiohttp.ClientSession | None = None
-        self._unix: dict[str, aiohttp.ClientSession] = {}
+        self._sessions = Sessions({"User-Agent": "qantara-load-poll", "Accept": "application/json, text/plain"})
 
     async def adopt(self, specs: Mapping[str, GroupSpec]) -> None:
         """Poll the backends of these upstreams from now on, and no others. Who is polled already, and in the same way,
@@ -86,9 +79,7 @@ class Poller:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for session in [self._session, *self._unix.values()]:
-            if session is not None:
-                await session.close()
+        await self._sessions.close()
 
     async def _watch(self, target: Target) -> None:
         interval = target.spec.interval
@@ -115,9 +106,9 @@ class Poller:
 
     async def _ask(self, target: Target) -> str:
         spec = target.spec
-        session = self._session_for(target.backend.path)
+        session = self._sessions.of(target.backend.path)
         async with session.request(
-            spec.method, target.url, headers=dict(spec.headers), allow_redirects=False
+            spec.method, url_of(target.backend, spec.port, spec.path), headers=dict(spec.headers), allow_redirects=False
         ) as response:
             if response.status != 200:
                 return f"status {response.status}, expected 200"
@@ -134,15 +125,6 @@ class Poller:
             log.warning("upstream %s: backend %s %s", target.upstream, target.backend.address, told)
         target.wrong = wrong
 
-    def _session_for(self, path: str) -> aiohttp.ClientSession:
-        if path:
-            if path not in self._unix:
-                self._unix[path] = _session(aiohttp.UnixConnector(path))
-            return self._unix[path]
-        if self._session is None:
-            self._session = _session(aiohttp.TCPConnector(limit=0, limit_per_host=1))
-        return self._session
-
 
 async def _report(response: aiohttp.ClientResponse) -> LoadReport | None:
     """From the headers, if it is there, else from the body."""
@@ -156,8 +138,3 @@ async def _report(response: aiohttp.ClientResponse) -> LoadReport | None:
         if len(body) > SIZE_MAX:
             return None
     return parse_body(body)
-
-
-def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    headers = {"User-Agent": "qantara-load-poll", "Accept": "application/json, text/plain"}
-    return aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar())
