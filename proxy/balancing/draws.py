@@ -2,7 +2,7 @@
 
 Law of this file: a draw makes no object and calls nothing of Python's; `fill` does the rest. The numbers are those of
 xorshift64* (Marsaglia 2003, Vigna 2016), begun at a random place or, with a seed, always at the same one; unequal
-weights go by the alias method (Vose 1991), as in sampling.py.
+weights go by the alias table of sampling.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from .sampling import dice
+from .sampling import alias_table, dice
 
 MASK = 0xFFFFFFFFFFFFFFFF
 LOW = 0xFFFFFFFF
@@ -36,22 +36,9 @@ class Draws:
         self.size = len(weights)
         self.even = len(set(weights)) < 2
         if not self.even:
-            self._tabulate(weights)
-
-    def _tabulate(self, weights: Sequence[int]) -> None:
-        mean = sum(weights) / self.size
-        share = [weight / mean for weight in weights]
-        keep, alias = [1.0] * self.size, list(range(self.size))
-        small = [at for at, each in enumerate(share) if each < 1.0]
-        large = [at for at, each in enumerate(share) if each >= 1.0]
-        while small and large:
-            less, more = small.pop(), large[-1]
-            keep[less], alias[less] = share[less], more
-            share[more] -= 1.0 - share[less]
-            if share[more] < 1.0:
-                small.append(large.pop())
-        self.keep = array("d", [each * 2**32 for each in keep])
-        self.alias = array("q", alias)
+            keep, alias = alias_table(weights)
+            self.keep = array("d", [each * 2**32 for each in keep])
+            self.alias = array("q", alias)
 
     def number(self) -> int:
         """The next random number of 32 bits."""

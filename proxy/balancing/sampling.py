@@ -18,6 +18,23 @@ def dice(seed: int | None) -> Callable[[], float]:
     return random if seed is None else Random(seed).random
 
 
+def alias_table(weights: Sequence[int]) -> tuple[list[float], list[int]]:
+    """For each place, with which probability a draw that falls there stays there, and where it goes if it does not."""
+    size = len(weights)
+    mean = sum(weights) / size
+    share = [weight / mean for weight in weights]
+    keep, alias = [1.0] * size, list(range(size))
+    small = [at for at, each in enumerate(share) if each < 1.0]
+    large = [at for at, each in enumerate(share) if each >= 1.0]
+    while small and large:
+        less, more = small.pop(), large[-1]
+        keep[less], alias[less] = share[less], more
+        share[more] -= 1.0 - share[less]
+        if share[more] < 1.0:
+            small.append(large.pop())
+    return keep, alias
+
+
 class Urn:
     """Members to draw from; those of weight 0 are not in it."""
 
@@ -37,20 +54,7 @@ class Urn:
         weights = [backend.weight for backend in self.members]
         self.even = len(set(weights)) < 2
         if not self.even:
-            self._tabulate(weights)
-
-    def _tabulate(self, weights: Sequence[int]) -> None:
-        mean = sum(weights) / self.size
-        share = [weight / mean for weight in weights]
-        self.keep, self.alias = [1.0] * self.size, list(range(self.size))
-        small = [at for at, each in enumerate(share) if each < 1.0]
-        large = [at for at, each in enumerate(share) if each >= 1.0]
-        while small and large:
-            less, more = small.pop(), large[-1]
-            self.keep[less], self.alias[less] = share[less], more
-            share[more] -= 1.0 - share[less]
-            if share[more] < 1.0:
-                small.append(large.pop())
+            self.keep, self.alias = alias_table(weights)
 
     def draw(self) -> int:
         """The place in `members` of one of them, drawn by weight. There has to be one."""
