@@ -48,9 +48,7 @@ def sources() -> list[Path]:
 def compiled(suffix: str, directives: dict[str, object]) -> list[Extension]:
     """Extensions for the sources with this suffix; only those that changed are translated again."""
     extensions = [
-        Extension(
-            name=".".join(source.with_suffix("").parts), sources=[str(source)], extra_compile_args=C_FLAGS
-        )
+        Extension(name=".".join(source.with_suffix("").parts), sources=[str(source)], extra_compile_args=C_FLAGS)
         for source in sources()
         if source.suffix == suffix
     ]

@@ -50,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 failures[peer] = str(error)
     show(costs, failures, options.connections)
     if options.json:
-        options.json.write_text(
-            json.dumps({"connections": options.connections, "bytes": costs}, indent=1) + "\n"
-        )
+        options.json.write_text(json.dumps({"connections": options.connections, "bytes": costs}, indent=1) + "\n")
     return 1 if failures else 0
 
 

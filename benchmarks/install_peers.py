@@ -17,9 +17,7 @@ REQUIREMENTS = Path(__file__).with_name("peers-requirements.txt")
 def main() -> None:
     if not (VENV / "bin" / "python").exists():
         venv.create(VENV, with_pip=True)
-    subprocess.run(
-        [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True
-    )
+    subprocess.run([VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True)
     for peer in PEERS.values():
         present, text = peer.installed()
         print(f"{peer.name:14} {text if present else 'not installed: ' + text}")

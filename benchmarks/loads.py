@@ -111,15 +111,9 @@ def drive_wrk(load: Load, port: int, seconds: int, core: int) -> Outcome:
 
 
 def read_wrk(summary: dict[str, float]) -> Outcome:
-    wrong = {
-        kind: int(summary[kind])
-        for kind in ("connect", "read", "write", "timeout", "status")
-        if summary[kind]
-    }
+    wrong = {kind: int(summary[kind]) for kind in ("connect", "read", "write", "timeout", "status") if summary[kind]}
     if wrong:
-        raise LoadFailed(
-            "wrk counted errors: " + ", ".join(f"{kind} {number}" for kind, number in wrong.items())
-        )
+        raise LoadFailed("wrk counted errors: " + ", ".join(f"{kind} {number}" for kind, number in wrong.items()))
     return outcome(summary)
 
 
@@ -141,15 +135,11 @@ def drive_openloop(load: Load, port: int, seconds: int, core: int, rate: float) 
     argv = [openloop(), str(port), f"{rate:.1f}", str(CONNECTIONS), str(WARM_UP_SECONDS), str(seconds)]
     summary: dict[str, float] = json.loads(run_generator(argv, core, request))
     if summary["errors"] or summary["unanswered"]:
-        raise LoadFailed(
-            f"{summary['errors']} errors, {summary['unanswered']} of {summary['due']} left unanswered"
-        )
+        raise LoadFailed(f"{summary['errors']} errors, {summary['unanswered']} of {summary['due']} left unanswered")
     return outcome(summary)
 
 
-def run_generator(
-    argv: Sequence[str], core: int, request: bytes = b"", env: dict[str, str] | None = None
-) -> str:
+def run_generator(argv: Sequence[str], core: int, request: bytes = b"", env: dict[str, str] | None = None) -> str:
     done = subprocess.run(
         ["taskset", "-c", str(core), *argv],
         input=request,
@@ -159,9 +149,7 @@ def run_generator(
         check=False,
     )
     if done.returncode != 0:
-        raise LoadFailed(
-            f"{argv[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-200:]}"
-        )
+        raise LoadFailed(f"{argv[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-200:]}")
     return done.stdout.decode()
 
 

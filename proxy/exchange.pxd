@@ -57,7 +57,7 @@ cdef class Exchange(Requester):
     cdef public Backend backend
     cdef public UpstreamConnection upstream
     cdef public bytes payload
-    cdef public bint waiting, queued, waited, keep, responding, interim_sent, chunk_body
+    cdef public bint waiting, queued, waited, resent, keep, responding, interim_sent, chunk_body
     cdef public int tries, status, beside
     cdef public LoadReport report
     cdef public long long serial

@@ -164,6 +164,8 @@ class Exchange(Requester):
         self.hedge: Any = None
         """The second attempt beside this one (hedging.py)."""
         self.tries = 0
+        self.resent = False
+        """Whether it was sent again to the same backend, because the first connection had gone stale."""
         self.tried: list[Backend] | None = None
         """The backends at which this request has failed."""
         self.started = self.picked = self.headed = 0.0

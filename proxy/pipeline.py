@@ -48,8 +48,6 @@ STAGES = (
 )
 # fmt: on
 
-MOST_TRIES = 16
-"""Connections that one request may use up, those included that turn out to be stale."""
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 """What a backend answers for others: that it cannot be reached or is overloaded (RFC 9110 15.6.3 to 15.6.5)."""
 COPY_LIMIT = 16384

@@ -8,7 +8,7 @@ from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
 from .upstream.group cimport Group
 
-cdef int UPGRADE, COPY_LIMIT, MOST_TRIES, RESPONSES, FAILURES, SERVER_ERRORS, GATEWAY_ERRORS
+cdef int UPGRADE, COPY_LIMIT, RESPONSES, FAILURES, SERVER_ERRORS, GATEWAY_ERRORS
 cdef unsigned long long DROP_CODING, DROP_FRAMING, NOTHING
 
 

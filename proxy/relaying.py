@@ -20,8 +20,6 @@ from .upstream.group import Group
 
 COPY_LIMIT = 16384
 """Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
-MOST_TRIES = 16
-"""Connections that one request may use up, those included that turn out to be stale."""
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 """What a backend answers for others: that it cannot be reached or is overloaded (RFC 9110 15.6.3 to 15.6.5)."""
 TIMED_OUT = 504
@@ -174,9 +172,9 @@ class Relay(ReturnStage):
             backend.count(FAILURES)
             answer(x, reason)
             return
-        if silent and x.tries < MOST_TRIES and resendable(x):
+        if silent and not x.resent and resendable(x):
             rewind(x)
-            x.waiting = True  # the connection was stale: that is between us and the backend
+            x.resent = x.waiting = True  # the connection was stale: that is between us and the backend, but only once
             x.tries += 1
             backend.pool.wait(x, True)
             return

@@ -96,7 +96,6 @@ def nginx(name: str, what: str, file: str) -> Peer:
     )
 
 
-
 def checkout(folder: Path) -> Peer:
     """Another checkout of this project, compiled: what has a change cost? It runs with the libraries of this one."""
     return Peer(

@@ -32,9 +32,7 @@ class Proxy:
         self.balancer = balancer
         self.reporter = reporter
         self.cells = [array("q", bytes(8 * 2 * ROW)) for _ in servers]
-        self.backends = [
-            Backend(BackendSpec(f"b{n}", "127.0.0.1", n, ""), cells) for n, cells in enumerate(self.cells)
-        ]
+        self.backends = [Backend(BackendSpec(f"b{n}", "127.0.0.1", n, ""), cells) for n, cells in enumerate(self.cells)]
         self.place = {backend: n for n, backend in enumerate(self.backends)}
         self.done = Done()
         self.asked: list[int] = []

@@ -70,9 +70,7 @@ class Plan(NamedTuple):
                 for level, proxies, policy in product(self.levels or scenario.levels, self.proxies, policies):
                     if scenario.probes and not {"load"} <= rows()[policy].says:
                         continue
-                    yield Run(
-                        name, level, proxies, policy, seed, self.warm_up, self.seconds, self.probe_delay, probes
-                    )
+                    yield Run(name, level, proxies, policy, seed, self.warm_up, self.seconds, self.probe_delay, probes)
 
 
 def results(runs: Sequence[Run], processes: int) -> Iterator[tuple[Run, Outcome]]:

@@ -39,7 +39,5 @@ class Features:
         guess = self.bias + sum(weight * value for weight, value in zip(self.weights, known, strict=True))
         change = PACE * (log(max(ratio, 1e-3)) - guess) / (1.0 + sum(value * value for value in known))
         self.bias += change
-        self.weights = [
-            max(0.0, weight + change * value) for weight, value in zip(self.weights, known, strict=True)
-        ]
+        self.weights = [max(0.0, weight + change * value) for weight, value in zip(self.weights, known, strict=True)]
         self.fitted += 1

@@ -34,9 +34,7 @@ class Levels(Parts):
         }
         shares = shares_of([able[level] for level in wanted])
         return [
-            Part(level, levels[level], share)
-            for level, share in zip(wanted, shares, strict=True)
-            if level in levels
+            Part(level, levels[level], share) for level, share in zip(wanted, shares, strict=True) if level in levels
         ]
 
     def all_of(self, part: Part) -> Sequence[Backend]:

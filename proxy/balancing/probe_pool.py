@@ -39,9 +39,7 @@ class ProbePool:
         self.count = 0
         self.orders = 0
 
-    def put(
-        self, backend: Backend, state: Any, in_flight: float, latency: float, now: float, uses: float
-    ) -> None:
+    def put(self, backend: Backend, state: Any, in_flight: float, latency: float, now: float, uses: float) -> None:
         """A backend has told of its load."""
         at, oldest, order = 0, 0, 1 << 62
         while at < self.count:

@@ -20,9 +20,7 @@ class Zones(Parts):
 
     name = "zone"
 
-    def __init__(
-        self, make: Make, zone: str, proxies: Mapping[str, int] | None = None, min_backends: int = 6
-    ) -> None:
+    def __init__(self, make: Make, zone: str, proxies: Mapping[str, int] | None = None, min_backends: int = 6) -> None:
         super().__init__(make)
         self.zone = zone
         self.proxies = dict(proxies or {})

@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import re
+import stat
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,9 @@ def _refused(name: str, message: str, line: int = 0, column: int = 0) -> ConfigE
 
 def _read(name: str) -> bytes:
     try:
-        with open(name, "rb") as file:
+        with open(name, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _refused(name, "is not a regular file; it has to be one that can be read again with each reload")
             content = file.read(FILE_SIZE_MAX + 1)
     except IsADirectoryError:
         raise _refused(name, "is a directory; give the path of a YAML file") from None
@@ -117,6 +120,11 @@ def _read(name: str) -> bytes:
     if len(content) > FILE_SIZE_MAX:
         raise _refused(name, f"the file is larger than {FILE_SIZE_MAX >> 20} MiB")
     return content
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """A pipe that nobody writes must not hold up whoever loads a configuration again."""
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _decoded(content: bytes, name: str) -> str:

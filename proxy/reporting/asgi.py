@@ -30,9 +30,7 @@ class LoadReportMiddleware:
     endpoints of FastAPI and Starlette), is not in it. So it is off, and worth turning on where endpoints are `async`.
     """
 
-    def __init__(
-        self, app: App, *, path: str | None = PATH, request_cost: bool = False, **how: Any
-    ) -> None:
+    def __init__(self, app: App, *, path: str | None = PATH, request_cost: bool = False, **how: Any) -> None:
         self.app = app
         self.path = path
         self.request_cost = request_cost

@@ -25,9 +25,7 @@ class LoadReportMiddleware:
     requests share a thread (gevent, eventlet).
     """
 
-    def __init__(
-        self, app: App, *, path: str | None = PATH, request_cost: bool = True, **how: Any
-    ) -> None:
+    def __init__(self, app: App, *, path: str | None = PATH, request_cost: bool = True, **how: Any) -> None:
         self.app = app
         self.path = path
         self.request_cost = request_cost

@@ -19,6 +19,7 @@ from typing import Any
 from .. import scoreboard
 from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
+from ..control.beside import beside
 from ..control.chaos.service import ChaosService
 from ..control.monitor import Monitor
 from ..control.poller import Poller
@@ -35,10 +36,11 @@ from .hands import SupervisorHands
 from .membership import Lists, Membership, give_rows
 from .messages import Assignment
 from .places import Places
+from .replacing import Replacing
 from .sockets import ListenerSockets
 from .takeover import Handover, Predecessor, find
 from .upgrading import Upgrading
-from .workers import MOST_PAUSE, YOUNG, Worker, Workers
+from .workers import Worker, Workers
 
 log = logging.getLogger("qantara")
 
@@ -46,6 +48,8 @@ MOST_WORKERS = 64
 """Workers that a reload may ask for, unless it was started with more."""
 GRACE = 5.0
 """Seconds that workers have beyond `timeouts.drain`."""
+CHECK_WITHIN = 60.0
+"""Seconds that a configuration may take to be read and compiled."""
 
 
 def worker_count(checked: Checked) -> int:
@@ -66,7 +70,10 @@ class Supervisor:
         self.workers_wanted = worker_count(checked)
         self.board = scoreboard.create(1 + max(MOST_WORKERS, self.workers_wanted))
         self.sockets = ListenerSockets()
-        self.workers = Workers(self.board, places, path, self._on_death)
+        self.workers = Workers(self.board, places, path, lambda worker: self.replacing.on_death(worker))
+        self.replacing = Replacing(
+            self.workers, lambda: 0 if self.stopping.is_set() else self.workers_wanted, self._refill
+        )
         self.sweeper = Sweeper(self.board)
         self.monitor = Monitor(self.board)
         self.membership = Membership(self.board, self.monitor, Poller(self.board))
@@ -79,6 +86,8 @@ class Supervisor:
         self.handed_over = False
         self.upgrading = Upgrading(path, places, self.workers)
         self._lock = asyncio.Lock()
+        """Held while workers take up what is to be served."""
+        self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
         self._reload_wanted = asyncio.Event()
 
@@ -110,6 +119,7 @@ class Supervisor:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.replacing.close()
             await self.membership.close()
             await admin.close(keep_file=self.handed_over)
             if handover is not None:
@@ -131,15 +141,21 @@ class Supervisor:
         self.sockets.inherited += notify.inherited_sockets()
         self.sockets.open(self.checked.plan.listeners, self.workers_wanted)
         assignment = self._assignment(self.checked, self.membership.lists)
-        self.board.set_used(self.workers_wanted + 1)
-        slots = range(1, self.workers_wanted + 1)
-        await asyncio.gather(*(self._fill(slot, assignment) for slot in slots))
+        async with self._lock:
+            await asyncio.gather(*(self._fill(place, assignment) for place in range(self.workers_wanted)))
         self.workers.keep_spare()
         return predecessors
 
-    async def _fill(self, slot: int, assignment: Assignment) -> None:
-        await self.workers.fill(slot, assignment, self.sockets, self.workers_wanted)
+    async def _fill(self, place: int, assignment: Assignment) -> None:
+        await self.workers.fill(place, assignment, self.sockets, self.workers_wanted)
         await self.hands.settle(assignment.rules)
+
+    async def _refill(self, place: int) -> None:
+        """Have somebody serve in a place whose worker has died."""
+        async with self._lock:
+            if place < self.workers_wanted and place not in self.workers.serving():
+                await self._fill(place, self._assignment(self.checked, self.membership.lists))
+                log.info("place %d is served again, by process %d", place, self.workers.serving()[place].pid)
 
     def _announce(self) -> None:
         for spec in self.checked.plan.listeners:
@@ -183,7 +199,7 @@ class Supervisor:
             "config": self.path,
             "ready": self.ready(),
             "workers": [status._asdict() for status in self.worker_status()],
-            "spare": self.workers.spare.pid if self.workers.spare is not None else None,
+            "spares": [spare.pid for spare in self.workers.spares],
             "last_reload": self.last_reload._asdict(),
         }
 
@@ -216,20 +232,19 @@ class Supervisor:
 
     async def reload(self) -> ReloadResult:
         """Load the file again and serve what stands in it. What is wrong changes nothing, and is in the result."""
-        if self.stopping.is_set():
-            return self._told(ReloadResult(time.time(), False, 0.0, ("the proxy is stopping",)))
-        async with self._lock:
+        async with self._reloading:
+            if self.stopping.is_set():
+                return self._told(ReloadResult(time.time(), False, 0.0, ("the proxy is stopping",)))
             notify.reloading()
             began = monotonic()
             warnings: tuple[str, ...] = ()
             problems: tuple[str, ...] = ()
             try:
-                checked = await asyncio.to_thread(check, self.path)
+                checked = await beside(CHECK_WITHIN, check, self.path)
                 warnings = tuple(map(str, checked.warnings))
-                async with self.membership.taking_up(checked.config) as lists:
-                    await self._serve_config(checked, lists)
-                await self.membership.watch(self.specs())
-                await self.chaos.adopt(checked.config.chaos)
+                await self._take_up(checked)
+            except TimeoutError:
+                problems = (f"{self.path}: cannot be read and compiled within {CHECK_WITHIN:g} s",)
             except QantaraError as error:
                 problems = problems_of(error)
             except Exception as error:  # whoever waits for reloads must go on waiting
@@ -238,6 +253,14 @@ class Supervisor:
             result = self._told(ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings))
             notify.notify("READY=1")
             return result
+
+    async def _take_up(self, checked: Checked) -> None:
+        async with self.membership.taking_up(checked.config) as lists, self._lock:
+            if self.stopping.is_set():  # while sources were asked
+                raise BindError("the proxy is stopping")
+            await self._serve_config(checked, lists)
+        await self.membership.watch(self.specs())
+        await self.chaos.adopt(checked.config.chaos)
 
     def _told(self, result: ReloadResult) -> ReloadResult:
         for problem in result.problems:
@@ -282,35 +305,13 @@ class Supervisor:
 
     # --- workers ---
 
-    def _on_death(self, worker: Worker) -> None:
-        if not self.stopping.is_set():
-            self._spawn(self._replace(worker.slot, monotonic() - worker.since))
-
-    async def _replace(self, slot: int, lived: float) -> None:
-        """Fill a slot anew; a worker that keeps dying is started ever more slowly."""
-        pause = 0.0
-        while not self.stopping.is_set() and slot <= self.workers_wanted and slot not in self.workers.slots:
-            if lived < YOUNG:
-                pause = min(MOST_PAUSE, 2 * pause or 0.1)
-                await asyncio.sleep(pause)
-            try:
-                async with self._lock:
-                    if slot in self.workers.slots:
-                        return
-                    await self._fill(slot, self._assignment(self.checked, self.membership.lists))
-                self.workers.restarts[slot] = self.workers.restarts.get(slot, 0) + 1
-                log.info("worker %d is replaced (pid %d)", slot, self.workers.slots[slot].pid)
-            except BindError as error:
-                log.error("worker %d cannot be replaced: %s", slot, error)
-                lived = 0.0
-            self.workers.keep_spare()
-
     async def _look_after(self) -> None:
         """Once per second: end workers that hang, tell the service manager that all is well."""
         watchdog = notify.watchdog_seconds()
         while True:
             await asyncio.sleep(min(1.0, watchdog or 1.0))
             self.workers.keep_spare()
+            self.replacing.look()
             self.sweeper.look(self.specs(), monotonic())
             self.membership.free_rows(self._lock)
             if watchdog:

@@ -2,7 +2,9 @@
 
 Law of this file: a worker is a process of its own program (no fork: a process with threads and a running loop does not
 fork well), known by its pid and its channel. One spare has started already and waits, so that a worker that dies is
-replaced in milliseconds. A slot belongs to one worker at a time.
+replaced in milliseconds. A slot of the scoreboard belongs to one worker from its first plan until its process has
+ended; a place (the share of the listening sockets, 0 .. workers - 1) is free as soon as its worker leaves. So one that
+drains a long stream keeps its slot, and another serves in its place from a slot of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
@@ -40,6 +42,10 @@ MOST_PAUSE = 5.0
 """Seconds between two starts of a worker that keeps dying."""
 
 
+class WorkerLost(BindError):
+    """A worker died, or does not answer: that says nothing about what it was asked to do."""
+
+
 class Worker:
     """One process. Slot 0 is the spare's."""
 
@@ -47,6 +53,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.process = process
         self.slot = 0
+        self.place = -1
         self.state = "starting"
         self.since = monotonic()
         self.hello: asyncio.Future[None] = loop.create_future()
@@ -60,19 +67,19 @@ class Worker:
         return self.process.pid
 
     async def ask(self, kind: str, payload: Any = None, within: float | None = ANSWER_WITHIN) -> Any:
-        """Have something done. Raises BindError with the worker's words if it fails or dies over it."""
+        """Have something done. Raises BindError with the worker's words if it fails, WorkerLost if it dies over it."""
         self._last += 1
         future = self._waiting[self._last] = asyncio.get_running_loop().create_future()
         self.channel.send(Request(self._last, kind, payload))
         try:
             return await asyncio.wait_for(future, within)
         except TimeoutError:
-            raise BindError(f"worker {self.slot} (pid {self.pid}) does not answer") from None
+            raise WorkerLost(f"worker {self.slot} (pid {self.pid}) does not answer") from None
 
-    def give(self, sockets: ListenerSockets, index: int, workers: int) -> None:
-        """Send it the sockets that it is to serve."""
+    def give(self, sockets: ListenerSockets, workers: int) -> None:
+        """Send it the sockets that it is to serve in its place."""
         for bind in sockets.binds:
-            share = sockets.share(bind, index, workers)
+            share = sockets.share(bind, self.place, workers)
             self.channel.send(Sockets(bind), [sock.fileno() for sock in share])
 
     def on_exit(self, code: int) -> None:
@@ -81,7 +88,7 @@ class Worker:
         self.channel.close()
         if not self.ended.done():
             self.ended.set_result(code)
-        problem = BindError(f"worker {self.slot} (pid {self.pid}) ended with {told(code)}")
+        problem = WorkerLost(f"worker {self.slot} (pid {self.pid}) ended with {told(code)}")
         for future in [self.hello, *self._waiting.values()]:
             if not future.done():
                 future.set_exception(problem)
@@ -119,8 +126,10 @@ class Workers:
         self.processes: dict[int, Worker] = {}
         self.slots: dict[int, Worker] = {}
         """Who serves in which slot."""
-        self.spare: Worker | None = None
+        self.spares: list[Worker] = []
+        """They have started, and wait."""
         self.restarts: dict[int, int] = {}
+        """How many workers have died in each place."""
         self._leaving: set[asyncio.Task[None]] = set()
         self.strangers: dict[int, int] = {}
         """Exit codes of other children: a new version that was to take over, orphans of a container."""
@@ -162,62 +171,91 @@ class Workers:
                 raise BindError(f"the new process did not take over within {within:g} s")
         return process.pid
 
+    def serving(self) -> dict[int, Worker]:
+        """Who serves, or is about to, in which place."""
+        return {worker.place: worker for worker in self.slots.values() if worker.state != "leaving"}
+
     async def ready_one(self) -> Worker:
-        """A process that has said hello: the spare, or a new one."""
-        worker, self.spare = self.spare, None
-        worker = worker or self.start()
+        """A process that has said hello: a spare, or a new one."""
+        worker = self.spares.pop(0) if self.spares else self.start()
         try:
             await asyncio.wait_for(asyncio.shield(worker.hello), START_WITHIN)
         except TimeoutError:
             self.end(worker, signal.SIGKILL)
-            raise BindError("a worker process does not start") from None
+            raise WorkerLost("a worker process does not start") from None
         return worker
 
     def keep_spare(self) -> None:
         """See to it that there is a spare."""
-        if self.spare is None:
-            self.spare = self.start()
+        if not self.spares:
+            self.add_spare()
 
-    async def fill(self, slot: int, assignment: Assignment, sockets: ListenerSockets, workers: int) -> Worker:
-        """Have a process serve in a slot. Raises BindError if it cannot."""
+    def add_spare(self) -> None:
+        """Start one more: somebody has died, who will be replaced by one of those that wait."""
+        self.spares.append(self.start())
+
+    async def fill(self, place: int, assignment: Assignment, sockets: ListenerSockets, workers: int) -> Worker:
+        """Have a process serve in a place. Raises BindError if it cannot, WorkerLost if it dies."""
         worker = await self.ready_one()
-        worker.slot = slot
-        self.slots[slot] = worker
-        worker.give(sockets, slot - 1, workers)
         try:
-            await worker.ask("adopt", assignment._replace(slot=slot))
+            worker.slot = self._free_slot(place + 1)
         except BindError:
-            self.slots.pop(slot, None)
+            self.spares.append(worker)
+            raise
+        worker.place = place
+        self.slots[worker.slot] = worker
+        self._count_used()
+        worker.give(sockets, workers)
+        try:
+            await worker.ask("adopt", assignment._replace(slot=worker.slot))
+        except BindError:
+            self.slots.pop(worker.slot, None)
             self.end(worker, signal.SIGKILL)
             raise
         worker.state = "serving"
         worker.since = monotonic()
         return worker
 
+    def _free_slot(self, best: int) -> int:
+        for slot in (best, *range(1, self.board.slots)):
+            if slot not in self.slots:
+                return slot
+        raise BindError(f"all {self.board.slots - 1} slots are taken, by workers that still drain too")
+
+    def _count_used(self) -> None:
+        self.board.set_used(max(self.slots, default=1) + 1)
+
     async def assign(self, assignment: Assignment, sockets: ListenerSockets, count: int, drain: float) -> None:
         """Give an assignment to `count` workers; start those that are missing, and let those go that are too many,
         within `drain` seconds. Raises BindError if one of them cannot; the others have then taken it up."""
-        self.board.set_used(max(count, *self.slots, 1) + 1)
-        jobs: list[Awaitable[object]] = []
-        for slot in range(1, count + 1):
-            worker = self.slots.get(slot)
-            if worker is None:
-                jobs.append(self.fill(slot, assignment, sockets, count))
-            else:
-                worker.give(sockets, slot - 1, count)
-                jobs.append(worker.ask("adopt", assignment._replace(slot=slot)))
+        jobs = (self._take_up(place, assignment, sockets, count) for place in range(count))
         results = await asyncio.gather(*jobs, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        leaving = [worker for slot, worker in self.slots.items() if slot > count]
-        for worker in leaving:
-            worker.state = "leaving"
-            task = asyncio.get_running_loop().create_task(self._let_go(worker, drain))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
-        if not leaving:
-            self.board.set_used(count + 1)
+        for place, worker in self.serving().items():
+            if place >= count:
+                worker.state = "leaving"
+                task = asyncio.get_running_loop().create_task(self._let_go(worker, drain))
+                self._leaving.add(task)
+                task.add_done_callback(self._leaving.discard)
+
+    async def _take_up(self, place: int, assignment: Assignment, sockets: ListenerSockets, count: int) -> None:
+        """Have a place served by this assignment. If a worker is lost just now, another one is asked: what kills that
+        one, too, is the assignment."""
+        try:
+            worker = self.serving().get(place)
+            if worker is None:
+                await self.fill(place, assignment, sockets, count)
+            else:
+                worker.give(sockets, count)
+                await worker.ask("adopt", assignment._replace(slot=worker.slot))
+        except WorkerLost as problem:
+            log.warning("%s, during a reload; another one takes its place", problem)
+            if worker is not None and worker.state != "ended":
+                worker.state = "leaving"
+                self.end(worker, signal.SIGKILL)
+            await self.fill(place, assignment, sockets, count)
 
     async def _let_go(self, worker: Worker, drain: float) -> None:
         """Drain one worker that is no longer wanted."""
@@ -259,18 +297,20 @@ class Workers:
             worker.process.returncode = code  # Popen need not ask for it any more
             expected = worker.state == "leaving"
             worker.on_exit(code)
-            if self.spare is worker:
-                self.spare = None
+            if worker in self.spares:
+                self.spares.remove(worker)
             if self.slots.get(worker.slot) is worker:
                 del self.slots[worker.slot]
                 self.board.clear_in_flight(worker.slot)
+                self._count_used()
                 if not expected:
+                    self.restarts[worker.place] = self.restarts.get(worker.place, 0) + 1
                     log.warning("worker %d (pid %d) ended with %s", worker.slot, pid, told(code))
                     self.on_death(worker)
 
     def status(self) -> list[WorkerStatus]:
         """All that have a slot."""
         return [
-            WorkerStatus(slot, each.pid, each.state, monotonic() - each.since, self.restarts.get(slot, 0))
+            WorkerStatus(slot, each.pid, each.state, monotonic() - each.since, self.restarts.get(each.place, 0))
             for slot, each in sorted(self.slots.items())
         ]

@@ -41,9 +41,7 @@ class Registry:
             found = self.groups[name] = Group(name, self.board, self.board.upstream_rows(name))
         return found
 
-    def adopt(
-        self, spec: GroupSpec, balancer: object, head_size: int, head_count: int, spare: object = None
-    ) -> None:
+    def adopt(self, spec: GroupSpec, balancer: object, head_size: int, head_count: int, spare: object = None) -> None:
         """Take up what a plan says of an upstream."""
         group = self.group(spec.name)
         members = self._members(group, spec.backends, spec, head_size, head_count)

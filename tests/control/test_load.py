@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -137,9 +138,7 @@ def test_sizes(text: str | int, size: int) -> None:
 
 
 def test_aliases_share_a_value() -> None:
-    config = load_text(
-        MINIMAL.replace("[127.0.0.1:9001]}", "&b [127.0.0.1:9001]}, two: {backends: *b}")
-    ).config
+    config = load_text(MINIMAL.replace("[127.0.0.1:9001]}", "&b [127.0.0.1:9001]}, two: {backends: *b}")).config
     assert config.upstreams["two"].backends == config.upstreams["app"].backends
 
 
@@ -190,6 +189,8 @@ def test_files(tmp_path: Path) -> None:
     file.write_bytes(b"a: b\nc: \xff")
     assert refusal(file) == f"{file}:2:4: byte 0xff is not UTF-8; save the file as UTF-8"
     assert refusal(file / "x") == f"{file / 'x'}: cannot be read: Not a directory"
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / "pipe").startswith(f"{tmp_path / 'pipe'}: is not a regular file")
     file.write_text("\ufeff" + MINIMAL, encoding="utf-8")
     assert load(file).config == load_text(MINIMAL).config
     assert load(str(file)).config == load_text(MINIMAL).config
@@ -246,9 +247,7 @@ ANY_VALUE = st.recursive(
     ),
     max_leaves=12,
 )
-SECTIONS = (
-    "listeners upstreams routes timeouts limits workers via shards cache access_log trusted_proxies".split()
-)
+SECTIONS = "listeners upstreams routes timeouts limits workers via shards cache access_log trusted_proxies".split()
 
 
 def only_config_errors(text: str) -> None:
@@ -286,11 +285,7 @@ def test_any_upstream_loads_or_is_refused(value: str, shape: str, key: str) -> N
 
 
 @QUICK
-@given(
-    st.dictionaries(
-        st.sampled_from("host path exact regex headers redirect respond limits".split()), ANY_VALUE
-    )
-)
+@given(st.dictionaries(st.sampled_from("host path exact regex headers redirect respond limits".split()), ANY_VALUE))
 def test_any_route_loads_or_is_refused(keys: dict[str, str]) -> None:
     route = ", ".join(["upstream: app", *(f"{key}: {value}" for key, value in keys.items())])
     only_config_errors(MINIMAL.replace("upstream: app", route))

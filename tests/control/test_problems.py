@@ -48,12 +48,9 @@ SYNTAX = {
     "# nothing\n": "c.yaml: the file is empty; it needs listeners, upstreams and routes",
     "- a": "c.yaml:1:1: must be a mapping with the keys listeners, upstreams and routes",
     "text": "c.yaml:1:1: must be a mapping with the keys listeners, upstreams and routes",
-    "a: b: c": (
-        'c.yaml:1:5: not valid YAML: a ": " is not expected here; check the indentation, or quote the value'
-    ),
+    "a: b: c": ('c.yaml:1:5: not valid YAML: a ": " is not expected here; check the indentation, or quote the value'),
     "a: [::1]:80": (
-        "c.yaml:1:9: not valid YAML: this does not continue what stands before; "
-        "check the indentation and the quotes"
+        "c.yaml:1:9: not valid YAML: this does not continue what stands before; check the indentation and the quotes"
     ),
     "a: 'x": ("c.yaml:1:6: not valid YAML: the file ends inside a quoted text; the closing quote is missing"),
     "a: {b: c": "c.yaml:1:9: not valid YAML: the file ends too early; a closing bracket is missing",
@@ -129,8 +126,7 @@ ONE_PROBLEM = [
     (top("cache: &a {b: *a}"), "c.yaml:4:8: cache.b: an alias must not be part of what it stands for"),
     (
         top("<<: {via: a}"),
-        'c.yaml:4:1: "<<": merge keys are not supported (YAML 1.2 has none); '
-        "repeat the keys, or alias the whole value",
+        'c.yaml:4:1: "<<": merge keys are not supported (YAML 1.2 has none); repeat the keys, or alias the whole value',
     ),
     # keys
     (HEAD + UPSTREAMS, "c.yaml:1:1: routes: is missing; write routes: [{path: /, upstream: app}]"),
@@ -140,8 +136,7 @@ ONE_PROBLEM = [
     (top("timeouts: {hed: 1s}"), "c.yaml:4:12: timeouts.hed: is no known key (did you mean head?)"),
     (
         upstream("{backends: [a:1], timeouts: {zzz: 1s}}"),
-        "c.yaml:5:35: upstreams.x.timeouts.zzz: is no known key; "
-        "there are connect, response_head, response_idle",
+        "c.yaml:5:35: upstreams.x.timeouts.zzz: is no known key; there are connect, response_head, response_idle",
     ),
     (
         upstream("{backends: [{address: a:1, wieght: 2}]}"),
@@ -214,8 +209,7 @@ ONE_PROBLEM = [
     ),
     (
         top("timeouts: {head: 0}"),
-        "c.yaml:4:18: timeouts.head: must be greater than 0; "
-        "where no limit is wanted, write a long one such as 24h",
+        "c.yaml:4:18: timeouts.head: must be greater than 0; where no limit is wanted, write a long one such as 24h",
     ),
     (top("timeouts: {head: -1}"), "c.yaml:4:18: timeouts.head: must be greater than 0"),
     (
@@ -322,8 +316,7 @@ ONE_PROBLEM = [
     ),
     (
         upstream("{backends: [a:1, {address: A:1}]}"),
-        "c.yaml:5:33: upstreams.x.backends[1].address: a:1 is given twice; "
-        "the first is upstreams.x.backends[0]",
+        "c.yaml:5:33: upstreams.x.backends[1].address: a:1 is given twice; the first is upstreams.x.backends[0]",
     ),
     (
         upstream("{backends: [a:1], balance: round_robbin}"),
@@ -410,8 +403,7 @@ ONE_PROBLEM = [
     ),
     (
         route("{host: a.*, upstream: app}"),
-        'c.yaml:4:10: routes[0].host: must be "*", a host name such as example.com, or "*.example.com", '
-        'not "a.*"',
+        'c.yaml:4:10: routes[0].host: must be "*", a host name such as example.com, or "*.example.com", not "a.*"',
     ),
     (route("{methods: [], upstream: app}"), "c.yaml:4:13: routes[0].methods: must not be empty"),
     (
@@ -449,8 +441,7 @@ ONE_PROBLEM = [
     ),
     (
         route("{upstream: app, request_headers: {set: {TE: x}}}"),
-        "c.yaml:4:43: routes[0].request_headers.set.TE: "
-        "TE cannot be changed: the proxy writes it for each connection",
+        "c.yaml:4:43: routes[0].request_headers.set.TE: TE cannot be changed: the proxy writes it for each connection",
     ),
     (
         route("{upstream: app, request_headers: {remove: [Host]}}"),
@@ -468,8 +459,7 @@ ONE_PROBLEM = [
     ),
     (
         route('{upstream: app, response_headers: {set: {a: " b"}}}'),
-        "c.yaml:4:47: routes[0].response_headers.set.a: "
-        "the value of a header must not begin or end with a space",
+        "c.yaml:4:47: routes[0].response_headers.set.a: the value of a header must not begin or end with a space",
     ),
     (
         route("{upstream: app, response_headers: {set: {a: \u00fc}}}"),
@@ -477,8 +467,7 @@ ONE_PROBLEM = [
     ),
     (
         route("{upstream: app, upgrades: [h2c]}"),
-        "c.yaml:4:30: routes[0].upgrades[0]: h2c cannot be allowed: "
-        "the requests inside would pass by every route",
+        "c.yaml:4:30: routes[0].upgrades[0]: h2c cannot be allowed: the requests inside would pass by every route",
     ),
     # routes: own answers
     (
@@ -504,15 +493,12 @@ ONE_PROBLEM = [
     ),
     (
         route("{respond: {headers: {Content-Type: a}}}"),
-        "c.yaml:4:24: routes[0].respond.headers.Content-Type: "
-        "Content-Type has a key of its own; write content_type",
+        "c.yaml:4:24: routes[0].respond.headers.Content-Type: Content-Type has a key of its own; write content_type",
     ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "line"), ONE_PROBLEM, ids=[line.partition(": ")[2] for _, line in ONE_PROBLEM]
-)
+@pytest.mark.parametrize(("text", "line"), ONE_PROBLEM, ids=[line.partition(": ")[2] for _, line in ONE_PROBLEM])
 def test_one_problem(text: str, line: str) -> None:
     assert report(text) == [line]
 

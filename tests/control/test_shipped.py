@@ -26,9 +26,7 @@ def test_the_examples_are_there() -> None:
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_an_example_loads_without_problems(file: Path) -> None:
     assert load(file).warnings == ()
-    assert file.read_text(encoding="utf-8").startswith(
-        "# yaml-language-server: $schema=./qantara.schema.json\n"
-    )
+    assert file.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=./qantara.schema.json\n")
 
 
 def test_the_schema_is_current() -> None:

@@ -53,9 +53,7 @@ async def demonstrated(
 
 
 @pytest.mark.parametrize("apps", [False, True], ids=["in_process", "app_servers"])
-async def test_the_demo_answers_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apps: bool
-) -> None:
+async def test_the_demo_answers_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apps: bool) -> None:
     async with demonstrated(tmp_path, monkeypatch, apps) as (client, servers):
         assert len(servers) == len(UPSTREAMS)
         for name in UPSTREAMS:

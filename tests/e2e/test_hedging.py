@@ -59,9 +59,10 @@ async def test_a_late_answer_is_asked_for_elsewhere(data: bytes) -> None:
 
 async def test_the_first_may_still_win() -> None:
     asked, answering = asyncio.Event(), asyncio.Event()
-    async with Origin([request(), wait(answering), response(b"first")]) as first, Origin(
-        [request(), tell(asked), never]
-    ) as second:
+    async with (
+        Origin([request(), wait(answering), response(b"first")]) as first,
+        Origin([request(), tell(asked), never]) as second,
+    ):
         async with running(yaml(first, second)) as proxy, connect(proxy.address) as client:
             await client.send(GET)
             await asked.wait()
@@ -98,9 +99,10 @@ async def test_what_may_not_be_sent_twice_is_not_hedged(data: bytes) -> None:
 
 async def test_a_first_that_fails_leaves_it_to_the_second() -> None:
     asked, failing, answering = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    async with Origin([request(), wait(failing), reset]) as first, Origin(
-        [request(), tell(asked), wait(answering), response(b"second")]
-    ) as second:
+    async with (
+        Origin([request(), wait(failing), reset]) as first,
+        Origin([request(), tell(asked), wait(answering), response(b"second")]) as second,
+    ):
         async with running(yaml(first, second)) as proxy, connect(proxy.address) as client:
             await client.send(GET)
             await asked.wait()
@@ -142,9 +144,11 @@ async def test_a_second_that_cannot_connect_leaves_it_to_the_first() -> None:
 
 async def test_when_both_fail_the_request_is_tried_on_a_third() -> None:
     asked, failing = asyncio.Event(), asyncio.Event()
-    async with Origin([request(), wait(failing), reset]) as first, Origin(
-        [request(), tell(asked), wait(failing), reset]
-    ) as second, Origin(OK) as third:
+    async with (
+        Origin([request(), wait(failing), reset]) as first,
+        Origin([request(), tell(asked), wait(failing), reset]) as second,
+        Origin(OK) as third,
+    ):
         async with running(yaml(first, second, third)) as proxy, connect(proxy.address) as client:
             await client.send(GET)
             await asked.wait()

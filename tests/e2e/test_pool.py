@@ -22,7 +22,7 @@ from proxy.upstream.settings import PoolSettings
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, close, end_of_input, request, reset, response, tell, until, wait
 from tests.support.path import GET, Path, made, path, post, until_true
-from tests.support.running import running
+from tests.support.running import running, to_backends
 
 ECHO = [request(), response(b"ok")]
 POST = post(b"order")
@@ -222,6 +222,20 @@ async def test_all_idle_connections_are_stale() -> None:
         assert len(way.pool.idle) == 5
         assert (await way.client.request(GET)).body == b"ok"
         assert len(way.origin.peers) == 6
+
+
+async def test_stale_connections_are_no_way_around_the_attempts() -> None:
+    """Three backends close each connection at their second request, and new ones at the first: one resend is free."""
+    stale, fresh = [*ECHO, request(), close], [request(), close]
+    async with AsyncExitStack() as stack:
+        origins = [await stack.enter_async_context(Origin(stale, fresh)) for _ in range(3)]
+        backends = to_backends(*(origin.address for origin in origins), more="retry: {attempts: 2}")
+        proxy = await stack.enter_async_context(running(backends))
+        client = await stack.enter_async_context(connect(proxy.address))
+        for _ in range(3):
+            assert (await client.request(GET)).body == b"ok"
+        assert made(await client.request(GET)) == (502, "send.reset")
+        assert sorted(len(origin.requests) - 1 for origin in origins) == [1, 1, 2]
 
 
 @pytest.mark.parametrize("ending", [close, reset], ids=["close", "reset"])

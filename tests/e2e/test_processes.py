@@ -30,6 +30,10 @@ async def says(client: RawClient, body: bytes) -> None:
     assert (got.status, got.body) == (200, body)
 
 
+async def changed(client: RawClient) -> bool:
+    return (await client.request(GET)).body == b"changed"
+
+
 def alive(pid: int) -> bool:
     try:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
@@ -85,11 +89,11 @@ async def test_a_worker_that_hangs_is_ended_and_replaced(tmp_path: Path) -> None
 
 async def test_the_spare_is_replaced_too(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service:
-        spare = (await service.status())["spare"]
+        [spare] = (await service.status())["spares"]
         os.kill(spare, signal.SIGKILL)
 
         async def another() -> bool:
-            return (await service.status())["spare"] not in (None, spare)
+            return (await service.status())["spares"] not in ([], [spare])
 
         await until(another)
         assert not alive(spare)
@@ -111,6 +115,67 @@ async def test_the_number_of_workers_follows_the_configuration(tmp_path: Path) -
             await says(another, b"hello")
 
 
+async def test_a_place_is_served_while_the_worker_that_had_it_drains(tmp_path: Path) -> None:
+    """Once it was taken for one that serves: half of the new connections hung, for good after its end."""
+    go_on = asyncio.Event()
+    async with Origin([request(), wait(go_on), response(b"late")]) as origin, AsyncExitStack() as stack:
+        yaml = f"upstreams: {{app: {{backends: ['{origin.address}']}}}}\naccess_log: null\n"
+        yaml += "routes: [{path: /slow, upstream: app}, {respond: {body: hello}}]\n"
+        service = await stack.enter_async_context(running(tmp_path, yaml + "workers: 2\n", tcp=True))
+        before = await service.workers()
+        slow = [await stack.enter_async_context(connect(service.address)) for _ in range(20)]
+        for client in slow:
+            await client.send(GET.replace(b"/", b"/slow", 1))
+        await until(lambda: len(origin.requests) == 20)
+        assert (await service.reload(yaml + "workers: 1\n"))["ok"]
+        assert await service.workers() == {1: before[1]}
+        assert (await service.reload(yaml + "workers: 2\n"))["ok"]
+
+        async def all_are_answered() -> None:
+            for _ in range(20):
+                async with connect(service.address) as client:
+                    await says(client, b"hello")
+
+        await all_are_answered()
+        assert sorted(await service.workers()) == [1, 3]
+        go_on.set()
+        for client in slow:
+            assert (await client.response()).body == b"late"
+        await until(lambda: not alive(before[2]))
+        await all_are_answered()
+        assert sorted(await service.workers()) == [1, 3]
+
+
+async def test_all_workers_killed_at_once_are_replaced(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO + "workers: 3\n") as service:
+        before = set((await service.workers()).values())
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+
+        async def three_others() -> bool:
+            return len(set((await service.workers()).values()) - before) == 3
+
+        await until(three_others)
+        async with connect(service.address) as client:
+            await says(client, b"hello")
+
+
+async def test_a_worker_that_dies_during_a_reload_refuses_no_configuration(tmp_path: Path) -> None:
+    """Who is lost says nothing about what stands in the file: another one serves that."""
+    async with running(tmp_path, HELLO + "workers: 2\n") as service:
+        before = await service.workers()
+        os.kill(before[2], signal.SIGSTOP)  # it will not have answered when it dies
+        reload = asyncio.ensure_future(service.reload(HELLO.replace("hello", "changed") + "workers: 2\n"))
+        async with connect(service.address) as client:  # of worker 1, which has taken it up
+            await until(lambda: changed(client))
+        os.kill(before[2], signal.SIGKILL)
+        assert (await reload)["ok"]
+        assert set(await service.workers()) & {2, 3}
+        for _ in range(10):
+            async with connect(service.address) as client:
+                await says(client, b"changed")
+
+
 # --- reload -------------------------------------------------------------------------------------------
 
 
@@ -123,6 +188,17 @@ async def test_a_bad_configuration_changes_nothing_and_says_why(tmp_path: Path) 
         await says(client, b"hello")
         assert (await service.reload(HELLO.replace("hello", "again")))["ok"]
         await says(client, b"again")
+
+
+async def test_a_pipe_in_place_of_the_file_holds_up_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service:
+        service.file.unlink()
+        os.mkfifo(service.file)
+        status, told = await service.call("POST", "/reload")
+        assert (status, told["ok"]) == (422, False)
+        assert "is not a regular file" in told["problems"][0]
+        assert (await service.call("POST", "/stop"))[0] == 202
+        assert await service.processes[0].wait() == 0
 
 
 async def test_a_listener_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:

@@ -302,6 +302,7 @@ async def test_a_malformed_context_begins_a_new_trace(lines: list[str]) -> None:
 
 # --- what is kept -------------------------------------------------------------------------------------
 
+
 async def held(_: Peer) -> None:
     """Stands for a step that waits until the test goes on."""
 

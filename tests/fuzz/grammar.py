@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 TOKENS = st.text("!#$%&'*+-.^_`|~09AZaz", min_size=1, max_size=12).map(str.encode)
 SPACE = st.sampled_from([b" ", b" ", b" ", b"", b"  ", b"\t", b" \t "])
-VALUES = st.binary(max_size=40).map(
-    lambda value: bytes(byte for byte in value if byte >= 0x20 and byte != 0x7F)
-)
+VALUES = st.binary(max_size=40).map(lambda value: bytes(byte for byte in value if byte >= 0x20 and byte != 0x7F))
 
 FRAMING = [
     *[b"Content-Length: 0", b"Content-Length: 5", b"content-length:005 ", b"Transfer-Encoding: chunked"] * 5,
@@ -46,9 +44,7 @@ CRLF = st.sampled_from([b"\r\n"] * 200 + [b"\n", b"\r", b"\r\r\n"])
 LINES = st.one_of(
     st.sampled_from(KNOWN),
     st.sampled_from(KNOWN),
-    st.builds(
-        lambda name, before, value, after: name + b":" + before + value + after, TOKENS, SPACE, VALUES, SPACE
-    ),
+    st.builds(lambda name, before, value, after: name + b":" + before + value + after, TOKENS, SPACE, VALUES, SPACE),
 )
 
 
@@ -65,9 +61,7 @@ def heads(draw: st.DrawFn, start: bytes, lines: list[bytes]) -> bytes:
 def header_lines(draw: st.DrawFn, first: list[bytes]) -> list[bytes]:
     lines = first + draw(st.lists(LINES, max_size=6))
     if draw(st.integers(0, 3)):
-        lines += draw(
-            st.lists(st.sampled_from(FRAMING), min_size=1, max_size=draw(st.sampled_from([1, 1, 1, 1, 2])))
-        )
+        lines += draw(st.lists(st.sampled_from(FRAMING), min_size=1, max_size=draw(st.sampled_from([1, 1, 1, 1, 2]))))
     lines += draw(st.sampled_from([[]] * 20 + [[b"Host: b"], [b" folded: c"], [b": d"]]))
     return draw(st.permutations(lines))
 
@@ -84,18 +78,14 @@ def requests(draw: st.DrawFn) -> bytes:
 @st.composite
 def responses(draw: st.DrawFn) -> bytes:
     """A response head, usually valid."""
-    status = draw(
-        st.sampled_from([*[b"200", b"204", b"304", b"404", b"101", b"103", b"999"] * 4, b"99", b"2000"])
-    )
+    status = draw(st.sampled_from([*[b"200", b"204", b"304", b"404", b"101", b"103", b"999"] * 4, b"99", b"2000"]))
     reason = draw(st.sampled_from([*[b" OK", b" ", b"", b" Not Found", b" caf\xc3\xa9"] * 4, b" \0"]))
     start = draw(VERSIONS).strip() + b" " + status + reason
     return draw(heads(start, draw(header_lines([]))))
 
 
 SIZES = st.sampled_from([*[b"%x", b"%X", b"0%x"] * 10, b"%x ", b"+%x", b"0x%x"])
-EXTENSIONS = st.sampled_from(
-    [b"", b"", b";a", b" ; b = c", b';d="e;\\""'] * 8 + [b";", b";a=", b';a="', b" ", b";a\n"]
-)
+EXTENSIONS = st.sampled_from([b"", b"", b";a", b" ; b = c", b';d="e;\\""'] * 8 + [b";", b";a=", b';a="', b" ", b";a\n"])
 TRAILERS = st.sampled_from(
     [b"", b"", b"A: b\r\n", b"A:\r\nB: \t c \r\n"] * 6 + [b"Host: a\r\n", b"A : b\r\n", b" a\r\n", b"A\n"]
 )

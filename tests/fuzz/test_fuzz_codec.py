@@ -22,9 +22,7 @@ CUTS = st.lists(st.integers(0, 600), max_size=5)
 
 
 REQUESTS = requests() | st.sampled_from([row[1] for row in (*cases_request.ACCEPTS, *cases_request.REJECTS)])
-RESPONSES = responses() | st.sampled_from(
-    [row[1] for row in (*cases_response.ACCEPTS, *cases_response.REJECTS)]
-)
+RESPONSES = responses() | st.sampled_from([row[1] for row in (*cases_response.ACCEPTS, *cases_response.REJECTS)])
 BODIES = chunked_bodies() | st.sampled_from(
     [row[1] for row in cases_chunked.ACCEPTS] + [row[1] for row in cases_chunked.REJECTS]
 )
@@ -67,9 +65,7 @@ def test_chunked_bodies(data: bytes, cuts: list[int]) -> None:
     payload = decode(pieces(data, cuts), payload=True)
     if isinstance(whole, Body):
         assert isinstance(payload, Body)
-        assert (payload.total, payload.rest) == (whole.total, whole.rest) and payload.total == len(
-            payload.out
-        )
+        assert (payload.total, payload.rest) == (whole.total, whole.rest) and payload.total == len(payload.out)
         again = decode([whole.out], payload=True)
         assert again == Body(payload.out, payload.total, b""), "what is forwarded says the same"
     else:

@@ -56,10 +56,7 @@ def client() -> h11.Connection:
 
 def lower(items: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Header lines as h11 shows them: names in lower case, the transfer coding as well."""
-    return [
-        (name.lower(), value.lower() if name.lower() == b"transfer-encoding" else value)
-        for name, value in items
-    ]
+    return [(name.lower(), value.lower() if name.lower() == b"transfer-encoding" else value) for name, value in items]
 
 
 def body_for(head: RequestHead | ResponseHead, payload: bytes, chunked: bytes) -> bytes | None:

@@ -97,10 +97,7 @@ _TRAILERS: list[tuple[str, bytes]] = [
 
 REJECTS: list[tuple[str, bytes, Reason]] = [
     *((name, data, e.BAD_CHUNK) for name, data in _CHUNKS),
-    *(
-        (f"trailer_{name}", b"3\r\nabc\r\n0\r\n" + lines + b"\r\n", e.BAD_TRAILER)
-        for name, lines in _TRAILERS
-    ),
+    *((f"trailer_{name}", b"3\r\nabc\r\n0\r\n" + lines + b"\r\n", e.BAD_TRAILER) for name, lines in _TRAILERS),
     ("trailer_lf_first", b"0\r\n\n", e.BAD_TRAILER),
 ]
 

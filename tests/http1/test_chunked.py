@@ -62,9 +62,7 @@ def test_a_finished_decoder_takes_nothing() -> None:
     assert (decoder.feed(b"5\r\n", 0), decoder.end, decoder.total) == (b"", 0, 3)
 
 
-@pytest.mark.parametrize(
-    ("bad", "reason"), [(b"x", BAD_CHUNK), (b"0;\r\n", BAD_CHUNK), (b"0\r\n\n", BAD_TRAILER)]
-)
+@pytest.mark.parametrize(("bad", "reason"), [(b"x", BAD_CHUNK), (b"0;\r\n", BAD_CHUNK), (b"0\r\n\n", BAD_TRAILER)])
 def test_a_failed_decoder_stays_failed(bad: bytes, reason: Reason) -> None:
     decoder = ChunkedDecoder()
     with pytest.raises(ProtocolError) as first:

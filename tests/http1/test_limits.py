@@ -41,9 +41,7 @@ def test_head_size(size: int, passes: bool) -> None:
 def test_header_count(lines: int, passes: bool) -> None:
     data = REQUEST + b"A: b\r\n" * (lines - 1)
     assert (parse_request(data + b"\r\n", 0, LIMITS) != e.TOO_MANY_HEADERS) is passes
-    assert parse_request(data, 0, LIMITS) == (MORE if passes else e.TOO_MANY_HEADERS), (
-        "before the head is complete"
-    )
+    assert parse_request(data, 0, LIMITS) == (MORE if passes else e.TOO_MANY_HEADERS), "before the head is complete"
     data = RESPONSE + b"A: b\r\n" * lines
     assert (parse_response(data + b"\r\n", 0, LIMITS) != e.RESPONSE_HEAD_TOO_LARGE) is passes
 
@@ -51,9 +49,7 @@ def test_header_count(lines: int, passes: bool) -> None:
 @pytest.mark.parametrize("lines", [23, 24, 25, 48, 49, 97, 500, 3000])
 def test_the_table_of_headers_grows(lines: int) -> None:
     limits = Limits(size=1 << 20, lines=lines)
-    outcome = parse_request(
-        REQUEST + b"".join(b"N%d: v%d\r\n" % (n, n) for n in range(lines - 1)) + b"\r\n", 0, limits
-    )
+    outcome = parse_request(REQUEST + b"".join(b"N%d: v%d\r\n" % (n, n) for n in range(lines - 1)) + b"\r\n", 0, limits)
     assert isinstance(outcome, tuple)
     assert outcome[-1] == [(b"Host", b"a")] + [(b"N%d" % n, b"v%d" % n) for n in range(lines - 1)]
 

@@ -29,9 +29,7 @@ def test_accepted(data: bytes, expected: dict[str, object]) -> None:
 @pytest.mark.parametrize("control", [*range(0x20), 0x7F], ids=hex)
 def test_a_control_byte_anywhere(control: int) -> None:
     """A control byte put in at any offset is refused; only HTAB may stand, inside a value or around it."""
-    data = (
-        b"\r\nPOST /a?b HTTP/1.1\r\nHost: a.b\r\nContent-Length: 5\r\nConnection: close, c\r\nC: d e\r\n\r\n"
-    )
+    data = b"\r\nPOST /a?b HTTP/1.1\r\nHost: a.b\r\nContent-Length: 5\r\nConnection: close, c\r\nC: d e\r\n\r\n"
     original = parse_request(data)
     assert isinstance(original, tuple)
     for at in range(len(data)):

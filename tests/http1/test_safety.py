@@ -59,9 +59,7 @@ def read_everything(head: Any) -> None:
     assert not any(head.has(known) for known in range(1, len(codec.KNOWN_HEADERS)))
     assert head.value(codec.HOST) is None
     with pytest.raises(ValueError):
-        head.forward(
-            *(None, b"", 0, True, True, None) if isinstance(head, RequestHead) else (b"", 0, None, 0)
-        )
+        head.forward(*(None, b"", 0, True, True, None) if isinstance(head, RequestHead) else (b"", 0, None, 0))
     if isinstance(head, RequestHead):
         assert len(head.request_id()) == 32
         assert (head.raw_target(), head.query_string(), head.host_header()) == (b"", b"", b"")

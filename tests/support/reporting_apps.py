@@ -1,6 +1,6 @@
 """Apps that report their load by the middlewares of proxy/reporting: ASGI and WSGI.
 
-    /burn/N   uses N milliseconds of CPU       /status/N   that status       anything else: "ok"
+/burn/N   uses N milliseconds of CPU       /status/N   that status       anything else: "ok"
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ def test_reports_are_bounded() -> None:
     ("value", "seconds"),
     [
         (b"cpu;dur=12.5", 0.0125),
-        (b"db;dur=53, cpu ; desc=\"a, cpu;dur=1\" ; DUR = 2000", 2.0),
+        (b'db;dur=53, cpu ; desc="a, cpu;dur=1" ; DUR = 2000', 2.0),
         (b'x;desc="\\", cpu;dur=3", cpu;dur=4', 0.004),
         (b"cpu;dur=0", 0.0),
         (b"cpu", None),
@@ -286,8 +286,10 @@ def test_nearly_right_text_does_no_harm(text: str) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from([*OBJECT, *CAMELS]) | st.text(max_size=3), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from([*OBJECT, *CAMELS]) | st.text(max_size=3), inner, max_size=4)
+        ),
     )
 )
 def test_any_json_does_no_harm(value: object) -> None:

@@ -116,7 +116,6 @@ class BackendEndpoints:
             return answer({"problems": problems_of(error)}, 422)
         return answer({"changes": [change._asdict() for change in found.changes]})
 
-
     async def explain(self, request: web.Request) -> web.Response:
         """What would happen to a request."""
         wanted = await parsed(request, Question)

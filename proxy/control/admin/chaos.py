@@ -78,9 +78,7 @@ class ChaosEndpoints:
             return refused(400, "give either name, of a rule of the configuration, or rule")
 
         async def begin() -> Run:
-            return await self.controller.start(
-                self._experiment(wanted), WHO, dry_run=wanted.dry_run, seed=wanted.seed
-            )
+            return await self.controller.start(self._experiment(wanted), WHO, dry_run=wanted.dry_run, seed=wanted.seed)
 
         return await self._tried(begin)
 

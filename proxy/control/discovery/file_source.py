@@ -6,7 +6,6 @@ at rather than subscribed to: so it is also noticed when a link on its way, or a
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, NamedTuple
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from ...errors import ConfigError, DiscoveryError
 from ...upstream.backend import BackendSpec
+from ..beside import beside
 from ..fields import List, Section, bare
 from ..load import read_document
 from ..problems import Finding, model_findings
@@ -22,6 +22,8 @@ from ..sections.balance import Backend
 from ..sections.discovery import Discover
 from .base import Answer, Clock, Source, spec_of
 
+READ_WITHIN = 10.0
+"""Seconds that a file may take to be read."""
 MOST_TOLD = 3
 """Problems of a bad file that are told."""
 
@@ -68,13 +70,18 @@ class FileSource(Source):
 
     async def _look(self) -> Seen:
         try:
-            found = await asyncio.to_thread(os.stat, self.path)
+            found = await beside(READ_WITHIN, os.stat, self.path)
+        except TimeoutError:
+            raise DiscoveryError(f"{self.path}: cannot be read within {READ_WITHIN:g} s") from None
         except OSError as error:
             raise DiscoveryError(f"{self.path}: cannot be read: {error.strerror}") from None
         return Seen((found.st_dev, found.st_ino), (found.st_ctime_ns, found.st_size))
 
     async def _read(self) -> Answer:
-        return Answer(await asyncio.to_thread(read_backends, self.path))
+        try:
+            return Answer(await beside(READ_WITHIN, read_backends, self.path))
+        except TimeoutError:
+            raise DiscoveryError(f"{self.path}: cannot be read within {READ_WITHIN:g} s") from None
 
 
 def read_backends(path: str) -> tuple[BackendSpec, ...]:

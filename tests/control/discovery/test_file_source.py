@@ -52,6 +52,11 @@ def test_an_empty_list_is_a_list(tmp_path: Path) -> None:
     assert read_backends(str(file)) == ()
 
 
+def test_a_pipe_that_nobody_writes_holds_up_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert failure(tmp_path / "pipe").startswith("FILE: is not a regular file")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -1,0 +1,72 @@
+"""Filling the places of workers that have died.
+
+Law of this file: a place that is empty is filled until it is not, or nobody wants it any more; one whose workers keep
+dying is filled ever more slowly. The process that will fill it starts at once, whatever it then has to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from ..errors import BindError
+from .workers import Worker, Workers
+
+log = logging.getLogger("qantara")
+
+YOUNG = 2.0
+"""Seconds: a worker that dies sooner has probably died of its start."""
+MOST_PAUSE = 5.0
+"""Seconds between two starts of a worker that keeps dying."""
+
+
+class Replacing:
+    """`wanted` says how many places there are (0 when nobody is to be replaced any more), `fill` has one served."""
+
+    def __init__(self, workers: Workers, wanted: Callable[[], int], fill: Callable[[int], Awaitable[object]]) -> None:
+        self.workers = workers
+        self.wanted = wanted
+        self.fill = fill
+        self.under_way: dict[int, asyncio.Task[None]] = {}
+
+    def on_death(self, worker: Worker) -> None:
+        """A worker has died that nobody wanted to go."""
+        if worker.place < self.wanted():
+            self.workers.add_spare()
+            self._begin(worker.place, monotonic() - worker.since)
+
+    def look(self) -> None:
+        """Whatever has become of a place: if it is empty, it is being filled from now on."""
+        for place in range(self.wanted()):
+            if self._empty(place):
+                self._begin(place, YOUNG)
+
+    def _empty(self, place: int) -> bool:
+        return place < self.wanted() and place not in self.workers.serving()
+
+    def _begin(self, place: int, lived: float) -> None:
+        if place not in self.under_way:
+            task = asyncio.get_running_loop().create_task(self._fill(place, lived))
+            self.under_way[place] = task
+            task.add_done_callback(lambda _: self.under_way.pop(place))
+
+    async def _fill(self, place: int, lived: float) -> None:
+        pause = 0.0
+        while self._empty(place):
+            if lived < YOUNG:
+                pause = min(MOST_PAUSE, 2 * pause or 0.1)
+                await asyncio.sleep(pause)
+            try:
+                await self.fill(place)
+            except BindError as error:
+                log.error("the worker of place %d cannot be replaced: %s", place, error)
+                lived = 0.0
+
+    async def close(self) -> None:
+        """Fill none any more."""
+        tasks = list(self.under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
