@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import ConfigError, QantaraError
+
+if TYPE_CHECKING:
+    from .server.places import Places
 
 ASKED = {
     "reload": "have a running proxy load its configuration again; waits, and tells what was wrong",
@@ -102,11 +104,15 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def ask_command(arguments: argparse.Namespace) -> int:
     """reload, upgrade, stop, status: ask the proxy that serves the file, and tell what it says."""
-    from .control.client import ask
+    from .control.client import NobodyServes, ask
 
     name: str = arguments.command
     try:
-        status, told = ask(control_of(arguments, arguments.config), "GET" if name == "status" else "POST", f"/{name}")
+        places = places_of(arguments, arguments.config)
+        try:
+            status, told = ask(places.control, "GET" if name == "status" else "POST", f"/{name}")
+        except NobodyServes as nobody:
+            return tell_of_orphans(places, name, nobody)
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -121,11 +127,27 @@ def ask_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def control_of(arguments: argparse.Namespace, config: str) -> Path:
-    """The control socket of the proxy that serves a file."""
+def tell_of_orphans(places: Places, name: str, nobody: QantaraError) -> int:
+    """What of a proxy whose supervisor has died serves on. `stop` can be done without it, the rest cannot."""
+    from .server.orphans import orphans
+
+    found = orphans(places, leave=name == "stop")
+    if not found:
+        raise nobody
+    if name == "stop":
+        print(f"the supervisor is gone; draining {len(found)} processes that served on")
+        return 0
+    print(f"error: the supervisor is gone; {name} needs it. Start it again, and it takes over:", file=sys.stderr)
+    for orphan in found:
+        print(f"{orphan.role:<11} pid {orphan.pid}  serves on", file=sys.stderr)
+    return 1
+
+
+def places_of(arguments: argparse.Namespace, config: str) -> Places:
+    """Where the proxy that serves a file can be found."""
     from .server.places import Places, run_dir
 
-    return Places(run_dir(arguments.run_dir, asking=True), config).control
+    return Places(run_dir(arguments.run_dir, asking=True), config)
 
 
 def print_told(name: str, told: dict[str, Any]) -> None:
@@ -168,7 +190,7 @@ def diff_command(arguments: argparse.Namespace) -> int:
     if arguments.new is not None:
         return show_diff(arguments.old, arguments.new)
     try:
-        return show_running_diff(control_of(arguments, arguments.old))
+        return show_running_diff(places_of(arguments, arguments.old).control)
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -188,7 +210,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
         "client": arguments.client,
     }
     try:
-        control = None if arguments.offline else control_of(arguments, arguments.config)
+        control = None if arguments.offline else places_of(arguments, arguments.config).control
         told = ask_or_explain(control, arguments.config, question)
     except (QantaraError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -204,7 +226,7 @@ def top_command(arguments: argparse.Namespace) -> int:
         print("error: --interval must be from 0.1 to 3600", file=sys.stderr)
         return 2
     try:
-        control = control_of(arguments, arguments.config)
+        control = places_of(arguments, arguments.config).control
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

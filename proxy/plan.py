@@ -69,7 +69,7 @@ class Settings(NamedTuple):
     send_idle: float = 60.0
     half_close: float = 1.0
     drain: float = 30.0
-    accept_grace: float = 0.0
+    accept_grace: float = 5.0
     head_size: int = 32768
     target_size: int = 8192
     header_count: int = 100

@@ -17,6 +17,10 @@ from ..errors import ControlError
 ANSWER_WITHIN = 120.0
 
 
+class NobodyServes(ControlError):
+    """There is nobody at the control socket."""
+
+
 class UnixConnection(http.client.HTTPConnection):
     """HTTP to a Unix socket."""
 
@@ -40,7 +44,7 @@ def ask(path: Path, method: str, target: str, body: Any = None, within: float = 
         response = connection.getresponse()
         return response.status, orjson.loads(response.read())
     except (FileNotFoundError, ConnectionRefusedError):
-        raise ControlError(f"nobody serves this configuration (there is no {path})") from None
+        raise NobodyServes(f"nobody serves this configuration (there is no {path})") from None
     except TimeoutError:
         raise ControlError(f"the proxy did not answer within {within:g} s") from None
     except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:

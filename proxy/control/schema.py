@@ -96,7 +96,7 @@ class Timeouts(Section):
     """Nothing passes through an upgraded connection, either way."""
     half_close: Duration = duration("1s")
     """A client that closed its sending side after its request gets the response if it begins within this time."""
-    accept_grace: GraceDuration = Field(default=0.0, json_schema_extra={"default": "0s"})
+    accept_grace: GraceDuration = Field(default=5.0, json_schema_extra={"default": "5s"})
     """At a stop, new connections are still taken for this long, while readiness already fails."""
     drain: Duration = duration("30s")
     """At a stop, requests in flight have this long to finish."""

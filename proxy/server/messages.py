@@ -46,6 +46,15 @@ class Sockets(NamedTuple):
     """Listening sockets for `bind` come with this message; they are for the next assignment."""
 
     bind: str
+    lent: bool
+    """Whether they belong to a service manager, and with them the file of a Unix socket."""
+
+
+class Drain(NamedTuple):
+    """How to end: see `Proxy.drain`."""
+
+    patient: bool
+    grace: float
 
 
 class Hello(NamedTuple):

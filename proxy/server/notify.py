@@ -9,6 +9,8 @@ import os
 import socket
 from time import monotonic_ns
 
+from ..errors import BindError
+
 FIRST_FD = 3
 
 
@@ -40,13 +42,27 @@ def watchdog_seconds() -> float | None:
 
 
 def inherited_sockets() -> list[socket.socket]:
-    """Listening sockets that the service manager has opened for this process; taken once, and not inherited on."""
+    """Listening sockets that the service manager has opened for this process; taken once, and not inherited on.
+
+    Raises BindError if one of them is something else.
+    """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or not count.isdigit():
         return []
-    sockets = []
-    for fd in range(FIRST_FD, FIRST_FD + int(count)):
+    return [_listening(fd) for fd in range(FIRST_FD, FIRST_FD + int(count))]
+
+
+def _listening(fd: int) -> socket.socket:
+    try:
         os.set_inheritable(fd, False)
-        sockets.append(socket.socket(fileno=fd))
-    return sockets
+        sock = socket.socket(fileno=fd)
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise BindError(f"LISTEN_FDS: file descriptor {fd} is no socket: {error.strerror}") from None
+    if not listens or sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        sock.close()
+        raise BindError(
+            f"LISTEN_FDS: file descriptor {fd} is no listening stream socket; use ListenStream= in the socket unit"
+        )
+    return sock

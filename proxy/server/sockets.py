@@ -3,7 +3,7 @@
 Law of this file: a socket is never closed while its listener is configured. TCP listeners have one socket for each
 worker (SO_REUSEPORT), so that workers do not contend for one accept queue; the queue of a worker that dies waits here
 for the one that takes its place. If there are fewer workers than sockets, some serve two. A Unix socket is shared by
-all.
+all; its file is removed with it, unless a service manager has lent it: then it is there for the next start.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from ..downstream.listener import address_of, open_listener, probe
+from ..downstream.listener import address_of, open_listener, probe, written
 from ..plan import ListenerSpec
+
+
+class Offered(NamedTuple):
+    """A listening socket from outside; `lent` by a service manager, or handed over by a predecessor."""
+
+    sock: socket.socket
+    lent: bool
 
 
 class ListenerSockets:
@@ -23,7 +31,9 @@ class ListenerSockets:
     def __init__(self) -> None:
         self.binds: dict[str, list[socket.socket]] = {}
         self.specs: dict[str, ListenerSpec] = {}
-        self.inherited: list[socket.socket] = []
+        self.lent: set[str] = set()
+        """The binds of those that a service manager has opened, and will lend again."""
+        self.offered: list[Offered] = []
         """Sockets that came from outside, for listeners that will want them."""
 
     def open(self, specs: Iterable[ListenerSpec], workers: int) -> list[socket.socket]:
@@ -53,10 +63,23 @@ class ListenerSockets:
 
     def _adopt(self, spec: ListenerSpec) -> list[socket.socket]:
         """Sockets from outside that listen where this listener wants to."""
-        found = [sock for sock in self.inherited if serves(sock, spec)]
-        if found:
-            self.binds[spec.bind] = found
-        return found
+        found = [offered for offered in self.offered if serves(offered.sock, spec)]
+        if not found:
+            return []
+        if any(offered.lent for offered in found):
+            self.lent.add(spec.bind)
+        self.offered = [offered for offered in self.offered if offered not in found]
+        self.binds[spec.bind] = [offered.sock for offered in found]
+        return self.binds[spec.bind]
+
+    def let_go(self) -> list[str]:
+        """No listener wants what is still offered now: close what a predecessor had. Returns where those listen that a
+        service manager keeps open; a later listener may want them."""
+        for offered in self.offered:
+            if not offered.lent:
+                offered.sock.close()
+        self.offered = [offered for offered in self.offered if offered.lent]
+        return [written(address_of(offered.sock)) for offered in self.offered]
 
     def give_back(self, opened: Sequence[socket.socket]) -> None:
         """Close what was opened in vain."""
@@ -82,13 +105,18 @@ class ListenerSockets:
     def keep_only(self, binds: Iterable[str]) -> None:
         """Close the sockets of listeners that are no more."""
         for bind in self.binds.keys() - set(binds):
-            self._unlink((bind, sock) for sock in self.binds.pop(bind))
+            sockets = self.binds.pop(bind)
+            if bind in self.lent:
+                self.lent.remove(bind)
+                self.offered += [Offered(sock, True) for sock in sockets]
+            else:
+                self._unlink((bind, sock) for sock in sockets)
 
     def unlink(self) -> None:
         """Remove the files of the Unix sockets: nobody takes them over."""
-        for sockets in self.binds.values():
+        for bind, sockets in self.binds.items():
             for sock in sockets:
-                if sock.family == socket.AF_UNIX:
+                if sock.family == socket.AF_UNIX and bind not in self.lent:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(sock.getsockname())
 
@@ -98,6 +126,9 @@ class ListenerSockets:
             for sock in sockets:
                 sock.close()
         self.binds = {}
+        for offered in self.offered:
+            offered.sock.close()
+        self.offered = []
 
 
 def shareable(sock: socket.socket) -> bool:

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
 
@@ -34,10 +34,10 @@ from ..upstream.group import GroupSpec
 from . import notify
 from .hands import SupervisorHands
 from .membership import Lists, Membership, give_rows
-from .messages import Assignment
+from .messages import Assignment, Drain
 from .places import Places
 from .replacing import Replacing
-from .sockets import ListenerSockets
+from .sockets import ListenerSockets, Offered
 from .takeover import Handover, Predecessor, find
 from .upgrading import Upgrading
 from .workers import Worker, Workers
@@ -83,6 +83,7 @@ class Supervisor:
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
+        self.grace = 0.0
         self.handed_over = False
         self.upgrading = Upgrading(path, places, self.workers)
         self._lock = asyncio.Lock()
@@ -103,9 +104,8 @@ class Supervisor:
             async with self.membership.taking_up(self.config):
                 pass
             predecessors = await self._start()
-            handover = Handover(
-                self.places.takeover(os.getpid()), "supervisor", lambda: self.sockets.binds, self._hand_over
-            )
+            place, sockets = self.places.takeover(os.getpid()), self.sockets
+            handover = Handover(place, "supervisor", lambda: sockets.binds, lambda: sockets.lent, self._hand_over)
             await admin.listen_at(self.places.control)
             await self._open_admin(admin)
             await self.membership.watch(self.specs())
@@ -137,9 +137,11 @@ class Supervisor:
             await each.ask()
             if each.role == "supervisor" and not self.replace:
                 raise BindError(f"process {each.pid} serves this configuration already; see qantara upgrade")
-            self.sockets.inherited += each.sockets
-        self.sockets.inherited += notify.inherited_sockets()
+            self.sockets.offered += each.sockets
+        self.sockets.offered += [Offered(sock, True) for sock in notify.inherited_sockets()]
         self.sockets.open(self.checked.plan.listeners, self.workers_wanted)
+        for address in self.sockets.let_go():
+            log.warning("no listener wants the inherited socket %s: whoever connects there is not served", address)
         assignment = self._assignment(self.checked, self.membership.lists)
         async with self._lock:
             await asyncio.gather(*(self._fill(place, assignment) for place in range(self.workers_wanted)))
@@ -210,7 +212,7 @@ class Supervisor:
 
     def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop, False)  # somebody at a terminal
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._spawn(self.ask_all("reopen")))
         loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self._upgrade_logged()))
@@ -288,8 +290,7 @@ class Supervisor:
         self.sockets.keep_only(spec.bind for spec in checked.plan.listeners)
 
     async def _assign(self, assignment: Assignment, count: int) -> None:
-        settings = self.checked.plan.settings
-        await self.workers.assign(assignment, self.sockets, count, settings.accept_grace + settings.drain + GRACE)
+        await self.workers.assign(assignment, self.sockets, count, self.checked.plan.settings.drain + GRACE)
         await self.hands.settle(assignment.rules)
 
     async def _reload_when_wanted(self) -> None:
@@ -326,10 +327,12 @@ class Supervisor:
 
     # --- stop ---
 
-    def stop(self) -> None:
-        """Drain and end; called once more, end at once."""
+    def stop(self, grace: bool = True) -> None:
+        """Drain and end, after `timeouts.accept_grace` if there is to be a `grace`; called once more, end at once."""
         if self.stopping.is_set():
             self.hurry.set()
+        elif grace:
+            self.grace = self.checked.plan.settings.accept_grace
         self.stopping.set()
 
     def _hand_over(self) -> None:
@@ -342,13 +345,13 @@ class Supervisor:
             notify.notify("STOPPING=1")
             self.sockets.unlink()
         self.sockets.close()  # the workers close theirs when their time has come
-        log.info("draining, at most %g seconds; a second signal stops at once", settings.accept_grace + settings.drain)
+        log.info("draining, at most %g seconds; a second signal stops at once", self.grace + settings.drain)
         workers = list(self.workers.slots.values())
         for worker in workers:
             worker.state = "leaving"
-        within = settings.accept_grace + settings.drain + GRACE
-        asked = (worker.ask("drain", self.handed_over, within) for worker in workers)
-        draining = asyncio.ensure_future(gathered(asked))
+        how = Drain(self.handed_over, self.grace)
+        asked = (worker.ask("drain", how, self.grace + settings.drain + GRACE) for worker in workers)
+        draining = asyncio.gather(*asked, return_exceptions=True)
         hurry = asyncio.ensure_future(self.hurry.wait())
         await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
         if draining.done():
@@ -356,6 +359,7 @@ class Supervisor:
             clean = all(result is True for result in draining.result())
         else:
             draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
             clean = False
             await self._stop_all(workers)
         log.info("stopped after %s", self._summary())
@@ -393,8 +397,3 @@ class Supervisor:
     async def upgrade(self) -> int:
         """Start what is installed now, to take over from this one. Its pid; raises BindError if it does not."""
         return await self.upgrading.run(self.stopping.is_set(), lambda: self.handed_over)
-
-
-async def gathered(asked: Iterable[Awaitable[object]]) -> list[object]:
-    """What each answers, or how it failed."""
-    return await asyncio.gather(*asked, return_exceptions=True)

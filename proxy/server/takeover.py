@@ -10,12 +10,13 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import BindError
 from .channel import Channel
+from .sockets import Offered
 
 log = logging.getLogger("qantara")
 
@@ -37,6 +38,7 @@ class Given(NamedTuple):
     role: str
     pid: int
     bind: str
+    lent: bool = False
 
 
 class Handover:
@@ -47,11 +49,13 @@ class Handover:
         path: Path,
         role: str,
         sockets: Callable[[], Mapping[str, Sequence[socket.socket]]],
+        lent: Callable[[], Collection[str]],
         leave: Callable[[], object],
     ) -> None:
         self.path = path
         self.role = role
         self.sockets = sockets
+        self.lent = lent
         self.leave = leave
         self.channels: set[Channel] = set()
         self.closed = False
@@ -77,7 +81,8 @@ class Handover:
     def _on_message(self, channel: Channel, message: object) -> None:
         if isinstance(message, Ask):
             for bind, sockets in self.sockets().items():
-                channel.send(Given(self.role, os.getpid(), bind), [sock.fileno() for sock in sockets])
+                given = Given(self.role, os.getpid(), bind, bind in self.lent())
+                channel.send(given, [sock.fileno() for sock in sockets])
             channel.send(Given(self.role, os.getpid(), ""))
         elif isinstance(message, Leave):
             log.info("another process has taken over")
@@ -102,7 +107,7 @@ class Predecessor:
     def __init__(self, path: Path) -> None:
         self.role = ""
         self.pid = 0
-        self.sockets: list[socket.socket] = []
+        self.sockets: list[Offered] = []
         self.complete = asyncio.get_running_loop().create_future()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -126,7 +131,7 @@ class Predecessor:
 
     def _on_message(self, message: Given, fds: list[int]) -> None:
         self.role, self.pid = message.role, message.pid
-        self.sockets += [socket.socket(fileno=fd) for fd in fds]
+        self.sockets += [Offered(socket.socket(fileno=fd), message.lent) for fd in fds]
         if not message.bind and not self.complete.done():
             self.complete.set_result(None)
 

@@ -266,9 +266,9 @@ class Proxy:
         """What was counted so far."""
         return self.counters.snapshot()
 
-    async def drain(self, patient: bool = False) -> bool:
-        """Stop: for `timeouts.accept_grace` go on accepting, but ask every client to close; then accept no more, and
-        wait until requests in flight are over, at most `timeouts.drain`. True if all were.
+    async def drain(self, patient: bool = False, grace: float = 0.0) -> bool:
+        """Stop: for `grace` seconds go on accepting, but ask every client to close; then accept no more, and wait until
+        requests in flight are over, at most `timeouts.drain`. True if all were.
 
         With `patient` somebody else serves the listeners by now: then idle connections have as long to bring one more
         request, which is answered with `Connection: close`. To close them at once would lose what is on its way.
@@ -286,8 +286,8 @@ class Proxy:
                 await _within(settings.drain, empty)
             acceptor.stop()
             return not acceptor.in_flight()
-        if settings.accept_grace:
-            await asyncio.sleep(settings.accept_grace)
+        if grace:
+            await asyncio.sleep(grace)
         for bind in list(self.listening):
             await self._stop_listening(bind)
         acceptor.stop()

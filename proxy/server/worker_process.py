@@ -32,7 +32,7 @@ from ..upstream.registry import Registry
 from ..upstream.reports import last_reports
 from .channel import Channel
 from .logs import configure_logging, rename
-from .messages import Assignment, Hello, Reply, Request, Sockets
+from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
 from .places import Places
 from .takeover import Handover
 from .worker import Proxy, settle_memory
@@ -49,6 +49,7 @@ class WorkerProcess:
         self.proxy: Proxy | None = None
         self.sockets: dict[str, list[socket.socket]] = {}
         """What came for the next assignment."""
+        self.lent: set[str] = set()
         self.ended = asyncio.Event()
         self.clean = True
         self.handover: Handover | None = None
@@ -80,6 +81,7 @@ class WorkerProcess:
 
     def _on_message(self, message: Any, fds: list[int]) -> None:
         if isinstance(message, Sockets):
+            (self.lent.add if message.lent else self.lent.discard)(message.bind)
             self.sockets[message.bind] = [socket.socket(fileno=fd) for fd in fds]
         elif message.kind in ("stop", "drain"):  # whatever else is going on
             asyncio.get_running_loop().create_task(self._handle(message))
@@ -92,10 +94,11 @@ class WorkerProcess:
             self.ended.set()
             return
         log.warning("the supervisor is gone; serving on until another one takes over")
-        self.handover = Handover(self.places.takeover(os.getpid()), "worker", lambda: self._serving, self._leave)
+        place = self.places.takeover(os.getpid())
+        self.handover = Handover(place, "worker", lambda: self._serving, lambda: self.lent, self._leave)
 
     def _leave(self) -> None:
-        self._requests.put_nowait(Request(0, "drain", True))
+        self._requests.put_nowait(Request(0, "drain", Drain(True, 0.0)))
 
     async def _work(self) -> None:
         while True:
@@ -216,11 +219,12 @@ class WorkerProcess:
                 if name in proxy.registry.groups:
                     proxy.registry.set_members(name, backends)
 
-    async def drain(self, patient: bool | None) -> bool:
-        """Finish what is in flight, and end; without hurry if others serve by now."""
+    async def drain(self, how: Drain | None) -> bool:
+        """Finish what is in flight, and end."""
         try:
             if self.proxy is not None:
-                self.clean = await self.proxy.drain(bool(patient))
+                how = how or Drain(False, self.proxy.plan.settings.accept_grace)
+                self.clean = await self.proxy.drain(how.patient, how.grace)
         finally:
             self.ended.set()
         return self.clean

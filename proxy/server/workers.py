@@ -24,7 +24,7 @@ from ..control.admin.contract import WorkerStatus
 from ..errors import BindError
 from ..scoreboard import Scoreboard
 from .channel import Channel
-from .messages import Assignment, Hello, Reply, Request, Sockets
+from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
 from .places import Places
 from .sockets import ListenerSockets
 
@@ -80,7 +80,7 @@ class Worker:
         """Send it the sockets that it is to serve in its place."""
         for bind in sockets.binds:
             share = sockets.share(bind, self.place, workers)
-            self.channel.send(Sockets(bind), [sock.fileno() for sock in share])
+            self.channel.send(Sockets(bind, bind in sockets.lent), [sock.fileno() for sock in share])
 
     def on_exit(self, code: int) -> None:
         """The process has ended."""
@@ -217,7 +217,8 @@ class Workers:
         return worker
 
     def _free_slot(self, best: int) -> int:
-        for slot in (best, *range(1, self.board.slots)):
+        slots: tuple[int, ...] = best, *range(1, self.board.slots)
+        for slot in slots:
             if slot not in self.slots:
                 return slot
         raise BindError(f"all {self.board.slots - 1} slots are taken, by workers that still drain too")
@@ -260,7 +261,7 @@ class Workers:
     async def _let_go(self, worker: Worker, drain: float) -> None:
         """Drain one worker that is no longer wanted."""
         try:
-            await worker.ask("drain", True, drain)
+            await worker.ask("drain", Drain(True, 0.0), drain)
         except BindError:
             self.end(worker, signal.SIGKILL)
 

@@ -55,7 +55,7 @@ def test_defaults() -> None:
         "request": 3600.0,
         "tunnel_idle": 3600.0,
         "half_close": 1.0,
-        "accept_grace": 0.0,
+        "accept_grace": 5.0,
         "drain": 30.0,
     }
     assert config.limits.model_dump() == {

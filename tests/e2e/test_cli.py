@@ -83,6 +83,8 @@ class Service:
 
 @asynccontextmanager
 async def running_service(file: Path, yaml: str, listeners: int = 1) -> AsyncIterator[Service]:
+    if "timeouts:" not in yaml:
+        yaml += "timeouts: {accept_grace: 0s}\n"
     file.write_text(yaml, encoding="utf-8")
     process = await start("run", "-c", str(file))
     service = Service(process, [])
@@ -405,7 +407,7 @@ async def test_drain_has_an_end(file: Path) -> None:
     arrived = asyncio.Event()
     async with (
         Origin([request(), tell(arrived), wait(asyncio.Event())]) as origin,
-        running_service(file, slow(origin, "timeouts: {drain: 100ms}\n")) as service,
+        running_service(file, slow(origin, "timeouts: {drain: 100ms, accept_grace: 0s}\n")) as service,
         connect(service.address) as client,
     ):
         await client.send(GET)

@@ -18,7 +18,7 @@ from proxy.server.places import Places, run_dir
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, request, response, tell, wait
 from tests.support.process import kill_group
-from tests.support.service import running, until
+from tests.support.service import Running, running, until
 
 ROOT = Path(__file__).resolve().parents[2]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -28,6 +28,19 @@ HELLO = "routes: [{respond: {body: hello}}]\naccess_log: null\n"
 async def says(client: RawClient, body: bytes) -> None:
     got = await client.request(GET)
     assert (got.status, got.body) == (200, body)
+
+
+async def command(name: str, service: Running) -> tuple[int, str, str]:
+    """`qantara NAME -c FILE`: exit code, standard output and error."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "proxy", name, "-c", str(service.file)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
 
 
 async def changed(client: RawClient) -> bool:
@@ -197,7 +210,7 @@ async def test_a_pipe_in_place_of_the_file_holds_up_nobody(tmp_path: Path) -> No
         status, told = await service.call("POST", "/reload")
         assert (status, told["ok"]) == (422, False)
         assert "is not a regular file" in told["problems"][0]
-        assert (await service.call("POST", "/stop"))[0] == 202
+        service.processes[0].send_signal(signal.SIGINT)
         assert await service.processes[0].wait() == 0
 
 
@@ -309,6 +322,43 @@ async def test_without_a_supervisor_workers_serve_on_and_the_next_one_takes_over
         async with connect(service.address) as client:
             await says(client, b"hello")
         await until(lambda: not any(alive(worker["pid"]) for worker in status["workers"]))
+
+
+async def test_a_stop_without_a_supervisor_drains_its_workers(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO + "workers: 2\n") as service, connect(service.address) as client:
+        await says(client, b"hello")
+        status = await service.status()
+        os.kill(status["pid"], signal.SIGKILL)
+        await service.until_said("serving on", 2)
+        pids = {worker["pid"] for worker in status["workers"]}
+        code, _, err = await command("status", service)
+        assert code == 1
+        assert all(f"pid {pid}  serves on" in err for pid in pids)
+        assert (await command("reload", service))[0] == 1
+        await says(client, b"hello")
+        code, out, _ = await command("stop", service)
+        assert (code, out) == (0, "the supervisor is gone; draining 2 processes that served on\n")
+        await until(lambda: not any(map(alive, pids)))
+        code, _, err = await command("stop", service)
+        assert (code, "nobody serves" in err) == (1, True)
+
+
+async def test_readiness_fails_before_connections_are_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO + "timeouts: {accept_grace: 60s}\n") as service:
+        assert (await service.call("GET", "/readyz"))[0] == 200
+        assert (await service.call("POST", "/stop"))[0] == 202
+        assert (await service.call("GET", "/readyz"))[0] == 503
+        await service.until_said("draining")
+
+        async def asked_to_close() -> bool:
+            async with connect(service.address) as client:
+                got = await client.request(GET)
+                assert (got.status, got.body) == (200, b"hello")
+                return got.header(b"connection") == b"close"
+
+        await until(asked_to_close)
+        service.processes[0].send_signal(signal.SIGTERM)  # a second time: at once
+        await service.processes[0].wait()
 
 
 async def test_an_upgrade_loses_no_request(tmp_path: Path) -> None:

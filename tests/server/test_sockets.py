@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.downstream.listener import open_listener
 from proxy.errors import BindError
 from proxy.plan import ListenerSpec
-from proxy.server.sockets import ListenerSockets, serves
+from proxy.server.sockets import ListenerSockets, Offered, serves
 
 
 def spec_of(bind: str) -> ListenerSpec:
@@ -70,10 +71,37 @@ def test_sockets_from_outside_are_used() -> None:
     given = socket.create_server(("127.0.0.1", 0))
     spec = spec_of("127.0.0.1:{1}".format(*given.getsockname()))
     sockets = ListenerSockets()
-    sockets.inherited = [given]
+    sockets.offered = [Offered(given, True)]
     assert sockets.open([spec], 2) == []
     assert sockets.share(spec.bind, 0, 2) == sockets.share(spec.bind, 1, 2) == [given]
     sockets.close()
+
+
+def test_a_lent_socket_keeps_its_file_and_can_be_had_again(tmp_path: Path) -> None:
+    """Of a service manager: it hands the same socket to the next start, and nobody else can listen there."""
+    spec = spec_of(f"unix:{tmp_path}/q.sock")
+    with open_listener(spec) as given:
+        sockets = ListenerSockets()
+        sockets.offered = [Offered(given.dup(), True)]
+        sockets.open([spec, ANY], 2)
+        sockets.keep_only([ANY.bind])
+        assert (tmp_path / "q.sock").exists()
+        assert sockets.open([spec], 2) == []
+        sockets.unlink()
+        sockets.close()
+        assert (tmp_path / "q.sock").exists()
+
+
+def test_what_no_listener_wants_is_told_or_closed() -> None:
+    lent, left = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    sockets = ListenerSockets()
+    sockets.offered = [Offered(lent, True), Offered(left, False)]
+    sockets.open([ANY], 1)
+    assert sockets.let_go() == ["{}:{}".format(*lent.getsockname())]
+    assert left.fileno() == -1
+    assert sockets.offered == [Offered(lent, True)]
+    sockets.close()
+    assert lent.fileno() == -1
 
 
 def test_where_a_socket_listens() -> None:

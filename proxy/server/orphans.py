@@ -1,0 +1,39 @@
+"""Workers that serve on after their supervisor has died, as the commands see them.
+
+Law of this file: it asks at the places where they hand over their sockets, and keeps nothing of what it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from .places import Places
+from .takeover import find
+
+
+class Orphan(NamedTuple):
+    """A process that serves without a control socket."""
+
+    role: str
+    """"worker"; or "supervisor", if it is only the file of its control socket that is gone."""
+    pid: int
+
+
+def orphans(places: Places, leave: bool = False) -> list[Orphan]:
+    """Those that serve; with `leave` they are told to finish and go. Raises BindError if one does not answer."""
+    return asyncio.run(_ask_all(places, leave))
+
+
+async def _ask_all(places: Places, leave: bool) -> list[Orphan]:
+    found = []
+    for each in find(places.takeovers()):
+        await each.ask()
+        for offered in each.sockets:
+            offered.sock.close()
+        if each.pid:  # else it was just going away
+            found.append(Orphan(each.role, each.pid))
+            if leave:
+                each.leave()
+        each.channel.close()
+    return found
