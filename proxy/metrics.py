@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from .errors import REASONS
 from .scoreboard import (
+    C_BROKEN_OFF,
     C_BYTES_IN,
     C_BYTES_OUT,
     C_CONNECTIONS,
@@ -179,6 +180,11 @@ class Counters:
     def reason(self, name: str) -> None:
         """Count one reason."""
         self.cells[REASON_CELLS[name]] += 1
+
+    def broke_off(self, name: str) -> None:
+        """Count one reason for a response to end in its middle, which its status could not say any more."""
+        self.cells[REASON_CELLS[name]] += 1
+        self.cells[C_BROKEN_OFF] += 1
 
     def snapshot(self) -> Snapshot:
         """All numbers as they are now."""

@@ -239,7 +239,9 @@ def limit_key(name: str) -> str:
     C_IN_FLIGHT,
     C_BYTES_IN,
     C_BYTES_OUT,
-) = range(COUNTERS, COUNTERS + 6)
+    C_BROKEN_OFF,
+) = range(COUNTERS, COUNTERS + 7)
+"""The last one: responses that ended before they were complete, though their status said nothing of an error."""
 C_STATUSES = COUNTERS + 8
 """Ten cells: answers by the hundreds of their status."""
 C_REASONS = COUNTERS + 24

@@ -126,11 +126,12 @@ class ChaosLimits(Section):
     cool_down: GraceDuration = Field(default=600.0, json_schema_extra={"default": "10m"})
     """Time between the end of an experiment and the start of the next."""
     error_rate: Percent = percent("1%")
-    """The steady state: with more responses of 500 and above, an experiment is stopped."""
+    """The steady state: with a larger share of errors, clients that left and requests without an answer, an experiment
+    is stopped."""
     latency: Annotated[float, Field(gt=1, le=100)] = 2.0
     """The steady state: if the 99th percentile is more than so many times what it was, an experiment is stopped."""
     within: Duration = lasting("10s")
-    """How long the steady state has to be lost."""
+    """How long the steady state has to be lost; a shorter experiment is judged at its end."""
 
 
 class ChaosMonkey(Section):
