@@ -59,7 +59,6 @@ ELSEWHERE = {
     "control/client.py": ("e2e/test_processes.py", "every command there is asked through it"),
     "control/reload.py": ("e2e/test_processes.py", "a reload needs processes"),
     "control/admin/contract.py": ("control/admin/test_app.py", "interfaces"),
-    "control/admin/answers.py": ("control/admin/test_app.py", "one file for the whole API, by its requests"),
     "control/admin/backends.py": ("e2e/test_backends.py", "what comes and goes needs workers"),
     "control/admin/top.py": ("e2e/test_backends.py", "sums over workers need workers"),
     "control/admin/chaos.py": ("e2e/test_chaos.py", "experiments need workers"),
