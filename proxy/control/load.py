@@ -22,6 +22,7 @@ from ruamel.yaml.reader import ReaderError
 
 from ..errors import ConfigError, Problem
 from .problems import Finding, Path, dotted, model_findings, rule_findings, warning_findings
+from .room import room_findings
 from .schema import Config
 from .units import quoted
 
@@ -85,6 +86,7 @@ def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | N
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(document.report([*model_findings(error), *findings])) from None
+    findings += room_findings(config)
     if findings or document.problems:
         raise ConfigError(document.report(findings))
     return Loaded(config, document.report(warning_findings(config)), document.report)

@@ -19,6 +19,7 @@ from .fields import (
     Bind,
     Count,
     Duration,
+    File,
     GraceDuration,
     HeaderButHost,
     HeadersToSet,
@@ -65,7 +66,7 @@ class Listener(Section):
 
 
 class AccessLog(Section):
-    path: Annotated[str, Field(min_length=1)] = "-"
+    path: File = "-"
     """A file, or "-" for standard output."""
     format: Literal["json", "combined"] = "json"
     """One JSON object a line, or the combined log format of Apache and nginx."""

@@ -12,6 +12,7 @@ from ..fields import (
     BackendAddress,
     Count,
     Duration,
+    File,
     GraceDuration,
     HeaderValue,
     List,
@@ -166,7 +167,7 @@ class Chaos(Section):
     """Lifts two safeguards: that the environment is one of these, and that a dry run comes first."""
     opt_out: List[Text] = ()
     """What no experiment touches: upstreams (app), backends (app/10.0.0.1:80); * stands for any text."""
-    audit: Text | None = None
+    audit: File | None = None
     """The file that all of it is written down in, a JSON object a line; required where chaos is enabled."""
     limits: ChaosLimits = Field(default_factory=ChaosLimits)
     """What keeps an experiment from becoming an outage."""
