@@ -25,6 +25,7 @@ import orjson
 
 from .http1.codec import REFERER, USER_AGENT
 from .http1.forwarded import client_address
+from .metrics import Counters
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -279,8 +280,9 @@ def open_log(path: str) -> int:
 class AccessLog:
     """Collects records and has them written. `start` and `close` in a loop; `reopen` after a rotation."""
 
-    def __init__(self, spec: AccessLogSpec) -> None:
+    def __init__(self, spec: AccessLogSpec, counters: Counters | None = None) -> None:
         self.spec = spec
+        self.counters = counters or Counters()
         self.make: Callable[[Exchange, float, float], Any] = make_record
         self.format: Callable[[Any], bytes] = FORMATS[spec.format]
         self.records: list[Any] = []
@@ -361,6 +363,7 @@ class AccessLog:
         lost = self.dropped + self.file.lost
         if lost > self.reported:
             log.warning("access log %s: %d lines were dropped", self.spec.path, lost - self.reported)
+            self.counters.lines_dropped(lost - self.reported)
             self.reported = lost
 
     async def _flush_regularly(self) -> None:

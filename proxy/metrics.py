@@ -19,6 +19,7 @@ from .scoreboard import (
     C_CONNECTIONS_OPEN,
     C_HISTOGRAMS,
     C_IN_FLIGHT,
+    C_LINES_DROPPED,
     C_REASONS,
     C_REQUESTS,
     C_STATUSES,
@@ -185,6 +186,10 @@ class Counters:
         """Count one reason for a response to end in its middle, which its status could not say any more."""
         self.cells[REASON_CELLS[name]] += 1
         self.cells[C_BROKEN_OFF] += 1
+
+    def lines_dropped(self, count: int) -> None:
+        """Count lines that the access log does not have."""
+        self.cells[C_LINES_DROPPED] += count
 
     def snapshot(self) -> Snapshot:
         """All numbers as they are now."""

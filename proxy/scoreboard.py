@@ -240,8 +240,10 @@ def limit_key(name: str) -> str:
     C_BYTES_IN,
     C_BYTES_OUT,
     C_BROKEN_OFF,
-) = range(COUNTERS, COUNTERS + 7)
-"""The last one: responses that ended before they were complete, though their status said nothing of an error."""
+    C_LINES_DROPPED,
+) = range(COUNTERS, COUNTERS + 8)
+"""The last two: responses that ended before they were complete, though their status said nothing of an error; lines
+of the access log that were not written."""
 C_STATUSES = COUNTERS + 8
 """Ten cells: answers by the hundreds of their status."""
 C_REASONS = COUNTERS + 24

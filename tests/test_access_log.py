@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 
 from proxy import access_log
 from proxy.access_log import AccessLog, LogFile, Record, as_combined, as_json
+from proxy.metrics import Counters
 from proxy.plan import AccessLogSpec
+from proxy.scoreboard import C_LINES_DROPPED
 from tests.support.client import connect
 from tests.support.origin import Origin, request, reset, response
 from tests.support.running import Running, running
@@ -381,7 +383,8 @@ async def test_if_it_cannot_be_reopened_the_old_file_stays(tmp_path: Path, caplo
 
 
 async def test_a_full_disk_is_reported_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    log = AccessLog(spec("/dev/full"))
+    counters = Counters()
+    log = AccessLog(spec("/dev/full"), counters)
     for _ in range(3):
         add(log, 5)
         log.flush()
@@ -389,6 +392,7 @@ async def test_a_full_disk_is_reported_once_and_counted(caplog: pytest.LogCaptur
     messages = [record.getMessage() for record in caplog.records]
     assert len([text for text in messages if "No space left on device" in text]) == 1
     assert "access log /dev/full: 15 lines were dropped" in messages
+    assert counters.cells[C_LINES_DROPPED] == 15
 
 
 def test_a_file_that_cannot_be_opened() -> None:

@@ -63,7 +63,6 @@ ELSEWHERE = {
     "control/admin/top.py": ("e2e/test_backends.py", "sums over workers need workers"),
     "control/admin/chaos.py": ("e2e/test_chaos.py", "experiments need workers"),
     "server/hands.py": ("e2e/test_chaos.py", "experiments need workers"),
-    "control/admin/exposition.py": ("control/admin/test_app.py", "one file for the whole API, by its requests"),
     "control/admin/guard.py": ("control/admin/test_app.py", "one file for the whole API, by its requests"),
     "control/admin/views.py": ("control/admin/test_app.py", "one file for the whole API, by its requests"),
     "control/sections/admin.py": ("control/admin/test_app.py", "models are tested through what they do"),

@@ -174,7 +174,7 @@ class Supervisor:
 
     def ready(self) -> bool:
         """Whether requests should be sent here."""
-        return not self.stopping.is_set()
+        return not self.stopping.is_set() and any(each.state == "serving" for each in self.workers.slots.values())
 
     def status(self) -> dict[str, object]:
         """Processes and the last reload."""
@@ -284,6 +284,7 @@ class Supervisor:
 
     def _on_death(self, worker: Worker) -> None:
         if not self.stopping.is_set():
+            self.workers.restarts[worker.slot] = self.workers.restarts.get(worker.slot, 0) + 1
             self._spawn(self._replace(worker.slot, monotonic() - worker.since))
 
     async def _replace(self, slot: int, lived: float) -> None:
@@ -298,7 +299,6 @@ class Supervisor:
                     if slot in self.workers.slots:
                         return
                     await self._fill(slot, self._assignment(self.checked, self.membership.lists))
-                self.workers.restarts[slot] = self.workers.restarts.get(slot, 0) + 1
                 log.info("worker %d is replaced (pid %d)", slot, self.workers.slots[slot].pid)
             except BindError as error:
                 log.error("worker %d cannot be replaced: %s", slot, error)

@@ -95,6 +95,24 @@ async def test_the_spare_is_replaced_too(tmp_path: Path) -> None:
         assert not alive(spare)
 
 
+async def test_without_a_worker_it_is_not_ready_and_whoever_replaces_one_it_counts(tmp_path: Path) -> None:
+    logs, away = tmp_path / "logs", tmp_path / "away"
+    logs.mkdir()
+    yaml = f"routes: [{{respond: {{body: hello}}}}]\naccess_log: {{path: '{logs}/access.log'}}\n"
+    async with running(tmp_path, yaml) as service:
+        assert await service.call("GET", "/readyz") == (200, {"ready": True})
+        logs.rename(away)  # no worker can begin any more
+        os.kill((await service.workers())[1], signal.SIGKILL)
+        await service.until_said("cannot be replaced")
+        assert await service.call("GET", "/readyz") == (503, {"ready": False})
+        assert not (await service.status())["ready"]
+        away.rename(logs)
+        assert (await service.reload(yaml))["ok"]  # which may be quicker than the next attempt
+        assert await service.call("GET", "/readyz") == (200, {"ready": True})
+        (worker,) = (await service.status())["workers"]
+        assert worker["restarts"] == 1
+
+
 async def test_the_number_of_workers_follows_the_configuration(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service, connect(service.address) as client:
         await says(client, b"hello")

@@ -7,14 +7,11 @@ from time import monotonic_ns
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.control.admin.exposition import bucketed
 from proxy.control.load import load_text
 from proxy.control.reload import read_token
 from proxy.control.sections.admin import Admin
 from proxy.errors import REASONS, BindError, ConfigError
-from proxy.metrics import U_FINISH, U_RETRIES, Counters, Histogram
 from proxy.scoreboard import (
     C_TRACES_DROPPED,
     C_TRACES_EXPORTED,
@@ -27,7 +24,6 @@ from proxy.scoreboard import (
     REQUESTS,
     ROW,
     STATE,
-    UPSTREAM_ROW,
     WEIGHT,
 )
 from tests.control.admin.fake import YAML, admin
@@ -236,57 +232,6 @@ def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
         token("short")
     with pytest.raises(BindError, match="cannot read"):
         token("none")
-
-
-# --- metrics --------------------------------------------------------------------------------------------
-
-
-async def test_metrics_are_sums_over_the_workers() -> None:
-    async with admin() as call:
-        board = call.fake.board
-        for slot in (1, 2):
-            counters = Counters(board.slot_head(slot))
-            counters.opened()
-            counters.began()
-            counters.finished(200, 0.1, 10, 20)
-            counters.reason("route.no_route")
-            start = slot * UPSTREAM_ROW
-            rows = board.upstream_rows("app")
-            rows[start + U_RETRIES] = 3
-            Histogram(rows[start + U_FINISH : start + U_FINISH + 144]).observe(0.004)
-            board.backend_rows("app", "b:1")[slot * ROW + REQUESTS] = 5
-        board.backend_rows("app", "a:1")[STATE] = 2
-        status, text = await call("GET", "/metrics")
-        assert status == 200
-        found = {
-            (sample.name, *sorted(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-        assert found["qantara_connections_total",] == 2
-        assert found["qantara_requests_total", ("code", "2xx")] == 2
-        assert found["qantara_reasons_total", ("reason", "route.no_route"), ("stage", "route")] == 2
-        assert found["qantara_upstream_retries_total", ("upstream", "app")] == 6
-        assert found["qantara_backend_requests_total", ("backend", "b:1"), ("upstream", "app")] == 10
-        assert found["qantara_backend_up", ("backend", "a:1"), ("upstream", "app")] == 0
-        assert found["qantara_worker_up", ("worker", "1")] == 1
-        assert found["qantara_worker_up", ("worker", "2")] == 0
-        assert found["qantara_worker_restarts_total", ("worker", "1")] == 2
-        assert found["qantara_config_last_reload_success",] == 1
-        stage = (("stage", "finish"), ("upstream", "app"))
-        assert found["qantara_upstream_seconds_count", *stage] == 2
-        assert found["qantara_upstream_seconds_bucket", ("le", "0.005"), *stage] == 2
-        assert found["qantara_upstream_seconds_bucket", ("le", "0.0025"), *stage] == 0
-
-
-def test_buckets_are_cumulative_and_bounded() -> None:
-    histogram = Histogram()
-    for seconds in (0.0001, 0.0007, 0.2, 500.0):
-        histogram.observe(seconds)
-    buckets, seconds = bucketed(list(histogram.cells))
-    assert [count for _, count in buckets] == sorted(count for _, count in buckets)
-    assert buckets[-1] == ("+Inf", 4.0)
-    assert 500 < seconds < 630
 
 
 async def test_the_password_of_a_shared_store_is_not_shown() -> None:
