@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
@@ -12,6 +14,7 @@ from proxy.metrics import U_BALANCER_FAILED, U_FINISH, U_OPEN_UNTIL, U_RETRIES, 
 from proxy.scoreboard import EJECTED_FOR, EJECTED_UNTIL, REQUESTS, ROW, STATE, UPSTREAM_ROW
 from tests.control.admin.fake import Client, admin
 
+ROOT = Path(__file__).resolve().parents[3]
 LATER = 10**12
 """Nanoseconds that no test takes."""
 
@@ -67,6 +70,17 @@ def test_buckets_are_cumulative_and_bounded() -> None:
     assert [count for _, count in buckets] == sorted(count for _, count in buckets)
     assert buckets[-1] == ("+Inf", 4.0)
     assert 500 < seconds < 630
+
+
+async def test_the_page_has_every_name_and_no_other() -> None:
+    async with admin() as call:
+        _, text = await call("GET", "/metrics")
+    shown = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in text_string_to_metric_families(text)
+    }
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(qantara_\w+)`", page)) == {name for name in shown if name.startswith("qantara_")}
 
 
 async def test_what_is_left_out_of_service_now() -> None:
