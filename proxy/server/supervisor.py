@@ -25,7 +25,7 @@ from ..control.poller import Poller
 from ..control.reload import Checked, ReloadResult, check, problems_of, read_token
 from ..control.schema import Config
 from ..control.sweep import Sweeper
-from ..control.watch import changes
+from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
@@ -81,6 +81,7 @@ class Supervisor:
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
         self._reload_wanted = asyncio.Event()
+        self.watcher = Watcher(path, self._reload_wanted.set)
 
     async def run(self) -> int:
         """Serve until told to stop. Returns the exit code. Raises BindError if it cannot start."""
@@ -110,6 +111,7 @@ class Supervisor:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.watcher.close()
             await self.membership.close()
             await admin.close(keep_file=self.handed_over)
             if handover is not None:
@@ -149,8 +151,7 @@ class Supervisor:
         self._spawn(self._reload_when_wanted())
         self._spawn(self.chaos.run())
         self._spawn(self.membership.hand_on(self._lock, self.ask_all, self.specs))
-        if self.checked.config.watch:
-            self._spawn(self._watch())
+        self.watcher.adopt(self.config.watch, self.checked.digest)
         notify.notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS={self.workers_wanted} workers serve")
 
     async def _open_admin(self, admin: AdminServer) -> None:
@@ -228,6 +229,7 @@ class Supervisor:
                 warnings = tuple(map(str, checked.warnings))
                 async with self.membership.taking_up(checked.config) as lists:
                     await self._serve_config(checked, lists)
+                self.watcher.adopt(checked.config.watch, checked.digest)
                 await self.membership.watch(self.specs())
                 await self.chaos.adopt(checked.config.chaos)
             except QantaraError as error:
@@ -274,11 +276,6 @@ class Supervisor:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()  # what comes from here on is one more reload, however often it comes
             await self.reload()
-
-    async def _watch(self) -> None:
-        async for _ in changes(self.path):
-            log.info("%s has changed", self.path)
-            self._reload_wanted.set()
 
     # --- workers ---
 

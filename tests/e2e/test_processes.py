@@ -202,6 +202,19 @@ async def test_the_file_is_watched_if_wanted(tmp_path: Path) -> None:
         await says(client, b"seen")
 
 
+async def test_a_reload_begins_and_ends_to_watch_the_file(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        assert (await service.reload(HELLO + "watch: true\n"))["ok"]
+        service.write(HELLO.replace("hello", "seen") + "watch: true\n")
+        await service.until_said("reloaded", 2)
+        await says(client, b"seen")
+        service.write(HELLO.replace("hello", "last") + "watch: false\n")
+        await service.until_said("reloaded", 3)
+        await says(client, b"last")
+        _, shown = await service.call("GET", "/config")
+        assert shown["watch"] is False
+
+
 # --- health -------------------------------------------------------------------------------------------
 
 
