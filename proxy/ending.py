@@ -213,7 +213,9 @@ def leave_group(x: Exchange, now: float) -> None:
     group.rows[U_STATUSES + x.status // 100] += 1
     group.finish_seconds.observe(now - x.started)
     if x.responding:
-        group.relay_seconds.observe((x.headed or now) - x.picked)
+        headed = x.headed or now
+        group.relay_seconds.observe(headed - x.picked)
+        group.send_seconds.observe(headed - (x.reached if x.picked < x.reached <= headed else x.picked))
     if group.breaker is not None and judged(x):
         group.breaker.record(x.started, now, x.status >= 500)
     if group.panicking:

@@ -62,8 +62,9 @@ U_STATUSES = 16
 U_REPORTS, U_REPORTS_REFUSED, U_REPORTS_STALE, U_PROBES, U_PROBES_ANSWERED = range(48, 53)
 """Reports of load: those taken in, those that could not be read, those that grew too old without another one; probes
 sent, and answered in time."""
-U_CONNECT, U_RELAY, U_FINISH = 64, 208, 352
-"""Histograms: waiting for a connection, from pick to the response head, and the whole request."""
+U_CONNECT, U_RELAY, U_FINISH, U_PICK, U_SEND = range(64, 64 + 5 * HISTOGRAM_CELLS, HISTOGRAM_CELLS)
+"""Histograms: waiting for a connection, from pick to the response head, the whole request, waiting in the queue, and
+from the connection to the response head."""
 
 
 class Histogram:

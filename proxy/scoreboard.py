@@ -65,7 +65,7 @@ READY, DRAIN, MAINT = range(3)
 STATES = ("ready", "drain", "maint")
 EJECTION_CAUSES = ("", "connect", "consecutive_5xx", "consecutive_gateway", "failure_percentage", "success_rate")
 
-UPSTREAM_ROW = 512
+UPSTREAM_ROW = 800
 """A worker's row about an upstream: counters (see metrics.py), then histograms."""
 UPSTREAM_GAUGES = range(32, 40)
 """Those of its cells that say what is now, and are over with the worker."""

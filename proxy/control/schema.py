@@ -72,8 +72,16 @@ class AccessLog(Section):
     """One JSON object a line, or the combined log format of Apache and nginx."""
     buffer: Size = size("64KiB")
     """The log is written when this much has gathered."""
+    fields: List[Literal["backends", "queue_time", "upstream_connect_time", "upstream_header_time"]] = ()
+    """Further fields, for the JSON format: all backends that were asked, and where the time went."""
     flush: Duration = duration("1s")
     """The log is written at the latest after this time."""
+
+    @model_validator(mode="after")
+    def _has_place(self) -> AccessLog:
+        if self.fields and self.format != "json":
+            raise ValueError("the combined format has no place for fields; write format: json")
+        return self
 
 
 class Timeouts(Section):

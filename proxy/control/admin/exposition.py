@@ -33,6 +33,7 @@ from ...metrics import (
     U_HEDGES_WON,
     U_OPEN_UNTIL,
     U_PANICKED,
+    U_PICK,
     U_PROBES,
     U_PROBES_ANSWERED,
     U_QUEUE_EXPIRED,
@@ -45,6 +46,7 @@ from ...metrics import (
     U_REQUESTS,
     U_RETRIES,
     U_RETRIES_REFUSED,
+    U_SEND,
     U_STATUSES,
     Histogram,
 )
@@ -74,7 +76,7 @@ BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 """Upper bounds of the buckets that are shown, in seconds."""
 GAUGES = ("in_flight", "connections")
 VERDICTS = {"taken": L_TAKEN, "refused": L_REFUSED, "dry_run": L_WOULD_REFUSE, "store_failed": L_REMOTE_FAILED}
-STAGES = {"connect": U_CONNECT, "relay": U_RELAY, "finish": U_FINISH}
+STAGES = {"pick": U_PICK, "connect": U_CONNECT, "send": U_SEND, "relay": U_RELAY, "finish": U_FINISH}
 
 
 def expose(control: Control) -> bytes:
