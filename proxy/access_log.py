@@ -11,20 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import stat
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from .http1.codec import REFERER, USER_AGENT
-from .http1.forwarded import client_address
+from .log_lines import FORMATS, Further, make_record
+from .metrics import Counters
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -37,155 +33,7 @@ MOST_WAITING = 16 * 1024 * 1024
 CLOSE_WITHIN = 2.0
 """Seconds that a disk or pipe has for the last lines when the log is closed."""
 
-FIELD_LIMIT = 2048
-"""Bytes of what a client sent that a line shows of each field; a head may hold far more."""
-LAST_FIELDS = ("route", "upstream", "backend", "tries", "reason", "request_id", "referer", "user_agent")
-
-_C1 = re.compile(rb"\xc2([\x80-\x9f])")
-
 log = logging.getLogger("qantara")
-
-
-class Record(NamedTuple):
-    """What a line is made of. `at` is the time of day, both times are in seconds."""
-
-    at: float
-    seconds: float
-    client: str
-    method: bytes
-    target: bytes
-    host: bytes
-    minor: int
-    status: int
-    bytes_in: int
-    bytes_out: int
-    route: str
-    upstream: str
-    backend: str
-    tries: int
-    reason: str
-    request_id: bytes
-    referer: bytes
-    user_agent: bytes
-
-
-def make_record(x: Exchange, now: float, at: float) -> Record:
-    """The record of an exchange that is over at time `now` (monotonic), which is the time of day `at`.
-
-    Of what was refused as no request there is no more than who sent it, why it was refused, and the id that is
-    in the answer.
-    """
-    head, route, client, plan = x.head, x.route, x.client, x.plan
-    assert client is not None and plan is not None
-    parsed = head.data is not None
-    address = client.address
-    if client.trusted and parsed:
-        address = client_address(head, address, plan.settings.trusts)
-    return Record(
-        at,
-        now - x.started,
-        address,
-        head.method,
-        head.raw_target()[:FIELD_LIMIT] if parsed else b"",
-        head.host,
-        head.minor,
-        x.status,
-        x.bytes_in,
-        x.bytes_out,
-        route.name if route is not None else "",
-        route.upstream if route is not None else "",
-        x.backend_name,
-        x.tries,
-        x.reason.name if x.reason is not None else "",
-        head.request_id(),
-        (head.value(REFERER) or b"")[:FIELD_LIMIT],
-        (head.value(USER_AGENT) or b"")[:FIELD_LIMIT],
-    )
-
-
-class Traced(NamedTuple):
-    """A record of a request that is traced."""
-
-    record: Record
-    trace_id: bytes
-
-
-def make_traced(x: Exchange, now: float, at: float) -> Traced:
-    """As `make_record`, with the id of the trace, which every exchange has by then."""
-    return Traced(make_record(x, now, at), x.trace.trace_id if x.trace is not None else b"")
-
-
-def as_traced_json(traced: Traced) -> bytes:
-    """As `as_json`, with the id as the last field."""
-    line = as_json(traced.record)
-    return b'%b,"trace_id":"%b"}\n' % (line[:-2], traced.trace_id) if traced.trace_id else line
-
-
-def as_json(record: Record) -> bytes:
-    """One line of JSON. Empty fields are left out."""
-    at, seconds, client, method, target, host, minor, status, bytes_in, bytes_out, *rest = record
-    fields: dict[str, Any] = {
-        "time": f"{day_and_second(int(at))}.{int(at % 1 * 1000):03d}Z",
-        "client": client,
-        "status": status,
-        "seconds": round(seconds, 6),
-        "bytes_in": bytes_in,
-        "bytes_out": bytes_out,
-    }
-    if target:
-        fields["method"] = text(method)
-        fields["host"] = text(host)
-        fields["target"] = text(target)
-        fields["protocol"] = f"HTTP/1.{minor}"
-    for name, value in zip(LAST_FIELDS, rest, strict=True):
-        if value:
-            fields[name] = text(value) if isinstance(value, bytes) else value
-    line = orjson.dumps(fields)
-    if not line.isascii():  # U+0080 to U+009F control terminals, and U+0085 ends a line for some readers
-        line = _C1.sub(lambda match: b"\\u00%02x" % match[1][0], line)
-    return line + b"\n"
-
-
-@lru_cache(4)
-def day_and_second(second: int) -> str:
-    """ISO 8601 in UTC; many lines share a second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
-@lru_cache(4)
-def combined_time(second: int) -> str:
-    """The time in the combined format, in UTC."""
-    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(second))
-
-
-def as_combined(record: Record) -> bytes:
-    """One line in the combined format."""
-    at = combined_time(int(record.at))
-    line = f"{text(record.method)} {text(record.target)} HTTP/1.{record.minor}" if record.target else "-"
-    return (
-        f'{record.client} - - [{at}] "{quoted(line)}" {record.status} {record.bytes_out}'
-        f' "{quoted(text(record.referer)) or "-"}" "{quoted(text(record.user_agent)) or "-"}"\n'
-    ).encode()
-
-
-def text(value: bytes | None) -> str:
-    return value.decode("latin-1") if value else ""
-
-
-def quoted(value: str) -> str:
-    """Escape what could end a quoted field or a line."""
-    if value.isprintable() and '"' not in value and "\\" not in value:
-        return value
-    return "".join(c if c.isprintable() and c not in '"\\' else f"\\x{ord(c):02x}" for c in value)
-
-
-FORMATS: dict[str, Callable[[Any], bytes]] = {"json": as_json, "combined": as_combined}
-TRACED: dict[str, tuple[Callable[[Exchange, float, float], Any], Callable[[Any], bytes]]] = {
-    "json": (make_traced, as_traced_json),
-    "combined": (make_record, as_combined),
-}
-"""Where requests are traced: the combined format has no place for an id."""
-
 
 PIPE_BUF = 4096
 """Bytes that one write puts into a pipe in one piece (pipe(7)); more may be cut by what another worker writes."""
@@ -279,10 +127,11 @@ def open_log(path: str) -> int:
 class AccessLog:
     """Collects records and has them written. `start` and `close` in a loop; `reopen` after a rotation."""
 
-    def __init__(self, spec: AccessLogSpec) -> None:
+    def __init__(self, spec: AccessLogSpec, counters: Counters | None = None) -> None:
         self.spec = spec
-        self.make: Callable[[Exchange, float, float], Any] = make_record
-        self.format: Callable[[Any], bytes] = FORMATS[spec.format]
+        self.counters = counters or Counters()
+        self.make: Callable[[Exchange, float, float], Any]
+        self.format: Callable[[Any], bytes]
         self.records: list[Any] = []
         self.lines: list[bytes] = []
         self.size = 0
@@ -290,6 +139,7 @@ class AccessLog:
         self.reported = 0
         self.file = LogFile(spec.path)
         self.task: asyncio.Task[None] | None = None
+        self.show_traces(False)
         self._read_clock()
 
     def start(self) -> None:
@@ -297,11 +147,14 @@ class AccessLog:
         self.task = asyncio.get_running_loop().create_task(self._flush_regularly())
 
     def show_traces(self, on: bool) -> None:
-        """Whether the lines from now on have the ids of traces."""
+        """Whether the lines from now on have the ids of traces. The combined format has no place for further fields."""
         self._format()
-        self.make, self.format = make_record, FORMATS[self.spec.format]
-        if on:
-            self.make, self.format = TRACED[self.spec.format]
+        names = (*self.spec.fields, "trace_id") if on else self.spec.fields
+        if names and self.spec.format == "json":
+            further = Further(names)
+            self.make, self.format = further.make, further.as_json
+        else:
+            self.make, self.format = make_record, FORMATS[self.spec.format]
 
     def record(self, x: Exchange, now: float) -> None:
         """Keep the record of an exchange that is over at time `now`."""
@@ -361,6 +214,7 @@ class AccessLog:
         lost = self.dropped + self.file.lost
         if lost > self.reported:
             log.warning("access log %s: %d lines were dropped", self.spec.path, lost - self.reported)
+            self.counters.lines_dropped(lost - self.reported)
             self.reported = lost
 
     async def _flush_regularly(self) -> None:

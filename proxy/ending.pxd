@@ -38,5 +38,5 @@ cpdef sample(Exchange x, double now)
 cpdef finish(Exchange x)
 
 
-@cython.locals(group=Group)
+@cython.locals(group=Group, headed=double)
 cpdef leave_group(Exchange x, double now)

@@ -21,6 +21,8 @@ from .upstream.group import Group
 
 log = logging.getLogger("qantara")
 
+SERVER_ERROR = 500
+"""From this status on it is not the client's fault."""
 SAMPLE = 64
 """Every so many requests one is looked at for the top talkers."""
 JUDGED = frozenset(("connect", "send", "relay"))
@@ -44,7 +46,7 @@ def refuse(x: Exchange, reason: Reason, lines: str) -> None:
     if x.responding:
         x.reason = reason
         x.keep = False
-        client.counters.reason(reason.name)
+        count_cut(x, reason)
         client.cut(x.head.minor == 0)
         finish(x)
         return
@@ -105,8 +107,18 @@ def abandon(x: Exchange, reason: Reason) -> None:
     x.reason = reason
     x.status = x.status or reason.status
     x.keep = False
-    client.counters.reason(reason.name)
+    count_cut(x, reason)
     finish(x)
+
+
+def count_cut(x: Exchange, reason: Reason) -> None:
+    """Count why a response is not complete; an error that its status does not tell is counted as one all the same."""
+    client = x.client
+    assert client is not None
+    if x.status < SERVER_ERROR <= reason.status:
+        client.counters.broke_off(reason.name)
+    else:
+        client.counters.reason(reason.name)
 
 
 def detach(x: Exchange) -> None:
@@ -201,7 +213,9 @@ def leave_group(x: Exchange, now: float) -> None:
     group.rows[U_STATUSES + x.status // 100] += 1
     group.finish_seconds.observe(now - x.started)
     if x.responding:
-        group.relay_seconds.observe((x.headed or now) - x.picked)
+        headed = x.headed or now
+        group.relay_seconds.observe(headed - x.picked)
+        group.send_seconds.observe(headed - (x.reached if x.picked < x.reached <= headed else x.picked))
     if group.breaker is not None and judged(x):
         group.breaker.record(x.started, now, x.status >= 500)
     if group.panicking:

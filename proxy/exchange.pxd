@@ -53,7 +53,7 @@ cdef class Exchange(Requester):
     cdef public ReturnStage relay
     cdef public object balancer, body, reason, timer, hedge, trace
     cdef public Group group
-    cdef public list tried, kept
+    cdef public list tried, kept, asked
     cdef public Backend backend
     cdef public UpstreamConnection upstream
     cdef public bytes payload
@@ -61,7 +61,7 @@ cdef class Exchange(Requester):
     cdef public int tries, status, beside
     cdef public LoadReport report
     cdef public long long serial
-    cdef public double started, picked, headed
+    cdef public double started, picked, headed, reached
     cdef public long long bytes_in, bytes_out
     cdef public str backend_name
 

@@ -168,7 +168,11 @@ class Exchange(Requester):
         """Whether it was sent again to the same backend, because the first connection had gone stale."""
         self.tried: list[Backend] | None = None
         """The backends at which this request has failed."""
-        self.started = self.picked = self.headed = 0.0
+        self.asked: list[str] | None = None
+        """The backends that it was given to before the present one, by name."""
+        self.started = self.picked = self.headed = self.queued_for = 0.0
+        self.reached = 0.0
+        """When the connection was there, if that is later than `picked`: it had to wait for one. NEVER until it is."""
         self.beside = 0
         """Requests that the backend had when this one was given to it, itself included."""
         self.report: LoadReport | None = None

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from .balancing.base import CANCELLED, FAILED, Balancer, Done
+from .deadlines import NEVER
 from .ending import drop_backend
 from .errors import Reason
 from .exchange import Exchange, ReturnStage, Stage
@@ -91,6 +92,8 @@ class Attempt(Requester):
         self.upstream: UpstreamConnection | None = None
         self.waiting = False
         self.picked = monotonic()
+        self.reached = 0.0
+        """As that of an exchange."""
         self.beside = 1
 
     @property
@@ -114,6 +117,7 @@ class Attempt(Requester):
             self.connected(connection)
         else:
             self.waiting = True
+            self.reached = NEVER
             backend.pool.wait(self)
 
     def cancel(self, outcome: int = CANCELLED) -> None:
@@ -145,8 +149,9 @@ class Attempt(Requester):
         drop_backend(x, monotonic(), outcome)
         backend, self.backend = self.backend, None
         assert backend is not None
+        x.asked = [*(x.asked or ()), x.backend_name]
         x.backend, x.backend_name, x.balancer = backend, backend.name, self.balancer
-        x.picked, x.beside = self.picked, self.beside
+        x.picked, x.reached, x.beside = self.picked, self.reached, self.beside
         x.tries += 1
         x.waited = True
         x.upstream = self.upstream
@@ -154,15 +159,17 @@ class Attempt(Requester):
     # --- what its connection tells ---
 
     def connected(self, connection: UpstreamConnection) -> None:
-        x = self.x
-        self.waiting = False
+        x, now = self.x, monotonic()
+        if self.waiting:
+            self.waiting = False
+            self.reached = now
         if x is None or x.payload is None:
             connection.discard()
             return
         self.upstream = connection
         if self.leads:
-            x.upstream = connection
-        connection.send(self, self.request_head(x), x.body, monotonic() + self.response_head)
+            x.upstream, x.reached = connection, self.reached
+        connection.send(self, self.request_head(x), x.body, now + self.response_head)
 
     def request_head(self, x: Exchange) -> bytes:
         """The head that is sent: that of the first attempt."""

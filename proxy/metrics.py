@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from .errors import REASONS
 from .scoreboard import (
+    C_BROKEN_OFF,
     C_BYTES_IN,
     C_BYTES_OUT,
     C_CONNECTIONS,
     C_CONNECTIONS_OPEN,
     C_HISTOGRAMS,
     C_IN_FLIGHT,
+    C_LINES_DROPPED,
     C_REASONS,
     C_REQUESTS,
     C_STATUSES,
@@ -60,8 +62,9 @@ U_STATUSES = 16
 U_REPORTS, U_REPORTS_REFUSED, U_REPORTS_STALE, U_PROBES, U_PROBES_ANSWERED = range(48, 53)
 """Reports of load: those taken in, those that could not be read, those that grew too old without another one; probes
 sent, and answered in time."""
-U_CONNECT, U_RELAY, U_FINISH = 64, 208, 352
-"""Histograms: waiting for a connection, from pick to the response head, and the whole request."""
+U_CONNECT, U_RELAY, U_FINISH, U_PICK, U_SEND = range(64, 64 + 5 * HISTOGRAM_CELLS, HISTOGRAM_CELLS)
+"""Histograms: waiting for a connection, from pick to the response head, the whole request, waiting in the queue, and
+from the connection to the response head."""
 
 
 class Histogram:
@@ -179,6 +182,15 @@ class Counters:
     def reason(self, name: str) -> None:
         """Count one reason."""
         self.cells[REASON_CELLS[name]] += 1
+
+    def broke_off(self, name: str) -> None:
+        """Count one reason for a response to end in its middle, which its status could not say any more."""
+        self.cells[REASON_CELLS[name]] += 1
+        self.cells[C_BROKEN_OFF] += 1
+
+    def lines_dropped(self, count: int) -> None:
+        """Count lines that the access log does not have."""
+        self.cells[C_LINES_DROPPED] += count
 
     def snapshot(self) -> Snapshot:
         """All numbers as they are now."""

@@ -195,6 +195,7 @@ class Connect(Stage):
         connection = pool.acquire(not x.head.idempotent, x.started)
         if connection is None:
             x.waiting = True
+            x.reached = NEVER
             pool.wait(x)
             return
         x.upstream = connection

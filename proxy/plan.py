@@ -30,12 +30,13 @@ class ListenerSpec(NamedTuple):
 
 
 class AccessLogSpec(NamedTuple):
-    """Where the access log goes: "-" is standard output. `format` is json or combined."""
+    """Where the access log goes: "-" is standard output. `format` is json or combined; `fields` are further ones."""
 
     path: str
     format: str
     buffer: int
     flush: float
+    fields: tuple[str, ...] = ()
 
 
 class TraceSpec(NamedTuple):

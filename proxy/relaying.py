@@ -45,7 +45,8 @@ class Relay(ReturnStage):
         assert backend is not None
         x.waiting = False
         x.waited = True
-        self.group.connect_seconds.observe(monotonic() - x.picked)
+        x.reached = monotonic()
+        self.group.connect_seconds.observe(x.reached - x.picked)
         x.upstream = connection
         self.send.enter(x)
 

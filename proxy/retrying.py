@@ -62,6 +62,7 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) ->
     if x.tried is None:
         x.tried = []
     x.tried.append(x.backend)
+    x.asked = [*(x.asked or ()), x.backend_name]
     group.count(U_RETRIES)
     drop_backend(x, now, FAILED)
     rewind(x)

@@ -65,7 +65,7 @@ READY, DRAIN, MAINT = range(3)
 STATES = ("ready", "drain", "maint")
 EJECTION_CAUSES = ("", "connect", "consecutive_5xx", "consecutive_gateway", "failure_percentage", "success_rate")
 
-UPSTREAM_ROW = 512
+UPSTREAM_ROW = 800
 """A worker's row about an upstream: counters (see metrics.py), then histograms."""
 UPSTREAM_GAUGES = range(32, 40)
 """Those of its cells that say what is now, and are over with the worker."""
@@ -239,7 +239,11 @@ def limit_key(name: str) -> str:
     C_IN_FLIGHT,
     C_BYTES_IN,
     C_BYTES_OUT,
-) = range(COUNTERS, COUNTERS + 6)
+    C_BROKEN_OFF,
+    C_LINES_DROPPED,
+) = range(COUNTERS, COUNTERS + 8)
+"""The last two: responses that ended before they were complete, though their status said nothing of an error; lines
+of the access log that were not written."""
 C_STATUSES = COUNTERS + 8
 """Ten cells: answers by the hundreds of their status."""
 C_REASONS = COUNTERS + 24

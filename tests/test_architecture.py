@@ -26,8 +26,8 @@ LAYERS = (
     ("routing",),
     ("plan",),
     ("exchange",),
-    ("access_log", "ending", "request_key", "rewriting", "talkers"),
-    ("admission", "chaos", "retrying"),
+    ("log_lines", "ending", "request_key", "rewriting", "talkers"),
+    ("access_log", "admission", "chaos", "retrying"),
     ("hedging", "relaying", "reported"),
     ("pipeline",),
     ("tracing",),
@@ -42,7 +42,7 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 DATA_PATH = frozenset(
     """
     http1 upstream balancing sharding exchange routing plan ending rewriting pipeline downstream
-    deadlines metrics access_log scoreboard limits admission chaos retrying relaying reported hedging talkers
+    deadlines metrics access_log log_lines scoreboard limits admission chaos retrying relaying reported hedging talkers
     request_key tracing
     """.split()
 )

@@ -139,6 +139,15 @@ def test_the_files_that_are_named_exist(page: str) -> None:
         assert made or (ROOT / name).exists(), f"{page} names {name}"
 
 
+@pytest.mark.parametrize(
+    ("page", "top"), [("README.md", "proxy"), ("docs/development.md", "tests")], ids=["README", "development"]
+)
+def test_every_folder_has_a_line(page: str, top: str) -> None:
+    folders = {f"{top}/{each.name}/" for each in (ROOT / top).iterdir() if any(each.glob("*.py"))}
+    named = {name for row in rows(page) for name in re.findall(r"`([\w/]+/)`", row[0]) if name.startswith(f"{top}/")}
+    assert named - {f"{top}/"} == folders
+
+
 def test_the_names_are_in_the_files_that_are_said() -> None:
     found = re.findall(r"`(\w+)` in `(proxy/[\w/]+\.py)`", text_of("docs/life-of-a-request.md"))
     assert len(found) > len(STAGES)

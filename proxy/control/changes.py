@@ -22,7 +22,7 @@ DEFAULT = "holds for requests that begin after the reload"
 
 EFFECTS = (
     ("admin*", RESTART),
-    ("watch", RESTART),
+    ("watch", "the file is watched from then on, or no longer"),
     ("workers", "workers are started, or drained and ended, until there are so many"),
     ("access_log*", "the log is opened anew; no line is lost"),
     ("tracing*", "holds for requests that end after the reload; what waits is sent as before"),

@@ -136,7 +136,7 @@ def compile_settings(config: Config) -> Settings:
 
 def compile_log(config: Config) -> AccessLogSpec | None:
     log = config.access_log
-    return AccessLogSpec(log.path, log.format, log.buffer, log.flush) if log is not None else None
+    return AccessLogSpec(log.path, log.format, log.buffer, log.flush, log.fields) if log is not None else None
 
 
 def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:

@@ -7,6 +7,7 @@ of its own, and the plan is compiled for that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from time import monotonic_ns
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,10 +33,13 @@ from .admin.views import state_of
 from .compile import compile_match, compile_plan
 from .schema import Config, Route
 from .tracing.explaining import explain_tracing
+from .units import quoted
 
 Members = Mapping[str, tuple[BackendSpec, ...]]
 Explanation = dict[str, Any]
 """As JSON: see docs/operations.md."""
+UNIX = "unix"
+"""What stands for the address of a client on a Unix socket (exchange.Client)."""
 
 
 def request_bytes(method: str, url: str, headers: Sequence[tuple[str, str]]) -> bytes:
@@ -50,6 +54,18 @@ def request_bytes(method: str, url: str, headers: Sequence[tuple[str, str]]) -> 
     if not any(name.lower() == "host" for name, _ in headers):
         lines.insert(0, f"Host: {parts.netloc.rpartition('@')[2] or 'localhost'}")
     return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1", "replace")
+
+
+def parse_client(text: str) -> str:
+    """The address of a client as its socket would have it. Raises ValueError."""
+    if text == UNIX:
+        return text
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(
+            f"must be an IP address, or {UNIX} for a client on a Unix socket, not {quoted(text)}"
+        ) from None
 
 
 def explain(

@@ -16,7 +16,7 @@ from rich.tree import Tree
 
 from ..errors import ControlError
 from .client import ask
-from .explain import explain, request_bytes
+from .explain import explain, parse_client, request_bytes
 from .load import load
 
 Told = dict[str, Any]
@@ -28,7 +28,11 @@ def ask_or_explain(control: Path | None, config: str, question: Told) -> Told:
     """Asks the proxy at a control socket; without one, goes by the file. Raises QantaraError or ValueError."""
     if control is None:
         request = request_bytes(question["method"], question["url"], question["headers"])
-        return explain(load(config).config, request, question["client"])
+        try:
+            client = parse_client(question["client"])
+        except ValueError as error:
+            raise ValueError(f"client: {error}") from None
+        return explain(load(config).config, request, client)
     status, told = ask(control, "POST", "/explain", question)
     if status != 200:
         raise ControlError(told.get("detail", "the proxy refused to answer"))

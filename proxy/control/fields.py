@@ -90,6 +90,7 @@ List = Annotated[tuple[T, ...], Strict(False)]
 
 Host = Annotated[str, AfterValidator(units.check_host)]
 Path = Annotated[str, AfterValidator(units.check_path)]
+File = Annotated[str, Field(min_length=1), AfterValidator(units.check_file)]
 Regex = Annotated[str, AfterValidator(units.check_regex)]
 Token = Annotated[str, AfterValidator(units.check_token)]
 Method = Annotated[str, AfterValidator(units.check_token), AfterValidator(str.upper)]

@@ -23,6 +23,7 @@ from ruamel.yaml.reader import ReaderError
 
 from ..errors import ConfigError, Problem
 from .problems import Finding, Path, dotted, model_findings, rule_findings, warning_findings
+from .room import room_findings
 from .schema import Config
 from .units import quoted
 
@@ -54,7 +55,7 @@ def load(path: str | os.PathLike[str], algorithms: Collection[str] | None = None
     Raises ConfigError with every problem of the file.
     """
     name = os.fspath(path)
-    content = _read(name)
+    content = read_regular(name)
     return replace(load_text(_decoded(content, name), name, algorithms), digest=digest_of(content))
 
 
@@ -65,7 +66,7 @@ def digest_of(content: bytes) -> str:
 def read_document(path: str | os.PathLike[str], needs: str) -> Document:
     """Any YAML or JSON file, with the place of each value; `needs` says what an empty one lacks. Raises ConfigError."""
     name = os.fspath(path)
-    return parse_document(_decoded(_read(name), name), name, needs)
+    return parse_document(_decoded(read_regular(name), name), name, needs)
 
 
 def parse_document(text: str, name: str, needs: str = _MINIMAL) -> Document:
@@ -86,6 +87,7 @@ def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | N
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(document.report([*model_findings(error), *findings])) from None
+    findings += room_findings(config)
     if findings or document.problems:
         raise ConfigError(document.report(findings))
     return Loaded(config, document.report(warning_findings(config)), document.report)
@@ -104,7 +106,8 @@ def _refused(name: str, message: str, line: int = 0, column: int = 0) -> ConfigE
 # --- the file ---------------------------------------------------------------------------------------------
 
 
-def _read(name: str) -> bytes:
+def read_regular(name: str) -> bytes:
+    """The bytes of a file that can be read again and again. Raises ConfigError."""
     try:
         with open(name, "rb", opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -49,6 +49,6 @@ def check_rate_key(value: str) -> str:
 
 
 def check_redis_url(value: str) -> str:
-    if not re.fullmatch(r"(redis|rediss|unix)://\S+", value):
+    if not re.fullmatch(r"(redis|rediss|unix)://[^\s\x00-\x1f\x7f]+", value):
         raise ValueError(f"must be redis://host:port/database, rediss://… or unix://…, not {units.quoted(value)}")
     return value

@@ -19,6 +19,7 @@ from .fields import (
     Bind,
     Count,
     Duration,
+    File,
     GraceDuration,
     HeaderButHost,
     HeadersToSet,
@@ -65,14 +66,22 @@ class Listener(Section):
 
 
 class AccessLog(Section):
-    path: Annotated[str, Field(min_length=1)] = "-"
+    path: File = "-"
     """A file, or "-" for standard output."""
     format: Literal["json", "combined"] = "json"
     """One JSON object a line, or the combined log format of Apache and nginx."""
     buffer: Size = size("64KiB")
     """The log is written when this much has gathered."""
+    fields: List[Literal["backends", "queue_time", "upstream_connect_time", "upstream_header_time"]] = ()
+    """Further fields, for the JSON format: all backends that were asked, and where the time went."""
     flush: Duration = duration("1s")
     """The log is written at the latest after this time."""
+
+    @model_validator(mode="after")
+    def _has_place(self) -> AccessLog:
+        if self.fields and self.format != "json":
+            raise ValueError("the combined format has no place for fields; write format: json")
+        return self
 
 
 class Timeouts(Section):

@@ -212,6 +212,13 @@ def _unix(path: str) -> Address:
     return Address("unix", path=path)
 
 
+def check_file(value: str) -> str:
+    """The path of a file, relative or absolute. What the system refuses to look for is no path."""
+    if has_control(value):
+        raise ValueError("the path of a file must not hold control characters")
+    return value
+
+
 def check_host(value: str) -> str:
     """The host of a route, lower case: "*", a name, an address, or "*.example.com"."""
     host = value.lower()

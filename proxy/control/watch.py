@@ -1,30 +1,66 @@
 """Watching a file for changes of what stands in it.
 
-Law of this file: only content counts. An editor that replaces the file, a symbolic link that is swapped (as container
-orchestrators do) and a write in place are the same; a touch is nothing.
+Law of this file: only content counts, compared with what was loaded. An editor that replaces the file, a symbolic link
+that is swapped (as container orchestrators do) and a write in place are the same; a touch is nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from watchfiles import awatch
 
+from ..errors import ConfigError
+from .beside import beside
+from .load import digest_of, read_regular
+
+log = logging.getLogger("qantara")
+
 DEBOUNCE_MS = 300
+READ_WITHIN = 10.0
+"""Seconds that the file may take to be read."""
 POLL_MS = 2000
 """Milliseconds after which is looked anyway: some file systems tell nothing (network, mounts of containers)."""
 
 
-async def changes(path: str) -> AsyncGenerator[None]:
-    """One step for each change of the content of the file."""
-    before = fingerprint(path)
+class Watcher:
+    """Watches a file for as long as it is wanted."""
+
+    def __init__(self, path: str, changed: Callable[[], object]) -> None:
+        self.path = path
+        self.changed = changed
+        self.task: asyncio.Task[None] | None = None
+
+    def adopt(self, wanted: bool, digest: str) -> None:
+        """Begin or end to watch, as the configuration says that was loaded with this digest."""
+        if wanted and self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._watch(digest))
+        elif not wanted and self.task is not None:
+            self.task.cancel()
+            self.task = None
+
+    async def close(self) -> None:
+        """Watch no more."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+
+    async def _watch(self, digest: str) -> None:
+        async for _ in changes(self.path, digest):
+            log.info("%s has changed", self.path)
+            self.changed()
+
+
+async def changes(path: str, before: str | None) -> AsyncGenerator[None]:
+    """One step for each change of the content of the file, which had the fingerprint `before`."""
     async for _ in awatch(
         *folders(path), debounce=DEBOUNCE_MS, rust_timeout=POLL_MS, yield_on_timeout=True, recursive=False
     ):
-        now = fingerprint(path)
+        now = await fingerprint(path)
         if now is not None and now != before:
             before = now
             yield
@@ -35,9 +71,9 @@ def folders(path: str) -> set[Path]:
     return {Path(path).absolute().parent, Path(os.path.realpath(path)).parent}
 
 
-def fingerprint(path: str) -> bytes | None:
-    """A hash of the content; None while there is no file."""
+async def fingerprint(path: str) -> str | None:
+    """The digest of the content; None while there is no file, or it cannot be read."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).digest()
-    except OSError:
+        return digest_of(await beside(READ_WITHIN, read_regular, path))
+    except (ConfigError, TimeoutError):
         return None

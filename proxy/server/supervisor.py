@@ -26,7 +26,7 @@ from ..control.poller import Poller
 from ..control.reload import Checked, ReloadResult, check, problems_of, read_token
 from ..control.schema import Config
 from ..control.sweep import Sweeper
-from ..control.watch import changes
+from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
@@ -91,6 +91,7 @@ class Supervisor:
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
         self._reload_wanted = asyncio.Event()
+        self.watcher = Watcher(path, self._reload_wanted.set)
 
     async def run(self) -> int:
         """Serve until told to stop. Returns the exit code. Raises BindError if it cannot start."""
@@ -120,6 +121,7 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.replacing.close()
+            await self.watcher.close()
             await self.membership.close()
             await admin.close(keep_file=self.handed_over)
             if handover is not None:
@@ -167,8 +169,7 @@ class Supervisor:
         self._spawn(self._reload_when_wanted())
         self._spawn(self.chaos.run())
         self._spawn(self.membership.hand_on(self._lock, self.ask_all, self.specs))
-        if self.checked.config.watch:
-            self._spawn(self._watch())
+        self.watcher.adopt(self.config.watch, self.checked.digest)
         notify.notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS={self.workers_wanted} workers serve")
 
     async def _open_admin(self, admin: AdminServer) -> None:
@@ -192,7 +193,7 @@ class Supervisor:
 
     def ready(self) -> bool:
         """Whether requests should be sent here."""
-        return not self.stopping.is_set()
+        return not self.stopping.is_set() and any(each.state == "serving" for each in self.workers.slots.values())
 
     def status(self) -> dict[str, object]:
         """Processes and the last reload."""
@@ -261,6 +262,7 @@ class Supervisor:
             if self.stopping.is_set():  # while sources were asked
                 raise BindError("the proxy is stopping")
             await self._serve_config(checked, lists)
+        self.watcher.adopt(checked.config.watch, checked.digest)
         await self.membership.watch(self.specs())
         await self.chaos.adopt(checked.config.chaos)
 
@@ -298,11 +300,6 @@ class Supervisor:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()  # what comes from here on is one more reload, however often it comes
             await self.reload()
-
-    async def _watch(self) -> None:
-        async for _ in changes(self.path):
-            log.info("%s has changed", self.path)
-            self._reload_wanted.set()
 
     # --- workers ---
 
@@ -351,9 +348,10 @@ class Supervisor:
             worker.state = "leaving"
         how = Drain(self.handed_over, self.grace)
         asked = (worker.ask("drain", how, self.grace + settings.drain + GRACE) for worker in workers)
-        draining = asyncio.gather(*asked, return_exceptions=True)
+        draining: asyncio.Future[list[object]] = asyncio.gather(*asked, return_exceptions=True)
         hurry = asyncio.ensure_future(self.hurry.wait())
-        await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [draining, hurry]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if draining.done():
             hurry.cancel()
             clean = all(result is True for result in draining.result())

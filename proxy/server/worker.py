@@ -79,11 +79,11 @@ def close_sockets(opened: Opened) -> None:
         sock.close()
 
 
-def open_log(plan: Plan) -> AccessLog | None:
+def open_log(plan: Plan, counters: Counters) -> AccessLog | None:
     """The access log of a plan, started. Raises OSError if it cannot be opened."""
     if plan.access_log is None:
         return None
-    log = AccessLog(plan.access_log)
+    log = AccessLog(plan.access_log, counters)
     log.start()
     return log
 
@@ -119,7 +119,7 @@ class Proxy:
         try:
             opened = self._open(plan, sockets)
             try:
-                self.log = open_log(plan)
+                self.log = open_log(plan, self.counters)
                 self.tracing = await open_tracing(plan.tracing, self.counters.cells)
             except BaseException:
                 if sockets is None:
@@ -152,7 +152,7 @@ class Proxy:
             if plan.tracing != self.plan.tracing:
                 tracing = await open_tracing(plan.tracing, self.counters.cells)
             if plan.access_log != self.plan.access_log:
-                self.log = open_log(plan)
+                self.log = open_log(plan, self.counters)
         except BaseException:
             if sockets is None:
                 close_sockets(opened)

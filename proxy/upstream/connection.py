@@ -48,6 +48,8 @@ class Requester:
         self.upgrading = False
         self.response_head = NEVER
         self.response_idle = NEVER
+        self.queued_at = self.queued_for = 0.0
+        """Since when it waits in the queue of its upstream, and how long it has done so, all in all."""
 
     def room(self) -> None:
         """There is room at the upstream for a request that waited in its queue."""

@@ -27,7 +27,7 @@ cdef class Group:
     cdef public bint waking, shared
     cdef public Queue queue
     cdef public long long[::1] rows, all_rows
-    cdef public Histogram connect_seconds, relay_seconds, finish_seconds
+    cdef public Histogram pick_seconds, connect_seconds, send_seconds, relay_seconds, finish_seconds
 
     cpdef count(self, int cell)
     @cython.locals(total=cython.longlong, at=Py_ssize_t, end=Py_ssize_t)

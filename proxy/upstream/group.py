@@ -20,16 +20,18 @@ from ..metrics import (
     U_CEILING,
     U_CONNECT,
     U_FINISH,
+    U_PICK,
     U_QUEUE_EXPIRED,
     U_QUEUE_LENGTH,
     U_QUEUE_REFUSED,
     U_QUEUED,
     U_RELAY,
     U_REPORTS,
+    U_SEND,
     Histogram,
 )
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, IN_FLIGHT, UPSTREAM_ROW, Scoreboard
-from .backend import Backend, BackendSpec
+from .backend import Backend, BackendSpec, load_of
 from .breaker import Breaker, BreakerSpec
 from .concurrency import ConcurrencySpec, Gradient
 from .connection import Requester
@@ -44,7 +46,7 @@ from .outlier import (
     ejection_seconds,
     may_eject,
 )
-from .queue import Queue
+from .queue import Queue, note_wait
 from .reports import Reports, ReportSpec
 from .retry import BUDGET_SECONDS, RetrySpec
 from .settings import LimitSpec, PoolSettings
@@ -115,7 +117,9 @@ class Group:
         self.all_rows = rows
         self.rows = rows[start : start + UPSTREAM_ROW]
         """This worker's row, see metrics.py."""
+        self.pick_seconds = self._histogram(U_PICK)
         self.connect_seconds = self._histogram(U_CONNECT)
+        self.send_seconds = self._histogram(U_SEND)
         self.relay_seconds = self._histogram(U_RELAY)
         self.finish_seconds = self._histogram(U_FINISH)
 
@@ -337,6 +341,7 @@ class Group:
             self.count(U_QUEUE_REFUSED)
             requester.connect_failed(QUEUE_FULL)
             return
+        requester.queued_at = now
         self.count(U_QUEUED)
         self.rows[U_QUEUE_LENGTH] = self.queue.length
 
@@ -344,6 +349,7 @@ class Group:
         """A request that waits is given up."""
         self.queue.leave(requester)
         self.rows[U_QUEUE_LENGTH] = self.queue.length
+        note_wait(requester, monotonic(), self.pick_seconds)
 
     def wake(self) -> None:
         """Let those go on for whom there is room now."""
@@ -356,6 +362,7 @@ class Group:
                     return
                 requester: Requester = self.queue.pop()
                 self.rows[U_QUEUE_LENGTH] = self.queue.length
+                note_wait(requester, monotonic(), self.pick_seconds)
                 requester.room()
         finally:
             self.waking = False
@@ -375,6 +382,7 @@ class Group:
         if self.queue.length:
             for requester in self.queue.late(now):
                 self.count(U_QUEUE_EXPIRED)
+                note_wait(requester, now, self.pick_seconds)
                 requester.connect_failed(QUEUE_TIMEOUT)
             self.rows[U_QUEUE_LENGTH] = self.queue.length
             self.wake()
@@ -387,8 +395,3 @@ class Group:
         self.shared = workers > 1
         contended = workers > 1 and self.load(U_QUEUE_LENGTH) > self.queue.length
         self.most_here = max(1, self.most_per_backend // workers) if contended else self.most_per_backend
-
-
-def load_of(backend: Backend) -> float:
-    """Requests in flight in proportion to the weight."""
-    return backend.load() / backend.weight

@@ -15,6 +15,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from ..limits.shedding import PRIORITIES as NAMES
+from ..metrics import Histogram
 
 PRIORITIES = len(NAMES)
 INFINITE = float("inf")
@@ -79,3 +80,10 @@ class Queue:
                 self.lines[index] = staying
         self.length -= len(found)
         return found
+
+
+def note_wait(who: Any, now: float, seconds: Histogram) -> None:
+    """Somebody (a Requester) has waited until `now`."""
+    waited = now - who.queued_at
+    who.queued_for += waited
+    seconds.observe(waited)

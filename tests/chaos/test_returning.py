@@ -10,6 +10,7 @@ import pytest
 
 from proxy.chaos import Delay
 from proxy.chaos.returning import garbled
+from proxy.scoreboard import C_BROKEN_OFF
 from tests.chaos.injected import Injected, injected, rule
 from tests.support.client import connect
 from tests.support.origin import Origin, close, end_of_input, request, response
@@ -208,6 +209,7 @@ async def test_a_truncated_body_is_seen_to_be_incomplete(kind: str, size: int) -
         if kind != "until close":  # there the proxy puts chunk lines around it
             assert len(data.partition(b"\r\n\r\n")[2]) == size
         assert way.proxy.counters.reasons["relay.chaos"] == 1
+        assert way.proxy.counters.cells[C_BROKEN_OFF] == 1, "an error, though its status is 200"
         assert backend_of(way.proxy).failures == 1
 
 

@@ -94,10 +94,12 @@ def test_trusted_proxies(address: str, trusted: bool) -> None:
 
 
 def test_the_access_log() -> None:
-    assert plan_of("routes: [{respond: {}}]\n").access_log == ("-", "json", 65536, 1.0)
+    assert plan_of("routes: [{respond: {}}]\n").access_log == ("-", "json", 65536, 1.0, ())
     assert plan_of("access_log: null\nroutes: [{respond: {}}]\n").access_log is None
     text = "access_log: {path: /x, format: combined, buffer: 1KiB, flush: 2s}\nroutes: [{respond: {}}]\n"
-    assert plan_of(text).access_log == ("/x", "combined", 1024, 2.0)
+    assert plan_of(text).access_log == ("/x", "combined", 1024, 2.0, ())
+    text = "access_log: {fields: [queue_time, backends]}\nroutes: [{respond: {}}]\n"
+    assert plan_of(text).access_log == ("-", "json", 65536, 1.0, ("queue_time", "backends"))
 
 
 def test_listeners() -> None:

@@ -221,7 +221,7 @@ def test_values_of_secret_headers_are_hidden() -> None:
         ("", "workers: auto\n", "workers", "1", "auto", WORKERS),
         ("", "admin: {bind: '127.0.0.1:9'}\n", "admin", "null", '{bind: 127.0.0.1:9}', RESTART),
         (f"admin: {{bind: '{ONE}'}}\n", f"admin: {{bind: '{TWO}'}}\n", "admin.bind", ONE, TWO, RESTART),
-        ("", "watch: true\n", "watch", "false", "true", RESTART),
+        ("", "watch: true\n", "watch", "false", "true", "the file is watched from then on, or no longer"),
         ("", "access_log: null\n", "access_log", "{}", "null", "the log is opened anew; no line is lost"),
         ("", "timeouts: {head: 250ms}\n", "timeouts.head", "10s", "250ms", DEFAULT),
         ("", "timeouts: {drain: 2m}\n", "timeouts.drain", "30s", "2m", "holds for the next stop"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy import scoreboard
-from proxy.control.explain import explain, request_bytes
+from proxy.control.explain import explain, parse_client, request_bytes
 from proxy.control.load import load_text
 from proxy.limits.buckets import Buckets
 from proxy.limits.rate import bucket_key, salt_of
@@ -34,6 +34,20 @@ routes:
 
 def told(url: str, method: str = "GET", headers: tuple[tuple[str, str], ...] = (), **more: Any) -> dict[str, Any]:
     return explain(load_text(YAML).config, request_bytes(method, url, headers), **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"), [("192.0.2.7", "192.0.2.7"), ("2001:DB8:0::7", "2001:db8::7"), ("unix", "unix")]
+)
+def test_a_client_is_written_as_its_socket_would_have_it(text: str, address: str) -> None:
+    assert parse_client(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "me", "10.0.0.1:80", "10.0.0", "[::1]", "10.0.0.0/8", "a\nb"])
+def test_what_is_no_address_of_a_client(text: str) -> None:
+    with pytest.raises(ValueError, match="must be an IP address") as error:
+        parse_client(text)
+    assert str(error.value).isprintable()
 
 
 def why(found: dict[str, Any]) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from proxy.control.explain_view import show_explanation, tree
+from proxy.control.explain_view import ask_or_explain, show_explanation, tree
 from tests.control.test_explain import told
 
 
@@ -29,6 +30,15 @@ def test_a_refusal_is_told_and_is_exit_code_1(capsys: pytest.CaptureFixture[str]
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert show_explanation(told("/ping"), True) == 0
     assert json.loads(capsys.readouterr().out)["respond"]["status"] == 204
+
+
+def test_who_asks_has_an_address(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("listeners: [{bind: ':1'}]\nroutes: [{respond: {}}]\n")
+    question = {"method": "GET", "url": "/", "headers": [], "client": "me"}
+    with pytest.raises(ValueError, match=r"^client: must be an IP address"):
+        ask_or_explain(None, str(file), question)
+    assert ask_or_explain(None, str(file), question | {"client": "::1"})["request"]["client"] == "::1"
 
 
 def test_a_tree_on_a_terminal() -> None:

@@ -38,6 +38,9 @@ def route(text: str) -> str:
     return HEAD + UPSTREAMS + f"routes:\n- {text}"
 
 
+NO_FILE = "the path of a file must not hold control characters"
+
+
 def chaos(text: str) -> str:
     """The section `chaos` begins in column 8 of line 4."""
     return top(f"chaos: {{{text}}}")
@@ -174,6 +177,16 @@ ONE_PROBLEM = [
         'c.yaml:4:22: access_log.format: must be json or combined, not "apache"',
     ),
     (top('access_log: {path: ""}'), "c.yaml:4:20: access_log.path: must not be empty"),
+    (top('access_log: {path: "a\\0b"}'), f"c.yaml:4:20: access_log.path: {NO_FILE}"),
+    (chaos('audit: "/a\\nb"'), f"c.yaml:4:16: chaos.audit: {NO_FILE}"),
+    (top('admin: {bind: ":1", token_file: "/\\0"}'), f"c.yaml:4:33: admin.token_file: {NO_FILE}"),
+    (top('admin: {bind: "[::1]:1", token_file: ""}'), "c.yaml:4:38: admin.token_file: must not be empty"),
+    (upstream('{discover: {file: "\\x7f"}}'), f"c.yaml:5:24: upstreams.x.discover.file: {NO_FILE}"),
+    (
+        top('rate_limits: {a: {rate: 1/s, shared: "unix:///\\0"}}'),
+        "c.yaml:4:38: rate_limits.a.shared: must be redis://host:port/database, rediss://… or unix://…, "
+        'not "unix:///\\x00"',
+    ),
     (
         top("limits: {header_count: 1.5}"),
         "c.yaml:4:24: limits.header_count: must be a whole number, not the number 1.5",

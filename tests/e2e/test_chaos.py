@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.client import connect
 from tests.support.origin import Origin, Script, request, response
 from tests.support.path import GET, made
@@ -55,6 +57,29 @@ async def test_an_experiment_is_met_in_all_workers_and_stopped_at_once(tmp_path:
         _, records = await service.call("GET", "/chaos/audit?last=2")
         assert [record["event"] for record in records] == ["start", "end"]
         assert records[1]["verdict"] == "stopped"
+
+
+@pytest.mark.parametrize("patient", [False, True], ids=["clients leave", "clients wait"])
+async def test_a_black_hole_that_takes_everything_does_not_pass(tmp_path: Path, patient: bool) -> None:
+    async with Origin(OK, forever=True) as origin, AsyncExitStack() as stack:
+        text = yaml(origin, tmp_path, limits="within: 1s").replace("error_rate: 100%", "error_rate: 1%")
+        service = await stack.enter_async_context(running(tmp_path, text, tcp=True))
+        await start(service, {"name": "hole", "fault": "black_hole", "stage": "admit"})
+        end: dict[str, Any] = {}
+
+        async def over() -> bool:
+            client = await stack.enter_async_context(connect(service.address))
+            await client.send(GET)
+            if not patient:
+                client.reset()
+            _, (last,) = await service.call("GET", "/chaos/audit?last=1")
+            end.update(last)
+            return bool(last["event"] == "end")
+
+        await until(over)
+        assert end["verdict"] == "stopped"
+        assert "100.00% errors" in end["why"]
+        assert (end["after"]["requests"], end["after"]["gone"] > 0) == (end["after"]["gone"], not patient)
 
 
 async def test_what_may_not_run_is_refused_with_every_reason(tmp_path: Path) -> None:

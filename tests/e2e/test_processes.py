@@ -112,6 +112,24 @@ async def test_the_spare_is_replaced_too(tmp_path: Path) -> None:
         assert not alive(spare)
 
 
+async def test_without_a_worker_it_is_not_ready_and_whoever_replaces_one_it_counts(tmp_path: Path) -> None:
+    logs, away = tmp_path / "logs", tmp_path / "away"
+    logs.mkdir()
+    yaml = f"routes: [{{respond: {{body: hello}}}}]\naccess_log: {{path: '{logs}/access.log'}}\n"
+    async with running(tmp_path, yaml) as service:
+        assert await service.call("GET", "/readyz") == (200, {"ready": True})
+        logs.rename(away)  # no worker can begin any more
+        os.kill((await service.workers())[1], signal.SIGKILL)
+        await service.until_said("cannot be replaced")
+        assert await service.call("GET", "/readyz") == (503, {"ready": False})
+        assert not (await service.status())["ready"]
+        away.rename(logs)
+        assert (await service.reload(yaml))["ok"]  # which may be quicker than the next attempt
+        assert await service.call("GET", "/readyz") == (200, {"ready": True})
+        (worker,) = (await service.status())["workers"]
+        assert worker["restarts"] == 1
+
+
 async def test_the_number_of_workers_follows_the_configuration(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service, connect(service.address) as client:
         await says(client, b"hello")
@@ -271,6 +289,19 @@ async def test_the_file_is_watched_if_wanted(tmp_path: Path) -> None:
 
         await until(swapped)
         await says(client, b"seen")
+
+
+async def test_a_reload_begins_and_ends_to_watch_the_file(tmp_path: Path) -> None:
+    async with running(tmp_path, HELLO) as service, connect(service.address) as client:
+        assert (await service.reload(HELLO + "watch: true\n"))["ok"]
+        service.write(HELLO.replace("hello", "seen") + "watch: true\n")
+        await service.until_said("reloaded", 2)
+        await says(client, b"seen")
+        service.write(HELLO.replace("hello", "last") + "watch: false\n")
+        await service.until_said("reloaded", 3)
+        await says(client, b"last")
+        _, shown = await service.call("GET", "/config")
+        assert shown["watch"] is False
 
 
 # --- health -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ...scoreboard import STATE, STATES, WEIGHT
 from ...upstream.backend import BackendSpec
 from ...upstream.group import GroupSpec
 from ..fields import Section
-from .answers import answer, parsed
+from .answers import answer, as_problems, parsed
 from .backends import BackendEndpoints
 from .balancing import BalancingEndpoints
 from .chaos import ChaosEndpoints
@@ -35,7 +35,7 @@ LEVELS = ("debug", "info", "warning", "error")
 class BackendChange(Section):
     """What an operator may change about a backend."""
 
-    state: Literal["ready", "drain", "maint"] | None = None
+    state: Literal["ready", "drain", "maint"] = "ready"
     weight: int | None = None
 
 
@@ -54,7 +54,7 @@ class AdminServer:
     async def listen_at(self, path: Path) -> None:
         """Listen on a Unix socket of this user's own. A file that is there already is replaced in one step, so that
         during an upgrade whoever asks finds either the old process or the new one, never nobody."""
-        runner = await self._runner(web.Application(client_max_size=BODY_MAX))
+        runner = await self._runner(web.Application(client_max_size=BODY_MAX, middlewares=[as_problems]))
         beside = path.with_suffix(f".{os.getpid()}")
         beside.unlink(missing_ok=True)
         await web.UnixSite(runner, str(beside)).start()
@@ -64,7 +64,8 @@ class AdminServer:
 
     async def listen_on(self, host: str, port: int, token: str | None) -> tuple[str, int]:
         """Listen on a TCP address. Returns what it is bound to; raises BindError."""
-        runner = await self._runner(web.Application(client_max_size=BODY_MAX, middlewares=[guard(token)]))
+        middlewares = [as_problems, guard(token)]
+        runner = await self._runner(web.Application(client_max_size=BODY_MAX, middlewares=middlewares))
         try:
             await web.TCPSite(runner, host or None, port, reuse_port=True).start()
         except OSError as error:
@@ -174,10 +175,12 @@ class AdminServer:
         change = await parsed(request, BackendChange)
         if isinstance(change, web.Response):
             return change
+        if not change.model_fields_set:
+            return refused(400, "the body must have state, weight or both")
         if change.weight is not None and not 0 <= change.weight <= 256:
             return refused(400, f"weight: must be from 0 to 256, not {change.weight}")
         rows = self.control.board.backend_rows(spec.name, backend.address)
-        if change.state is not None:
+        if "state" in change.model_fields_set:
             rows[STATE] = STATES.index(change.state)
         if "weight" in change.model_fields_set:
             rows[WEIGHT] = 0 if change.weight is None else change.weight + 1

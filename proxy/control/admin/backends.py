@@ -10,13 +10,13 @@ import asyncio
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field, Strict
+from pydantic import AfterValidator, Field, Strict
 
 from ...errors import ConfigError, DiscoveryError, WriteBackError
 from ...upstream.backend import BackendSpec
 from ..diff import diff_against
 from ..discovery.base import spec_of
-from ..explain import explain, request_bytes
+from ..explain import explain, parse_client, request_bytes
 from ..fields import BackendAddress, HeaderValue, List, Section, Token
 from ..reload import problems_of
 from ..sections.balance import Backend
@@ -42,7 +42,7 @@ class Question(Section):
     method: Token = "GET"
     url: str
     headers: List[Annotated[tuple[Token, HeaderValue], Strict(False)]] = ()
-    client: str = "127.0.0.1"
+    client: Annotated[str, AfterValidator(parse_client)] = "127.0.0.1"
 
 
 class BackendEndpoints:

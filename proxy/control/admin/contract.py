@@ -27,7 +27,7 @@ class WorkerStatus(NamedTuple):
     seconds: float
     """How long it has been serving."""
     restarts: int
-    """How often the slot was filled anew."""
+    """How many workers have died in this slot, each of which was replaced."""
 
 
 class Control(Protocol):
@@ -57,7 +57,7 @@ class Control(Protocol):
         """The workers that have a slot."""
 
     def ready(self) -> bool:
-        """Whether requests should be sent here: false from the moment it begins to stop."""
+        """Whether requests should be sent here: false from the moment it begins to stop, and while no worker serves."""
 
     async def reload(self) -> ReloadResult:
         """Load the configuration again."""

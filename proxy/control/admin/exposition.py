@@ -22,6 +22,7 @@ from ...metrics import (
     L_WOULD_REFUSE,
     REASON_CELLS,
     U_ACTIVE,
+    U_BALANCER_FAILED,
     U_BREAKER_OPENED,
     U_BREAKER_REFUSED,
     U_CEILING,
@@ -30,7 +31,9 @@ from ...metrics import (
     U_HEDGES,
     U_HEDGES_REFUSED,
     U_HEDGES_WON,
+    U_OPEN_UNTIL,
     U_PANICKED,
+    U_PICK,
     U_PROBES,
     U_PROBES_ANSWERED,
     U_QUEUE_EXPIRED,
@@ -43,16 +46,19 @@ from ...metrics import (
     U_REQUESTS,
     U_RETRIES,
     U_RETRIES_REFUSED,
+    U_SEND,
     U_STATUSES,
     Histogram,
 )
 from ...scoreboard import (
     BEAT,
+    C_BROKEN_OFF,
     C_BYTES_IN,
     C_BYTES_OUT,
     C_CONNECTIONS,
     C_CONNECTIONS_OPEN,
     C_IN_FLIGHT,
+    C_LINES_DROPPED,
     C_STATUSES,
     C_TRACES_DROPPED,
     C_TRACES_EXPORTED,
@@ -62,7 +68,7 @@ from ...scoreboard import (
 )
 from ...tracing.trace import WHY
 from .contract import Control
-from .views import COUNTED, backend_view, total, upstream_histogram, upstream_total
+from .views import COUNTED, backend_view, ejection, latest, total, upstream_histogram, upstream_total
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
@@ -70,7 +76,7 @@ BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 """Upper bounds of the buckets that are shown, in seconds."""
 GAUGES = ("in_flight", "connections")
 VERDICTS = {"taken": L_TAKEN, "refused": L_REFUSED, "dry_run": L_WOULD_REFUSE, "store_failed": L_REMOTE_FAILED}
-STAGES = {"connect": U_CONNECT, "relay": U_RELAY, "finish": U_FINISH}
+STAGES = {"pick": U_PICK, "connect": U_CONNECT, "send": U_SEND, "relay": U_RELAY, "finish": U_FINISH}
 
 
 def expose(control: Control) -> bytes:
@@ -92,6 +98,7 @@ class Exposition(Collector):
         yield from self._traces()
         yield from self._rate_limits()
         yield from self._upstreams()
+        yield from self._left_out()
         yield from self._backends()
 
     def _process(self) -> Iterator[Family]:
@@ -108,7 +115,7 @@ class Exposition(Collector):
         )
         yield GaugeMetricFamily("qantara_ready", "Whether requests should be sent here", value=float(control.ready()))
         up = GaugeMetricFamily("qantara_worker_up", "Whether a worker serves", labels=["worker"])
-        restarts = CounterMetricFamily("qantara_worker_restarts", "Workers that were replaced", labels=["worker"])
+        restarts = CounterMetricFamily("qantara_worker_restarts", "Workers that have died", labels=["worker"])
         silent = GaugeMetricFamily(
             "qantara_worker_silent_seconds", "Since a worker has given a sign of life", labels=["worker"]
         )
@@ -140,6 +147,10 @@ class Exposition(Collector):
         for name, cell in REASON_CELLS.items():
             reasons.add_metric([name.partition(".")[0], name], self._slots(cell))
         yield reasons
+        broken = self._slots(C_BROKEN_OFF)
+        yield CounterMetricFamily("qantara_responses_broken_off", "Responses that are not complete", value=broken)
+        dropped = self._slots(C_LINES_DROPPED)
+        yield CounterMetricFamily("qantara_access_log_lines_dropped", "Lines that are not written", value=dropped)
 
     def _traces(self) -> Iterator[Family]:
         kept = CounterMetricFamily("qantara_traces_kept", "Requests whose trace is kept", labels=["why"])
@@ -182,6 +193,7 @@ class Exposition(Collector):
             "probes": (U_PROBES, "Probes that were sent"),
             "probes_answered": (U_PROBES_ANSWERED, "Probes that were answered in time, with a report"),
             "panicked": (U_PANICKED, "Requests that were picked for without regard to health"),
+            "balancer_failed": (U_BALANCER_FAILED, "How often a balancing algorithm has raised"),
         }
         for what, (cell, told) in counters.items():
             family = CounterMetricFamily(f"qantara_upstream_{what}", told, labels=["upstream"])
@@ -205,6 +217,21 @@ class Exposition(Collector):
                 buckets, total_seconds = bucketed(upstream_histogram(board, name, start))
                 seconds.add_metric([name, stage], buckets=buckets, sum_value=total_seconds)
         yield seconds
+
+    def _left_out(self) -> Iterator[Family]:
+        """What gets no requests just now because too many have failed."""
+        control, now_ns = self.control, monotonic_ns()
+        breakers = GaugeMetricFamily(
+            "qantara_upstream_breaker_open", "Whether the circuit breaker refuses requests", labels=["upstream"]
+        )
+        ejected = GaugeMetricFamily(
+            "qantara_upstream_ejections_active", "Backends that are ejected now", labels=["upstream"]
+        )
+        for name, spec in control.specs().items():
+            breakers.add_metric([name], float(latest(control.board, name, U_OPEN_UNTIL) > now_ns))
+            rows = (control.board.backend_rows(name, backend.address) for backend in spec.backends)
+            ejected.add_metric([name], sum(ejection(each, now_ns) is not None for each in rows))
+        yield from (breakers, ejected)
 
     def _backends(self) -> Iterator[Family]:
         control, labels = self.control, ["upstream", "backend"]

@@ -13,12 +13,17 @@ from ...chaos import Rule, Tally
 
 
 class Sample(NamedTuple):
-    """What the proxy has done so far, over all workers. All numbers only grow."""
+    """What the proxy has done so far, over all workers. All numbers but `in_flight` only grow."""
 
     at: float
     requests: int
     errors: int
-    """Responses with a status of 500 and above, those that chaos has made included: it is what clients see."""
+    """Responses with a status of 500 and above, and those that broke off, those that chaos has made included: it is
+    what clients see."""
+    gone: int
+    """Requests whose clients left before they had their whole response."""
+    in_flight: int
+    """Requests that were not over when the sample was taken."""
     seconds: tuple[int, ...]
     """The cells of a histogram of whole requests (metrics.Histogram)."""
 

@@ -213,19 +213,20 @@ class Controller:
         now, sample = self.clock.monotonic(), self.hands.sample()
         async with self._lock:
             for run in list(self.runs.values()):
-                why = self._harm(run, sample)
+                over = now >= run.until
+                why = self._harm(run, sample, over)
                 if why:
                     await self._end(run, "stopped", why)
-                elif now >= run.until:
+                elif over:
                     await self._end(run, "passed", "the steady state has held")
         if not self.runs:
             self.samples.append(sample)  # what is usual is only known while nothing is injected
         if self.waiting and not self.runs:
             await self._start_waiting()
 
-    def _harm(self, run: Run, sample: Sample) -> str:
+    def _harm(self, run: Run, sample: Sample, over: bool) -> str:
         assert run.guard is not None
-        why = run.guard.look(sample)
+        why = run.guard.look(sample, over)
         if run.dry_run:
             return ""  # it changes nothing, so nothing is its fault
         for name, upstream in self.hands.upstreams().items():
@@ -248,7 +249,7 @@ class Controller:
         """What was usual lately, while nothing was going on."""
         if len(self.samples) < 2:
             return State(0.0, 0, 0, 0.0)
-        return between(self.samples[0], self.samples[-1])
+        return between(*self.samples)
 
     # --- the end ---
 
@@ -265,6 +266,7 @@ class Controller:
                 undone.append(str(error))
         if not run.dry_run:
             self.ended_at = self.clock.monotonic()
+            self.samples.clear()  # the difference to what was before it would hold the experiment itself
         record = {"event": "end", **run.as_json(), "verdict": verdict, "why": why}
         if tally is not None:
             record["tally"] = tally._asdict()

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from time import monotonic, monotonic_ns
 
-from ...metrics import HISTOGRAM_CELLS
-from ...scoreboard import C_HISTOGRAMS, C_REQUESTS, C_STATUSES, Scoreboard
+from ...errors import CLIENT_GONE
+from ...metrics import HISTOGRAM_CELLS, REASON_CELLS
+from ...scoreboard import C_BROKEN_OFF, C_HISTOGRAMS, C_IN_FLIGHT, C_REQUESTS, C_STATUSES, Scoreboard
 from ...upstream.backend import Backend
 from ...upstream.group import GroupSpec
 from .contract import Member, Sample, Upstream
@@ -22,15 +23,17 @@ def sample(board: Scoreboard) -> Sample:
     """What all workers have done so far."""
     heads = [board.slot_head(slot) for slot in range(1, board.slots)]
     seconds = [0] * HISTOGRAM_CELLS
-    requests = errors = 0
+    requests = errors = gone = in_flight = 0
     for head in heads:
+        in_flight += head[C_IN_FLIGHT]  # also where nothing has ever been answered
         if not head[C_REQUESTS]:
             continue
         requests += head[C_REQUESTS]
-        errors += head[C_STATUSES + SERVER_ERROR]
+        errors += head[C_STATUSES + SERVER_ERROR] + head[C_BROKEN_OFF]
+        gone += head[REASON_CELLS[CLIENT_GONE.name]]
         for cell, count in enumerate(head[C_HISTOGRAMS : C_HISTOGRAMS + HISTOGRAM_CELLS]):
             seconds[cell] += count
-    return Sample(monotonic(), requests, errors, tuple(seconds))
+    return Sample(monotonic(), requests, errors, gone, in_flight, tuple(seconds))
 
 
 def upstreams(board: Scoreboard, specs: Iterable[GroupSpec]) -> Mapping[str, Upstream]:

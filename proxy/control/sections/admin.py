@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from ..fields import Bind, Section
+from ..fields import Bind, File, Section
 
 SECRET_MIN = 16
 """Characters: what cannot be guessed in time."""
@@ -23,5 +23,5 @@ class Admin(Section):
     """Where the admin API listens, besides the control socket: host:port."""
     token: Annotated[str, AfterValidator(check_secret)] | None = None
     """What clients have to send as "Authorization: Bearer TOKEN". Needed on any address but a loopback one."""
-    token_file: str | None = None
+    token_file: File | None = None
     """A file that holds the token, so that it need not stand here."""

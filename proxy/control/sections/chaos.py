@@ -12,6 +12,7 @@ from ..fields import (
     BackendAddress,
     Count,
     Duration,
+    File,
     GraceDuration,
     HeaderValue,
     List,
@@ -126,11 +127,12 @@ class ChaosLimits(Section):
     cool_down: GraceDuration = Field(default=600.0, json_schema_extra={"default": "10m"})
     """Time between the end of an experiment and the start of the next."""
     error_rate: Percent = percent("1%")
-    """The steady state: with more responses of 500 and above, an experiment is stopped."""
+    """The steady state: with a larger share of errors, clients that left and requests without an answer, an experiment
+    is stopped."""
     latency: Annotated[float, Field(gt=1, le=100)] = 2.0
     """The steady state: if the 99th percentile is more than so many times what it was, an experiment is stopped."""
     within: Duration = lasting("10s")
-    """How long the steady state has to be lost."""
+    """How long the steady state has to be lost; a shorter experiment is judged at its end."""
 
 
 class ChaosMonkey(Section):
@@ -165,7 +167,7 @@ class Chaos(Section):
     """Lifts two safeguards: that the environment is one of these, and that a dry run comes first."""
     opt_out: List[Text] = ()
     """What no experiment touches: upstreams (app), backends (app/10.0.0.1:80); * stands for any text."""
-    audit: Text | None = None
+    audit: File | None = None
     """The file that all of it is written down in, a JSON object a line; required where chaos is enabled."""
     limits: ChaosLimits = Field(default_factory=ChaosLimits)
     """What keeps an experiment from becoming an outage."""

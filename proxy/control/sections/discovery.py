@@ -6,11 +6,11 @@ import ipaddress
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic.functional_validators import AfterValidator
 
 from .. import units
-from ..fields import Duration, List, Section, duration
+from ..fields import Duration, File, List, Section, duration
 from ..units import Address, described, quoted
 
 _SOURCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -105,7 +105,7 @@ class Discover(Section):
     """An answer is asked for anew after this time, even if its TTL is longer."""
     keep: Duration = duration("5m")
     """How long the last good answer is used while the name cannot be resolved, or is gone."""
-    file: Annotated[str, Field(min_length=1)] | None = None
+    file: File | None = None
     """A YAML or JSON file with a list of backends, watched."""
     interval: Duration = duration("1s")
     """Time between two looks at the file."""

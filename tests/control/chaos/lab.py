@@ -50,13 +50,15 @@ class FakeHands:
         self.did: list[tuple[Any, ...]] = []
         self.fails: set[str] = set()
         self.struck = Tally(10, 10, 1)
-        self.requests = self.errors = 0
+        self.requests = self.errors = self.gone = self.in_flight = 0
         self.histogram = Histogram()
 
-    def serve(self, requests: int, errors: int = 0, seconds: float = 0.01) -> None:
-        """Clients have had so many answers."""
+    def serve(self, requests: int, errors: int = 0, seconds: float = 0.01, gone: int = 0, stall: int = 0) -> None:
+        """So many requests are over, `errors` and `gone` among them; `stall` more have begun, and get no answer."""
         self.requests += requests
         self.errors += errors
+        self.gone += gone
+        self.in_flight += stall
         for _ in range(requests):
             self.histogram.observe(seconds)
 
@@ -67,7 +69,7 @@ class FakeHands:
 
     def sample(self) -> Sample:
         cells = tuple(int(self.histogram.cells[cell]) for cell in range(HISTOGRAM_CELLS))
-        return Sample(self.clock.seconds, self.requests, self.errors, cells)
+        return Sample(self.clock.seconds, self.requests, self.errors, self.gone, self.in_flight, cells)
 
     def upstreams(self) -> Mapping[str, Upstream]:
         return self.ups
@@ -123,11 +125,13 @@ class Lab:
         self.settings = settings(more)
         self.controller = Controller(self.settings, self.hands, self.clock, self.audit, Random(1))
 
-    async def pass_time(self, seconds: int, requests: int = 100, errors: int = 0, latency: float = 0.01) -> None:
+    async def pass_time(
+        self, seconds: int, requests: int = 100, errors: int = 0, latency: float = 0.01, gone: int = 0, stall: int = 0
+    ) -> None:
         """Tick by tick, with so many requests in each second."""
         for _ in range(seconds):
             self.clock.seconds += 1.0
-            self.hands.serve(requests, errors, latency)
+            self.hands.serve(requests, errors, latency, gone, stall)
             await self.controller.tick()
 
     async def prove(self, experiment: Experiment) -> None:

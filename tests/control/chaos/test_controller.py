@@ -202,8 +202,14 @@ async def test_it_passes_if_the_steady_state_holds(make: Callable[..., Lab]) -> 
 
 @pytest.mark.parametrize(
     ("trouble", "why"),
-    [({"errors": 2}, "2.00% errors"), ({"latency": 0.05}, "p99")],
-    ids=["errors", "latency"],
+    [
+        ({"errors": 2}, "2.00% errors"),
+        ({"latency": 0.05}, "p99"),
+        ({"gone": 2}, "20 clients that left"),
+        ({"requests": 90, "stall": 10}, "10 without an answer"),
+        ({"requests": 0, "stall": 1}, "100.00% errors"),
+    ],
+    ids=["errors", "latency", "clients that leave", "a tenth stalls", "everything stalls"],
 )
 async def test_the_guard_stops_it(make: Callable[..., Lab], trouble: dict[str, float], why: str) -> None:
     lab = make("i_understand: true")
@@ -226,6 +232,27 @@ async def test_trouble_that_passes_stops_nothing(make: Callable[..., Lab]) -> No
     await lab.pass_time(1, errors=5)
     await lab.pass_time(20)
     assert lab.controller.runs
+
+
+async def test_one_that_is_shorter_than_the_guard_looks_back_is_judged_at_its_end(make: Callable[..., Lab]) -> None:
+    lab = make("i_understand: true")
+    await lab.pass_time(30)
+    for trouble, verdict in (({}, "passed"), ({"gone": 50}, "stopped"), ({"stall": 50}, "stopped")):
+        lab.controller.ended_at = None
+        await lab.controller.start(ABORT._replace(duration=3.0), "me", dry_run=False)
+        await lab.pass_time(3, **trouble)
+        assert not lab.controller.runs
+        assert lab.last()["verdict"] == verdict
+
+
+async def test_what_is_usual_is_learned_anew_after_an_experiment(make: Callable[..., Lab]) -> None:
+    lab = make("i_understand: true")
+    await lab.pass_time(30)
+    await lab.controller.start(ABORT, "me", dry_run=False)
+    await lab.pass_time(10, errors=50, gone=50)
+    assert not lab.controller.runs
+    await lab.pass_time(5)
+    assert (lab.controller.baseline().requests, lab.controller.baseline().errors) == (500, 0)
 
 
 async def test_panic_stops_it_at_once(make: Callable[..., Lab]) -> None:

@@ -28,6 +28,18 @@ def test_a_sample_is_the_sum_over_all_workers() -> None:
     assert found.seconds.index(3) == list(histogram.cells).index(1)
 
 
+def test_what_clients_see_is_more_than_the_status() -> None:
+    board = scoreboard.create(3)
+    counters = Counters(board.slot_head(1))
+    for count, reason in ((counters.broke_off, "relay.incomplete"), (counters.reason, "relay.client_gone")):
+        counters.began()
+        count(reason)
+        counters.finished(200, 0.01, 0, 0)
+    Counters(board.slot_head(2)).began()  # a worker that has not answered anything yet
+    found = sample(board)
+    assert (found.requests, found.errors, found.gone, found.in_flight) == (2, 1, 1, 1)
+
+
 def test_who_is_healthy() -> None:
     board = scoreboard.create(3)
     rows = [board.backend_rows("app", backend.address) for backend in BACKENDS]
