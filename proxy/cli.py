@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import ConfigError, QantaraError
+from .errors import ConfigError, NobodyServes, QantaraError
 
 if TYPE_CHECKING:
     from .server.places import Places
@@ -104,7 +104,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def ask_command(arguments: argparse.Namespace) -> int:
     """reload, upgrade, stop, status: ask the proxy that serves the file, and tell what it says."""
-    from .control.client import NobodyServes, ask
+    from .control.client import ask
 
     name: str = arguments.command
     try:

@@ -212,8 +212,16 @@ class BindError(QantaraError):
     """A listener could not be opened: the address is in use, not allowed, or not of this machine."""
 
 
+class WorkerLost(BindError):
+    """A worker died, or does not answer: that says nothing about what it was asked to do."""
+
+
 class ControlError(QantaraError):
     """A running proxy could not be asked."""
+
+
+class NobodyServes(ControlError):
+    """There is nobody at the control socket."""
 
 
 class BoardFull(QantaraError):

@@ -12,13 +12,9 @@ from typing import Any
 
 import orjson
 
-from ..errors import ControlError
+from ..errors import ControlError, NobodyServes
 
 ANSWER_WITHIN = 120.0
-
-
-class NobodyServes(ControlError):
-    """There is nobody at the control socket."""
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -34,6 +34,6 @@ async def _ask_all(places: Places, leave: bool) -> list[Orphan]:
         if each.pid:  # else it was just going away
             found.append(Orphan(each.role, each.pid))
             if leave:
-                each.leave()
+                each.leave(taken_over=False)
         each.channel.close()
     return found

@@ -112,23 +112,26 @@ class ListenerSockets:
             else:
                 self._unlink((bind, sock) for sock in sockets)
 
-    def unlink(self) -> None:
-        """Remove the files of the Unix sockets: nobody takes them over."""
+    def close(self) -> list[str]:
+        """Close this process's copies. Returns the files of Unix sockets, to be removed if nobody takes them over."""
+        files = []
         for bind, sockets in self.binds.items():
             for sock in sockets:
                 if sock.family == socket.AF_UNIX and bind not in self.lent:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(sock.getsockname())
-
-    def close(self) -> None:
-        """Close this process's copies."""
-        for sockets in self.binds.values():
-            for sock in sockets:
+                    files.append(str(sock.getsockname()))
                 sock.close()
         self.binds = {}
         for offered in self.offered:
             offered.sock.close()
         self.offered = []
+        return files
+
+
+def remove_files(files: list[str]) -> None:
+    """Remove them once: the list is empty afterwards, since others may listen there from then on."""
+    while files:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(files.pop())
 
 
 def shareable(sock: socket.socket) -> bool:

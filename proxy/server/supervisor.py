@@ -37,7 +37,7 @@ from .membership import Lists, Membership, give_rows
 from .messages import Assignment, Drain
 from .places import Places
 from .replacing import Replacing
-from .sockets import ListenerSockets, Offered
+from .sockets import ListenerSockets, Offered, remove_files
 from .takeover import Handover, Predecessor, find
 from .upgrading import Upgrading
 from .workers import Worker, Workers
@@ -84,6 +84,8 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
         self.grace = 0.0
+        self.files: list[str] = []
+        """Of Unix sockets that nobody listens on any more."""
         self.handed_over = False
         self.upgrading = Upgrading(path, places, self.workers)
         self._lock = asyncio.Lock()
@@ -127,9 +129,9 @@ class Supervisor:
             if handover is not None:
                 handover.close()
             await self._end_all()
+            self.files += self.sockets.close()
             if not self.handed_over:
-                self.sockets.unlink()
-            self.sockets.close()
+                remove_files(self.files)
 
     # --- start ---
 
@@ -328,20 +330,21 @@ class Supervisor:
         """Drain and end, after `timeouts.accept_grace` if there is to be a `grace`; called once more, end at once."""
         if self.stopping.is_set():
             self.hurry.set()
-        elif grace:
+        elif grace and not self.handed_over:
             self.grace = self.checked.plan.settings.accept_grace
         self.stopping.set()
 
-    def _hand_over(self) -> None:
-        self.handed_over = True
-        self.stopping.set()
+    def _hand_over(self, taken_over: bool) -> None:
+        self.handed_over = taken_over
+        self.stop()
 
     async def _drain(self) -> int:
         settings = self.checked.plan.settings
         if not self.handed_over:
             notify.notify("STOPPING=1")
-            self.sockets.unlink()
-        self.sockets.close()  # the workers close theirs when their time has come
+        self.files += self.sockets.close()  # the workers close theirs when their time has come
+        if not self.handed_over:
+            asyncio.get_running_loop().call_later(self.grace, remove_files, self.files)
         log.info("draining, at most %g seconds; a second signal stops at once", self.grace + settings.drain)
         workers = list(self.workers.slots.values())
         for worker in workers:

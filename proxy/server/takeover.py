@@ -29,7 +29,10 @@ class Ask(NamedTuple):
 
 
 class Leave(NamedTuple):
-    """I serve them now: finish what you have, and go."""
+    """Finish what you have, and go."""
+
+    taken_over: bool = True
+    """Whether somebody else serves the sockets now."""
 
 
 class Given(NamedTuple):
@@ -50,7 +53,7 @@ class Handover:
         role: str,
         sockets: Callable[[], Mapping[str, Sequence[socket.socket]]],
         lent: Callable[[], Collection[str]],
-        leave: Callable[[], object],
+        leave: Callable[[bool], object],
     ) -> None:
         self.path = path
         self.role = role
@@ -85,9 +88,9 @@ class Handover:
                 channel.send(given, [sock.fileno() for sock in sockets])
             channel.send(Given(self.role, os.getpid(), ""))
         elif isinstance(message, Leave):
-            log.info("another process has taken over")
+            log.info("another process has taken over" if message.taken_over else "told to stop")
             self.close()  # who looks for sockets from now on finds them there
-            self.leave()
+            self.leave(message.taken_over)
 
     def close(self) -> None:
         """Give nothing any more."""
@@ -125,9 +128,9 @@ class Predecessor:
         except TimeoutError:
             raise BindError("the process that serves already does not hand over its sockets") from None
 
-    def leave(self) -> None:
+    def leave(self, taken_over: bool = True) -> None:
         """Tell it to finish and go."""
-        self.channel.send(Leave())
+        self.channel.send(Leave(taken_over))
 
     def _on_message(self, message: Given, fds: list[int]) -> None:
         self.role, self.pid = message.role, message.pid

@@ -97,8 +97,8 @@ class WorkerProcess:
         place = self.places.takeover(os.getpid())
         self.handover = Handover(place, "worker", lambda: self._serving, lambda: self.lent, self._leave)
 
-    def _leave(self) -> None:
-        self._requests.put_nowait(Request(0, "drain", Drain(True, 0.0)))
+    def _leave(self, taken_over: bool) -> None:
+        self._requests.put_nowait(Request(0, "drain", Drain(True, 0.0) if taken_over else None))
 
     async def _work(self) -> None:
         while True:

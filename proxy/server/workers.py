@@ -21,7 +21,7 @@ from time import monotonic, monotonic_ns
 from typing import Any
 
 from ..control.admin.contract import WorkerStatus
-from ..errors import BindError
+from ..errors import BindError, WorkerLost
 from ..scoreboard import Scoreboard
 from .channel import Channel
 from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
@@ -40,10 +40,6 @@ YOUNG = 2.0
 """Seconds: a worker that dies sooner has probably died of its start."""
 MOST_PAUSE = 5.0
 """Seconds between two starts of a worker that keeps dying."""
-
-
-class WorkerLost(BindError):
-    """A worker died, or does not answer: that says nothing about what it was asked to do."""
 
 
 class Worker:

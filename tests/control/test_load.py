@@ -42,7 +42,8 @@ def test_defaults() -> None:
     assert (config.workers, config.admin, config.trusted_proxies, config.cache) == (1, None, (), None)
     assert (config.via, config.forwarded) == ("qantara", "x-forwarded")
     assert config.access_log is not None
-    assert config.access_log.model_dump() == {"path": "-", "format": "json", "buffer": 64 << 10, "flush": 1.0}
+    log = {"path": "-", "format": "json", "fields": (), "buffer": 64 << 10, "flush": 1.0}
+    assert config.access_log.model_dump() == log
     assert config.listeners[0].backlog == 4096
     assert config.timeouts.model_dump() == {
         "head": 10.0,

@@ -356,7 +356,8 @@ async def test_without_a_supervisor_workers_serve_on_and_the_next_one_takes_over
 
 
 async def test_a_stop_without_a_supervisor_drains_its_workers(tmp_path: Path) -> None:
-    async with running(tmp_path, HELLO + "workers: 2\n") as service, connect(service.address) as client:
+    yaml = HELLO + "workers: 2\ntimeouts: {accept_grace: 0s}\n"
+    async with running(tmp_path, yaml) as service, connect(service.address) as client:
         await says(client, b"hello")
         status = await service.status()
         os.kill(status["pid"], signal.SIGKILL)

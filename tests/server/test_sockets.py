@@ -10,7 +10,7 @@ import pytest
 from proxy.downstream.listener import open_listener
 from proxy.errors import BindError
 from proxy.plan import ListenerSpec
-from proxy.server.sockets import ListenerSockets, Offered, serves
+from proxy.server.sockets import ListenerSockets, Offered, remove_files, serves
 
 
 def spec_of(bind: str) -> ListenerSpec:
@@ -63,8 +63,7 @@ def test_a_unix_socket_is_shared_and_its_file_goes_with_its_listener(tmp_path: P
     assert sockets.share(spec.bind, 0, 2) == sockets.share(spec.bind, 1, 2)
     sockets.keep_only([ANY.bind])
     assert not (tmp_path / "q.sock").exists()
-    sockets.unlink()
-    sockets.close()
+    remove_files(sockets.close())
 
 
 def test_sockets_from_outside_are_used() -> None:
@@ -87,8 +86,7 @@ def test_a_lent_socket_keeps_its_file_and_can_be_had_again(tmp_path: Path) -> No
         sockets.keep_only([ANY.bind])
         assert (tmp_path / "q.sock").exists()
         assert sockets.open([spec], 2) == []
-        sockets.unlink()
-        sockets.close()
+        assert sockets.close() == []
         assert (tmp_path / "q.sock").exists()
 
 

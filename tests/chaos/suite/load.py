@@ -121,7 +121,7 @@ class Client:
 
     def reset(self) -> None:
         """Leave without a word."""
-        if self.writer is not None:
+        if self.writer is not None and not self.writer.is_closing():  # else the proxy was faster
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.writer.transport.abort()
         self.drop()
