@@ -26,8 +26,10 @@ cdef class RateLimit(Stage):
     cdef public RequestKey key
     cdef public Buckets buckets
     cdef public long long[::1] rows
+    cdef public dict numbers
     @cython.locals(key=bytes, number=cython.longlong, now=cython.longlong, wait=cython.longlong)
     cpdef enter(self, Exchange x)
+    cpdef long long number_of(self, bytes key) except? 0
     cpdef refuse(self, Exchange x, long long wait)
     @cython.locals(following=Stage)
     cpdef go_on(self, Exchange x)

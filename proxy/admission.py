@@ -23,6 +23,11 @@ from .upstream.group import Group
 
 log = logging.getLogger("qantara")
 
+MOST_NUMBERS = 1024
+"""Keys whose bucket a rate limit remembers, in each worker."""
+LONGEST_KEY = 128
+"""Bytes of a key that is remembered."""
+
 
 class Remote(Protocol):
     """The buckets that all machines share."""
@@ -71,13 +76,16 @@ class RateLimit(Stage):
         self.buckets = buckets
         self.rows = rows
         self.remote = remote
+        self.numbers: dict[bytes, int] = {}
+        """Those of keys that were asked for lately: to hash a key costs as much as to take a token."""
 
     def enter(self, x: Exchange) -> None:
         key = self.key.of(x)
         if key is None:
             self.go_on(x)
             return
-        number = bucket_key(self.salt, key)
+        known = self.numbers.get(key)
+        number = self.number_of(key) if known is None else known
         now = int((monotonic() if x.waited else x.started) * SECOND)
         wait = self.buckets.take(number, now, self.interval, self.depth)
         if wait:
@@ -88,6 +96,15 @@ class RateLimit(Stage):
         else:
             self.rows[L_TAKEN] += 1
             self.go_on(x)
+
+    def number_of(self, key: bytes) -> int:
+        """The number of a key's bucket, remembered."""
+        number = bucket_key(self.salt, key)
+        if len(self.numbers) >= MOST_NUMBERS:
+            self.numbers.clear()
+        if len(key) <= LONGEST_KEY:
+            self.numbers[key] = number
+        return number
 
     def refuse(self, x: Exchange, wait: int) -> None:
         """The request comes `wait` ns too early."""

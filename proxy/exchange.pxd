@@ -12,7 +12,7 @@ from .upstream.load_report cimport LoadReport
 
 cdef class Client(Timed):
     cdef public str address, scheme
-    cdef public bytes forwarded
+    cdef public bytes forwarded, key
     cdef public unsigned long long forwarded_drop
     cdef public bint trusted, forwarded_host, forwarded_static, may_keep
     cdef public Counters counters

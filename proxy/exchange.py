@@ -28,6 +28,8 @@ class Client(Timed):
         self.deadline = NEVER
         self.address = ""
         """Address of the peer on the socket, without its port; "unix" on a Unix socket."""
+        self.key: bytes | None = None
+        """What its requests are counted by, once somebody has asked (request_key.py)."""
         self.scheme = "http"
         self.trusted = False
         self.forwarded = b""

@@ -9,5 +9,7 @@ cdef class RequestKey:
     cpdef bytes of(self, Exchange x)
 
 
-@cython.locals(client=Client, plan=Plan, address=str)
+@cython.locals(client=Client, plan=Plan)
 cpdef bytes client_of(Exchange x)
+
+cpdef bytes written(str address)

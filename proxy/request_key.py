@@ -38,7 +38,15 @@ def client_of(x: Exchange) -> bytes:
     client may have as many addresses as it likes."""
     client, plan = x.client, x.plan
     assert client is not None and plan is not None
-    address = client_address(x.head, client.address, plan.settings.trusts) if client.trusted else client.address
+    if client.trusted:
+        return written(client_address(x.head, client.address, plan.settings.trusts))
+    if client.key is None:
+        client.key = written(client.address)
+    return client.key
+
+
+def written(address: str) -> bytes:
+    """An address as a key."""
     if ":" in address:
         try:
             return IPv6Address(address.partition("%")[0]).packed[:8]
