@@ -155,12 +155,18 @@ def drop_backend(x: Exchange, now: float, outcome: int) -> None:
         done.now = now
         done.outcome = outcome
         done.in_flight = x.beside
-        done.report = x.report
+        done.report = x.report if x.report is None or still_true(x, now) else None
         try:
             balancer.dropped(backend, done)
         except Exception:  # a user's algorithm must not keep a request from ending
             if x.group is not None:
                 x.group.balancer_failed(balancer)
+
+
+def still_true(x: Exchange, now: float) -> bool:
+    """Whether what the backend has said in the response head is not too old after the rest of it."""
+    reports = x.group.reports if x.group is not None else None
+    return x.headed == 0.0 or reports is None or now - x.headed <= reports.spec.max_age
 
 
 def finish(x: Exchange) -> None:

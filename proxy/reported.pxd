@@ -15,7 +15,7 @@ cdef class ReportedRelay(ReturnStage):
     cdef public bint metrics, binary, timing
 
     @cython.locals(value=bytes, report=LoadReport)
-    cpdef listen(self, Exchange x, ResponseHead head)
+    cpdef LoadReport listen(self, ResponseHead head)
 
 
 @cython.locals(cost=double)

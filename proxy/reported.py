@@ -1,4 +1,6 @@
-"""relay, with an ear for load: what a backend says of its load in the head of a response is read, and told once.
+"""relay, with an ear for load: what a backend says of its load in the head of a response is read.
+
+The algorithm gets it once, with the end of the request (`Done.report`); of a tunnel at once, since that may last.
 
 Law of this file: a response goes on whatever is wrong with the report in it. That clients do not get the headers is
 settled beside (`response_edits` in control/compile.py). Only heads are read: a report in trailers is passed on unread.
@@ -35,15 +37,20 @@ class ReportedRelay(ReturnStage):
         self.timing = SERVER_TIMING in names
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
-        self.listen(x, head)
+        report = self.listen(head)
+        if report is not None and x.backend is not None:
+            x.report = report
+            self.group.heard(x.backend, report, monotonic())
         self.following.head(x, head, body_end, complete)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
-        self.listen(x, head)
+        report = self.listen(head)
+        if report is not None and x.backend is not None:
+            self.group.reported(x.backend, report, monotonic())
         self.following.switched(x, head)
 
-    def listen(self, x: Exchange, head: ResponseHead) -> None:
-        """Take in what this response says of its backend's load, if it says anything."""
+    def listen(self, head: ResponseHead) -> LoadReport | None:
+        """What this response says of its backend's load, None if it says nothing."""
         value = head.get(METRICS_BINARY) if self.binary else None
         report: LoadReport | None = None
         if value is not None:
@@ -56,9 +63,7 @@ class ReportedRelay(ReturnStage):
             self.group.count(U_REPORTS_REFUSED)
         if self.timing and (report is None or report.cost != report.cost):
             report = with_cost(report, head)
-        if report is not None and x.backend is not None:
-            x.report = report
-            self.group.reported(x.backend, report, monotonic())
+        return report
 
     # --- all else goes on as it comes ---
 

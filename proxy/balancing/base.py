@@ -38,7 +38,8 @@ class Done:
         self.in_flight = in_flight
         """Requests that the backend had when this one was picked, itself included."""
         self.report = report
-        """What the backend said of its load in this response, if it said anything and `wants_reports` is set."""
+        """What the backend said of its load in the head of this response; None if it said nothing, `wants_reports` is
+        not set, or the rest of the response took so long that it is too old (`load_reports.max_age`)."""
 
 
 class Balancer:
@@ -74,7 +75,8 @@ class Balancer:
         """A request at `backend` is over."""
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
-        """A backend has told of its load, in a response or because it was asked (`now`: seconds, monotonic)."""
+        """A backend has told of its load because it was asked, or before a tunnel (`now`: seconds, monotonic). What it
+        says in other responses comes with `dropped`."""
 
     def tick(self, now: float) -> None:
         """Called about ten times per second, off the path of requests (`now`: seconds, monotonic)."""

@@ -2,7 +2,7 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from ..upstream.load_report cimport LoadReport
-from .base cimport Balancer
+from .base cimport Balancer, Done
 
 cdef double NEVER
 
@@ -21,5 +21,6 @@ cdef class OrcaWeighted(Balancer):
 
     @cython.locals(size=Py_ssize_t, at=Py_ssize_t, have=double)
     cpdef Backend pick(self, bytes key)
+    cpdef dropped(self, Backend backend, Done done)
     @cython.locals(utilization=double, told=Told)
     cpdef reported(self, Backend backend, LoadReport report, double now)

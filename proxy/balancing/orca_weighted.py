@@ -22,7 +22,7 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from ..upstream.load_report import LoadReport
-from .base import Balancer
+from .base import Balancer, Done
 from .sampling import dice
 
 NEVER = float("-inf")
@@ -94,6 +94,10 @@ class OrcaWeighted(Balancer):
                 self.at = at
                 return self.members[at]
             self.gathered[at] = have
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        if done.report is not None:
+            self.reported(backend, done.report, done.now)
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         utilization = report.application if report.application > 0.0 else report.cpu

@@ -33,6 +33,7 @@ cdef class Group:
     @cython.locals(total=cython.longlong, at=Py_ssize_t, end=Py_ssize_t)
     cpdef long long load(self, int cell)
     cpdef failed(self, Backend backend, bint connect, bint gateway)
+    cpdef heard(self, Backend backend, LoadReport report, double now)
     cpdef reported(self, Backend backend, LoadReport report, double now)
     cpdef bint may_retry(self)
     cpdef bint below_limit(self, Backend backend) except -1

@@ -284,11 +284,16 @@ class Group:
         self.board.changed(self.board.slot)
         self.refresh(monotonic())
 
-    def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
-        """A backend has told of its load (`now`: seconds, monotonic)."""
+    def heard(self, backend: Backend, report: LoadReport, now: float) -> None:
+        """A backend has told of its load in a response (`now`: seconds, monotonic). The algorithm gets that with the
+        end of the request."""
         self.rows[U_REPORTS] += 1
         backend.report = report
         backend.reported_at = now
+
+    def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+        """A backend has told of its load because it was asked, or before a tunnel."""
+        self.heard(backend, report, now)
         balancer = self.balancer
         try:
             balancer.reported(backend, report, now)

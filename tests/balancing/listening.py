@@ -20,6 +20,9 @@ class Listening(Balancer):
         self.broken = broken
         self.members: Sequence[Backend] = ()
         self.heard: list[tuple[str, LoadReport]] = []
+        """What came by either way."""
+        self.asked = 0
+        """How much of it came by `reported`."""
         self.times: list[float] = []
         self.ended: list[tuple[str, int, LoadReport | None]] = []
 
@@ -34,10 +37,15 @@ class Listening(Balancer):
         return backend
 
     def dropped(self, backend: Backend, done: Done) -> None:
+        if self.broken and done.report is not None:
+            raise RuntimeError("this algorithm does not like reports")
         self.ended.append((backend.name, done.outcome, done.report))
+        if done.report is not None:
+            self.heard.append((backend.name, done.report))
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         if self.broken:
             raise RuntimeError("this algorithm does not like reports")
+        self.asked += 1
         self.heard.append((backend.name, report))
         self.times.append(now)

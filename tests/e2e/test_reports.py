@@ -12,7 +12,7 @@ from proxy.metrics import U_BALANCER_FAILED, U_REPORTS, U_REPORTS_REFUSED, U_REP
 from proxy.server.worker import Proxy
 from tests.balancing.listening import Listening
 from tests.support.client import connect
-from tests.support.origin import Origin, Peer, Script, Step, request, response, wait
+from tests.support.origin import Origin, Script, end_of_input, request, response, wait
 from tests.support.path import GET, GET_1_0, Path, path, until_true
 from tests.support.running import running, to_backends
 
@@ -51,25 +51,39 @@ async def test_a_report_is_told_once_and_not_shown(get: bytes) -> None:
         assert cell(way, U_REPORTS) == 1
 
 
-async def test_a_long_response_is_reported_when_its_head_is_there() -> None:
+async def test_a_long_response_is_reported_when_it_is_over() -> None:
     head = b"HTTP/1.1 200 OK\r\n" + REPORT + b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
-    async with path([request(), head, wait_for_report(), b"0\r\n\r\n"], upstream=ALGORITHM) as way:
-        REACHED.append(way.proxy)
-        got = await way.client.request(GET)
+    go_on = asyncio.Event()
+    async with path([request(), head, wait(go_on), b"0\r\n\r\n"], upstream=ALGORITHM) as way:
+        await way.client.send(GET)
+        await until_true(lambda: way.backend.report is not None)
+        assert listener(way.proxy).heard == [], "told once, with the end of the request"
+        go_on.set()
+        got = await way.client.response()
         assert (got.body, got.header(b"endpoint-load-metrics")) == (b"hello", None)
-        assert len(listener(way.proxy).heard) == 1
+        await until_true(lambda: len(listener(way.proxy).heard) == 1)
 
 
-REACHED: list[Proxy] = []
+async def test_what_was_said_before_a_very_long_response_is_not_believed_behind_it() -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + REPORT + b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    go_on = asyncio.Event()
+    soon = f"{ALGORITHM}, load_reports: {{max_age: 10ms}}"
+    async with path([request(), head, wait(go_on), b"0\r\n\r\n"], upstream=soon) as way:
+        await way.client.send(GET)
+        await until_true(lambda: cell(way, U_REPORTS_STALE) == 1)
+        go_on.set()
+        assert (await way.client.response()).body == b"hello"
+        await until_true(lambda: listener(way.proxy).ended)
+        assert listener(way.proxy).ended[0][2] is None
 
 
-def wait_for_report() -> Step:
-    """Until the algorithm of the proxy that was started last has heard of something."""
-
-    async def step(_: Peer) -> None:
-        await until_true(lambda: REACHED and listener(REACHED[-1]).heard)
-
-    return step
+async def test_before_a_tunnel_a_report_is_told_at_once() -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n" + REPORT + b"\r\n\r\n"
+    upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    async with path([request(), head, end_of_input], upstream=ALGORITHM) as way:
+        await way.client.send(upgrade)
+        assert (await way.client.response(upgrade=b"websocket")).status == 101
+        assert listener(way.proxy).asked == 1
 
 
 @pytest.mark.parametrize(
