@@ -1,7 +1,7 @@
 cimport cython
 
 from .deadlines cimport Timed
-from .http1.codec cimport RequestHead, ResponseHead
+from .http1.codec cimport HeaderEdits, RequestHead, ResponseHead
 from .metrics cimport Counters
 from .plan cimport Plan, RoutePlan
 from .upstream.backend cimport Backend
@@ -56,7 +56,8 @@ cdef class Exchange(Requester):
     cdef public list tried, kept
     cdef public Backend backend
     cdef public UpstreamConnection upstream
-    cdef public bytes payload
+    cdef public bytes payload, stuck
+    cdef public HeaderEdits request_edits, response_edits
     cdef public bint waiting, queued, waited, keep, responding, interim_sent, chunk_body
     cdef public int tries, status, beside
     cdef public LoadReport report

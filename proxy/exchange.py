@@ -11,7 +11,7 @@ from typing import Any
 
 from .deadlines import NEVER, Timed
 from .errors import Reason
-from .http1.codec import RequestHead, ResponseHead
+from .http1.codec import HeaderEdits, RequestHead, ResponseHead
 from .http1.forwarded import ALL_FORWARDING, REPLACED, static_lines
 from .metrics import Counters
 from .plan import Plan, RoutePlan, Settings
@@ -171,6 +171,11 @@ class Exchange(Requester):
         """Requests that the backend had when this one was given to it, itself included."""
         self.report: LoadReport | None = None
         """What the backend said of its load in the response, if the algorithm wants to know."""
+        self.request_edits: HeaderEdits | None = None
+        self.response_edits: HeaderEdits | None = None
+        """Changes to headers: those of the route, and what stages add for this request."""
+        self.stuck: bytes | None = None
+        """The mark of the backend that the client says it is at (sticking.py)."""
         self.keep = False
         # the response
         self.responding = False

@@ -68,6 +68,7 @@ def hedgeable(x: Exchange) -> bool:
         and x.kept is None
         and x.head.idempotent
         and not x.upgrading
+        and x.stuck is None  # another backend would not know its session
         and not x.interim_sent
         and x.head.minor == 1
     )

@@ -72,6 +72,8 @@ def start(x: Exchange) -> None:
         return
     x.route = route
     x.relay = route.relay
+    x.request_edits = route.request_edits
+    x.response_edits = route.response_edits
     client.deadline = x.started + route.request_timeout
     first: Stage = route.first
     first.enter(x)
@@ -236,7 +238,7 @@ class Send(Stage):
             path = rewriting.rewritten_path(x, route)
         x.response_head = route.response_head
         x.response_idle = route.response_idle
-        head = request.forward(path, block, drop, add_host, x.upgrading, route.request_edits)
+        head = request.forward(path, block, drop, add_host, x.upgrading, x.request_edits)
         x.payload = head
         x.headed = 0.0
         x.report = None

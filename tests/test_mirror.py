@@ -12,6 +12,8 @@ ELSEWHERE = {
     "cli.py": ("e2e/test_cli.py", "arguments, exit codes and reports only mean something in a process"),
     "plan.py": ("control/test_compile.py", "plain data; what matters is what it is compiled from"),
     "exchange.py": ("e2e/test_data_path.py", "state and interfaces; what happens to it is the data path"),
+    "sticking.py": ("e2e/test_sticky.py", "who answers a client, and what it is told, takes two sockets"),
+    "control/sections/sticky.py": ("control/test_sticking.py", "models are tested through what they are compiled to"),
     "rewriting.py": ("e2e/test_routes.py", "paths, Host and locations are told by what the backend and the client get"),
     "ending.py": ("e2e/test_data_path.py", "the ends of a request are told by what both sides see"),
     "pipeline.py": ("e2e/test_data_path.py", "the stages only make sense between two sockets"),

@@ -58,6 +58,9 @@ class Balancer:
     """Asks a backend for a report, which comes by `reported`, or does not; None if `load_reports.probe` is not set, and
     before the first `rebuild`. It returns at once, and sends nothing if too many probes are under way."""
 
+    def roster(self, members: Sequence[Backend]) -> None:
+        """All members, drained ones too. Called before each `census`; hardly any needs it."""
+
     def census(self, members: Sequence[Backend]) -> None:
         """All members that are in rotation, healthy or not. Called before each `rebuild`; few need it."""
 

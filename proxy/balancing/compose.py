@@ -1,7 +1,8 @@
 """From what the configuration says of balancing to one object: the algorithm, and what stands before it.
 
 Law of this file: what is not asked for is not there, so an upstream with an algorithm and nothing else pays for nothing
-else. From the outside in: with or without a key, subset, priorities, zones, and in each of these parts the algorithm.
+else. From the outside in: stickiness, with or without a key, subset, priorities, zones, and in each of these parts the
+algorithm.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .base import Balancer
 from .keyed import Keyed
 from .levels import Levels
 from .parts import Make
+from .sticky import Sticky, StickySpec
 from .subset import Subset
 from .zones import Zones
 
@@ -45,19 +47,25 @@ class BalanceSpec(NamedTuple):
     """The factor of priorities; None if all backends have the same."""
     zone: ZoneSpec | None = None
     subset: SubsetSpec | None = None
+    sticky: StickySpec | None = None
 
 
 def compose(spec: BalanceSpec) -> Balancer:
     """What picks the backends of an upstream. Raises ValueError in words for people."""
     main = layered(spec, partial(create, spec.algorithm, **spec.params))
-    if not _needs_key(spec):
-        return main
-    return Keyed(main, spare(spec))
+    if needs_key(spec):
+        main = Keyed(main, layered(spec, partial(create, spec.fallback)))
+    return stuck(spec, main)
 
 
 def spare(spec: BalanceSpec) -> Balancer:
     """What picks instead if the algorithm fails, or for requests without a key."""
-    return layered(spec, partial(create, spec.fallback))
+    return stuck(spec, layered(spec, partial(create, spec.fallback)))
+
+
+def stuck(spec: BalanceSpec, main: Balancer) -> Balancer:
+    """`main` behind the stickiness of the upstream."""
+    return main if spec.sticky is None else Sticky(main, spec.sticky)
 
 
 def layered(spec: BalanceSpec, make: Make) -> Balancer:
@@ -76,5 +84,6 @@ def wants_reports(spec: BalanceSpec) -> bool:
     return create(spec.algorithm, **spec.params).wants_reports
 
 
-def _needs_key(spec: BalanceSpec) -> bool:
+def needs_key(spec: BalanceSpec) -> bool:
+    """Whether the algorithm goes by a key, and so the configuration has to say where it comes from."""
     return create(spec.algorithm, **spec.params).needs_key

@@ -15,10 +15,10 @@ from .changes import DRAINED, RESTART, TAKES, Change, value_changes
 from .compile import compile_plan
 from .load import load
 from .notation import annotated, show
-from .problems import conditions
 from .schema import Config, Listener, Route, Upstream
 from .sections.balance import Backend
 from .units import quoted
+from .warned import conditions
 
 _CONDITIONS = ("host", "path", "exact", "regex", "methods", "headers")
 

@@ -25,12 +25,14 @@ from ..pipeline import Pick
 from ..plan import Plan, RoutePlan
 from ..routing import EXACT, PREFIX, Match, RouteTable
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, Scoreboard, alone
+from ..sticking import StickyKey
 from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group
 from ..upstream.registry import Registry
 from .admin.views import state_of
 from .compile import compile_match, compile_plan
 from .schema import Config, Route
+from .sticking import explained
 from .tracing.explaining import explain_tracing
 
 Members = Mapping[str, tuple[BackendSpec, ...]]
@@ -186,7 +188,7 @@ def _action(config: Config, route: Route, plan: RoutePlan, x: Exchange, board: S
         },
         "cache": "this route has no cache",
         "shard": "this route has no shards",
-        **_candidates(config, group, x, plan),
+        **_candidates(config, group, x, plan, board),
     }
 
 
@@ -216,7 +218,7 @@ def _salt(stage: Any, board: Scoreboard) -> bytes:
     return stage.salt if stage.remote is not None else salt_of(board.secret(), stage.spec.name)
 
 
-def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan) -> Explanation:
+def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan, board: Scoreboard | None) -> Explanation:
     """The backends, why each may be picked or not, and which one a key leads to."""
     balance = config.upstreams[group.name].balance
     total = sum(backend.weight for backend in group.usable)
@@ -229,9 +231,14 @@ def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan) -> E
         "candidates": rows,
     }
     pick = next((stage for stage in _stages(plan) if isinstance(stage, Pick)), None)
-    if pick is not None and pick.key is not None:
-        key = pick.key.of(x)
-        picked: Backend | None = group.balancer.pick(key)
+    source, balancer = pick.key if pick is not None else None, group.balancer
+    sticky = config.upstreams[group.name].sticky
+    if sticky is not None and isinstance(source, StickyKey):
+        found["sticky"] = explained(sticky, group, source, x, board)
+        source, balancer = source.key, balancer.main
+    if source is not None:
+        key = source.of(x)
+        picked: Backend | None = balancer.pick(key)
         found["balance"] |= {
             "key": " + ".join(balance.key),
             "value": key.decode("latin-1") if key is not None else None,

@@ -54,6 +54,7 @@ from .sections.load_reports import LoadReports
 from .sections.outlier import Outlier, SlowStart
 from .sections.overload import Breaker, Concurrency, Priority, RateLimit, Shedding
 from .sections.retry import Retry, UpstreamLimits
+from .sections.sticky import Sticky
 from .sections.tracing import Tracing
 
 
@@ -146,6 +147,8 @@ class Upstream(Section):
         default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
     )
     """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
+    sticky: Sticky | None = None
+    """How clients stay at their backend: by a cookie or a header; null for not at all."""
     overprovisioning: Annotated[float, Field(ge=1.0, le=100.0)] = 1.4
     """How much more than its share a priority can serve: with 1.4 the next one gets requests once less than 72% of its
     backends are healthy."""

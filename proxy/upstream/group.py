@@ -216,6 +216,7 @@ class Group:
 
     def _rebuild(self, rotating: Sequence[Backend]) -> None:
         try:
+            self.balancer.roster(self.members)
             self.balancer.census(rotating)
             self.balancer.rebuild(self.usable)
         except Exception:
