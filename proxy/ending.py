@@ -117,8 +117,8 @@ def detach(x: Exchange) -> None:
             x.backend.pool.cancel(x)
     if x.queued:
         x.queued = False
-        if x.group is not None:
-            x.group.leave_queue(x)
+        if x.group is not None and x.picker is not None:
+            x.group.leave_queue(x, x.picker)
     if x.timer is not None:
         x.timer.cancel()
         x.timer = None
@@ -147,8 +147,8 @@ def drop_backend(x: Exchange, now: float, outcome: int) -> None:
         try:
             balancer.dropped(backend, done)
         except Exception:  # a user's algorithm must not keep a request from ending
-            if x.group is not None:
-                x.group.balancer_failed(balancer)
+            if x.picker is not None:
+                x.picker.balancer_failed(balancer)
 
 
 def finish(x: Exchange) -> None:
@@ -204,7 +204,7 @@ def leave_group(x: Exchange, now: float) -> None:
         group.relay_seconds.observe((x.headed or now) - x.picked)
     if group.breaker is not None and judged(x):
         group.breaker.record(x.started, now, x.status >= 500)
-    if group.panicking:
+    if x.picker is not None and x.picker.panicking:
         group.rows[U_PANICKED] += 1
-    if group.queue.length:
+    if group.waiting:
         group.wake()

@@ -19,6 +19,7 @@ from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
 from .upstream.group import Group
 from .upstream.load_report import LoadReport
+from .upstream.picker import Picker
 
 
 class Client(Timed):
@@ -143,6 +144,10 @@ class Exchange(Requester):
         self.relay: ReturnStage | None = None
         self.group: Group | None = None
         """The upstream, from the first pick on."""
+        self.picker: Picker | None = None
+        """The members of it that the request may go to."""
+        self.key: bytes | None = None
+        """What the algorithm goes by."""
         self.balancer: Any = None
         self.backend: Backend | None = None
         self.backend_name = ""
@@ -161,6 +166,8 @@ class Exchange(Requester):
         self.timer: Any = None
         """The pause before the next try."""
         self.waited = False
+        self.queued_since = 0.0
+        """Since when it has wanted room in the upstream; 0 if it never had to wait."""
         self.hedge: Any = None
         """The second attempt beside this one (hedging.py)."""
         self.tries = 0

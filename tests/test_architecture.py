@@ -23,7 +23,7 @@ LAYERS = (
     ("http1", "sharding", "limits"),
     ("upstream",),
     ("balancing", "cache"),
-    ("routing",),
+    ("geo", "routing"),
     ("plan",),
     ("exchange",),
     ("access_log", "ending", "request_key", "rewriting", "talkers"),
@@ -44,7 +44,7 @@ DATA_PATH = frozenset(
     """
     http1 upstream balancing sharding exchange routing plan ending rewriting pipeline downstream
     deadlines metrics access_log scoreboard limits admission chaos retrying relaying reported hedging talkers
-    request_key sticking tracing
+    request_key sticking tracing geo
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "opentelemetry", "proxy"))

@@ -50,6 +50,7 @@ ELSEWHERE = {
     "control/admin/balancing.py": ("e2e/test_backends.py", "what algorithms know is asked of workers"),
     "control/changes.py": ("control/test_diff.py", "a change is told by what two configurations differ in"),
     "control/sections/discovery.py": ("control/discovery/test_rules.py", "values are tested in the file they stand in"),
+    "control/sections/geo.py": ("control/test_geo.py", "models are tested through what they are compiled to"),
     "control/sections/outlier.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/sections/health.py": ("control/test_compile.py", "models are tested through what they are compiled to"),
     "control/asking.py": ("control/test_monitor.py", "a session is told by what the backend is asked"),

@@ -122,7 +122,7 @@ class Sticky(Balancer):
         self.main.census(members)
 
     def rebuild(self, members: Sequence[Backend]) -> None:
-        self.main.prober = self.prober
+        self.main.prober, self.main.scope = self.prober, self.scope
         self.members = set(members)
         self.usable = self.marks.known(backend for backend in members if backend.weight > 0)
         self.leaving = {}

@@ -31,8 +31,18 @@ from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
 from ..upstream.settings import LimitSpec, PoolSettings
 from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding
+from .discovery.base import spec_of
 from .discovery.service import source_findings
-from .picking import Balancers, compile_balance, compile_balancers, compile_key, stickiness_of
+from .geo import compile_locator
+from .picking import (
+    Balancers,
+    compile_balance,
+    compile_balancers,
+    compile_key,
+    compile_subsets,
+    picker_of,
+    stickiness_of,
+)
 from .problems import Finding, dotted
 from .reporting import compile_reports, listening, stripped
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
@@ -73,10 +83,15 @@ def compile_plan(
     for name, backends in (members or {}).items():
         if name in specs:
             specs[name] = specs[name]._replace(backends=backends)
-    balancers: dict[str, Balancers] = {}
+    locator = None
+    try:
+        locator = compile_locator(config.geo) if config.geo is not None else None
+    except ValueError as error:
+        findings.append(Finding(("geo", "database"), str(error)))
+    makers: dict[str, Callable[[], Balancers]] = {}
     for name, upstream in config.upstreams.items():
         try:
-            balancers[name] = compile_balancers(upstream, specs[name])
+            makers[name] = compile_balancers(upstream, specs[name], config.geo is not None)
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
     tracing = None
@@ -86,8 +101,9 @@ def compile_plan(
         findings.append(Finding(("tracing",), str(error)))
     registry = registry or Registry(alone(), Sweep())
     tap = Tap(tracing)
-    door = Door(config, registry)
+    door = Door(config, registry, locator)
     groups = {name: registry.group(name) for name in specs}
+    balancers = {name: make() for name, make in makers.items()}
     routes = []
     if not findings:
         for index, route in enumerate(config.routes):
@@ -98,13 +114,17 @@ def compile_plan(
                 findings.append(Finding(("routes", index), str(error)))
     if findings:
         raise ConfigError(report(findings))
-    listeners = tuple(
+    table, listeners = RouteTable(routes), compile_listeners(config)
+    settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
+    subsets = compile_subsets(config, makers)
+    return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing, subsets)
+
+
+def compile_listeners(config: Config) -> tuple[ListenerSpec, ...]:
+    return tuple(
         ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
         for listener in config.listeners
     )
-    table = RouteTable(routes)
-    settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
-    return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing)
 
 
 def compile_settings(config: Config) -> Settings:
@@ -135,21 +155,12 @@ def compile_log(config: Config) -> AccessLogSpec | None:
 
 
 def compile_group(name: str, upstream: Upstream, config: Config, sticky: StickySpec | None = None) -> GroupSpec:
-    members = []
-    for backend in upstream.backends:
-        address = backend.address
-        members.append(
-            BackendSpec(
-                *(str(address), address.host, address.port, address.path, backend.weight),
-                *(backend.region, backend.priority, backend.zone),
-            )
-        )
     pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
     balance = compile_balance(upstream, config, sticky)
     return GroupSpec(
         name,
-        tuple(members),
+        tuple(spec_of(backend) for backend in upstream.backends),
         balance,
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
@@ -164,6 +175,7 @@ def compile_group(name: str, upstream: Upstream, config: Config, sticky: StickyS
         compile_breaker(upstream.breaker),
         compile_concurrency(upstream.concurrency),
         compile_reports(upstream.load_reports, balance),
+        upstream.overprovisioning,
     )
 
 
@@ -299,12 +311,13 @@ def link_stages(
 ) -> None:
     """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
     sticky = stickiness_of(route, upstream, spec, group)
-    key = compile_key(route, upstream, spec, sticky)
+    key = compile_key(route, upstream, spec, door.locator, sticky)
     send: Stage = tap.send()
     if upstream.retry.hedge is not None:
         send = hedged = tap.hedged(HedgedSend(group, send))
     send = chain.before(send, "send")
-    pick = Pick(group, key, PRIORITIES.index(route.priority), chain.before(Connect(send), "connect"))
+    connect = chain.before(Connect(send), "connect")
+    pick = Pick(group, picker_of(route, group), key, PRIORITIES.index(route.priority), connect)
     admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
     admitted = door.limited(route, door.shed(route, Admit(admitted)))
     plan.first = chain.before(admitted, "accept", "route", "admit")

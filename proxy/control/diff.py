@@ -121,8 +121,8 @@ def _backends(upstream: str, old: Sequence[Backend], new: Sequence[Backend]) -> 
 
 
 def _weighed(backend: Backend) -> str:
-    region = f", region {show(backend.region)}" if backend.region is not None else ""
-    return f"weight {backend.weight}{region}"
+    where = {"region": backend.region, "zone": backend.zone, "priority": backend.priority or None}
+    return ", ".join([f"weight {backend.weight}", *(f"{k} {show(each)}" for k, each in where.items() if each)])
 
 
 # --- routes -----------------------------------------------------------------------------------------------

@@ -1,19 +1,23 @@
-"""From the configuration to how the backends of an upstream are picked: the algorithm, its key, and who stays where.
+"""From the configuration to how backends are picked: the algorithm, its subsets, its key, and who stays where.
 
 Law of this file: an algorithm is tried out here, on backends that nobody uses, before it is let near a request.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from socket import gethostname
 
-from ..balancing import Balancer
-from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, needs_key, spare
+from ..balancing import Balancer, create
+from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spare
 from ..balancing.sticky import StickySpec
-from ..request_key import RequestKey
+from ..geo.locator import Locator
+from ..request_key import LocatedKey, RequestKey
 from ..upstream.backend import Backend
 from ..upstream.group import Group, GroupSpec
-from .admitting import request_key
+from ..upstream.picker import Picker, Selector
+from .admitting import key_parts
+from .geo import locations
 from .schema import Config, Route, Upstream
 from .sticking import Stickiness
 
@@ -27,9 +31,12 @@ def compile_balance(upstream: Upstream, config: Config, sticky: StickySpec | Non
     zone = None
     if zones is not None and config.zone is not None:
         zone = ZoneSpec(config.zone, tuple(sorted(zones.proxies.items())), zones.min_backends)
+    params = dict(balance.params)
+    if balance.algorithm == "geographic":
+        params.setdefault("locations", dict(locations(config.geo)))
     return BalanceSpec(
         balance.algorithm,
-        dict(balance.params),
+        params,
         balance.fallback,
         upstream.overprovisioning if levels else None,
         zone,
@@ -38,13 +45,46 @@ def compile_balance(upstream: Upstream, config: Config, sticky: StickySpec | Non
     )
 
 
-def compile_balancers(upstream: Upstream, spec: GroupSpec) -> Balancers:
-    """The algorithm of an upstream, tried out on backends that nobody uses, and its spare. Raises ValueError."""
-    trial = compose(spec.balance)
-    trial.rebuild([Backend(backend) for backend in spec.backends])
-    if needs_key(spec.balance) and not upstream.balance.key:
+def compile_balancers(upstream: Upstream, spec: GroupSpec, located: bool) -> Callable[[], Balancers]:
+    """What makes the algorithm of an upstream, and its spare; `located`: whether locations of clients are found out.
+    Raises ValueError."""
+    algorithm = create(spec.balance.algorithm, **spec.balance.params)
+    if algorithm.needs_key and not upstream.balance.key:
         raise ValueError("the algorithm needs a key: say where it comes from with `key`")
-    return compose(spec.balance), spare(spec.balance)
+    if algorithm.needs_location and not located:
+        raise ValueError("the algorithm needs to know where clients are: say where it is found out with `geo`")
+    trial, members = compose(spec.balance), [Backend(backend) for backend in spec.backends]
+    trial.census(members)
+    trial.rebuild(members)
+    spare(spec.balance)
+    return lambda: (compose(spec.balance), spare(spec.balance))
+
+
+def selector_of(route: Route) -> Selector | None:
+    """The labels that a route wants its backends to have."""
+    if not route.subset:
+        return None
+    return Selector(tuple(sorted(route.subset.items())), route.subset_fallback == "any")
+
+
+def compile_subsets(
+    config: Config, makers: Mapping[str, Callable[[], Balancers]]
+) -> dict[str, dict[Selector, Balancers]]:
+    """The algorithms of the subsets that routes name, by upstream."""
+    found: dict[str, dict[Selector, Balancers]] = {}
+    for route in config.routes:
+        selector = selector_of(route)
+        if selector is not None and route.upstream is not None:
+            subsets = found.setdefault(route.upstream, {})
+            if selector not in subsets:
+                subsets[selector] = makers[route.upstream]()
+    return found
+
+
+def picker_of(route: Route, group: Group) -> Picker:
+    """The members that a route may use."""
+    selector = selector_of(route)
+    return group if selector is None else group.subset(selector)
 
 
 def stickiness_of(route: Route, upstream: Upstream, spec: GroupSpec, group: Group) -> Stickiness | None:
@@ -55,7 +95,15 @@ def stickiness_of(route: Route, upstream: Upstream, spec: GroupSpec, group: Grou
     return Stickiness(upstream.sticky, sticky, route, group.board)
 
 
-def compile_key(route: Route, upstream: Upstream, spec: GroupSpec, stickiness: Stickiness | None) -> RequestKey | None:
+def compile_key(
+    route: Route, upstream: Upstream, spec: GroupSpec, locator: Locator | None, stickiness: Stickiness | None
+) -> RequestKey | None:
     """What requests of a route are picked for by; None if the algorithm goes by nothing. Raises ValueError."""
-    key = request_key(upstream.balance.key, route.pattern()) if needs_key(spec.balance) else None
+    algorithm = create(spec.balance.algorithm, **spec.balance.params)
+    parts = key_parts(upstream.balance.key, route.pattern()) if algorithm.needs_key else []
+    key: RequestKey | None = None
+    if algorithm.needs_location and locator is not None:
+        key = LocatedKey(locator, parts)
+    elif algorithm.needs_key:
+        key = RequestKey(parts)
     return stickiness.key(key) if stickiness is not None else key

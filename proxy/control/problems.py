@@ -17,6 +17,7 @@ from . import units
 from .chaos.experiment import OFF_PATH, Experiment
 from .chaos.safety import malformed
 from .discovery.rules import broken_rules
+from .geo import unknown_names
 from .schema import Config
 from .tracing.rules import said_twice
 from .units import described, quoted
@@ -186,6 +187,8 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
                     yield Finding((*path, "request_headers", change, name), words, at_key=True)
             yield from _names((*path, "rate_limits"), given.get("rate_limits"), _mapping(data.get("rate_limits")))
     yield from _chaos(("chaos",), _mapping(data.get("chaos")), upstreams)
+    for path, name, known in unknown_names(_mapping(data.get("geo"))):
+        yield Finding(("geo", *path), f"there is no location {quoted(name)}{did_you_mean(name, known)}")
 
 
 def _admin(admin: Mapping[str, Any]) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ from .sections.admin import Admin
 from .sections.balance import Backend, Balance, Name, Zones
 from .sections.chaos import Chaos
 from .sections.discovery import Discover
+from .sections.geo import Geo
 from .sections.health import Health
 from .sections.load_reports import LoadReports
 from .sections.outlier import Outlier, SlowStart
@@ -289,6 +290,10 @@ class Route(Section):
     """Protocols that a connection may be switched to; an empty list allows none."""
     forward_path: Literal["canonical", "raw"] = "canonical"
     """The path sent to the backend: the form that routing has used, or the bytes that came."""
+    subset: Mapping[Name, Name] = Field(default_factory=dict)
+    """Labels that a backend must have to get requests of this route; all backends if there are none."""
+    subset_fallback: Literal["any", "none"] = "any"
+    """Who gets them if no such backend is healthy: any of the upstream, or none."""
     timeouts: RouteTimeouts = Field(default_factory=RouteTimeouts)
     """Overrides of the global timeouts for this route."""
     limits: RouteLimits = Field(default_factory=RouteLimits)
@@ -327,6 +332,8 @@ class Config(Section):
     """The zone that this proxy is in; see upstreams.NAME.zones."""
     identity: Name | None = None
     """The name of this proxy among others, for subsets; its host name if absent."""
+    geo: Geo | None = None
+    """How the location of a client is found out, and where locations are; for geographic."""
     trusted_proxies: List[Network] = ()
     """Networks of proxies whose X-Forwarded-* and Forwarded headers are believed."""
     via: Token | None = "qantara"

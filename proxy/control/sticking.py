@@ -8,7 +8,7 @@ client cannot know; in a container without one, from the identity of the kernel'
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -23,6 +23,7 @@ from ..relaying import Relay
 from ..request_key import RequestKey
 from ..scoreboard import Scoreboard
 from ..sticking import CookieKey, CookieRelay, LearnedKey, LearnedRelay, StickyKey, set_cookie
+from ..upstream.backend import Backend
 from ..upstream.group import Group
 from ..upstream.sessions import Sessions
 from .problems import Finding
@@ -169,26 +170,26 @@ def _hosts(config: Config, upstream: str) -> set[str]:
     return {route.host for route in config.routes if route.upstream == upstream}
 
 
-def explained(sticky: Sticky, group: Group, key: StickyKey, x: Exchange, board: Scoreboard | None) -> dict[str, Any]:
-    """Where the stickiness of an upstream leads a request, and why."""
-    cookie, learned = sticky.cookie, sticky.learn
+def explained(
+    sticky: Sticky, balancer: Any, members: Sequence[Backend], key: StickyKey, x: Exchange, board: Scoreboard | None
+) -> dict[str, Any]:
+    """Where the stickiness of an upstream leads a request, and why. `balancer` is that before its algorithm."""
+    cookie, learned, marks = sticky.cookie, sticky.learn, balancer.marks
     by = f"cookie {cookie.name}" if cookie is not None else (learned.session if learned is not None else "")
     given = key.asked(x.head) if isinstance(key, LearnedKey) else key.mark(x)
     if given is None:
         return {"by": by, "leads_to": None, "why": "the request has none"}
-    name: str | None = None
-    if learned is not None and board is not None:
-        name = _remembered(group.name, learned.ttl, given, board)
-    elif cookie is not None:
-        found = group.balancer.marks.known(group.members).get(given)
-        name = found.name if found is not None else None
-    if name is None:
+    found: Backend | None = None
+    if cookie is not None:
+        found = marks.known(members).get(given)
+    elif learned is not None and board is not None:
+        name = _remembered(marks.spec.upstream, learned.ttl, given, board)
+        found = next((backend for backend in members if backend.name == name), None)
+    if found is None:
         return {"by": by, "leads_to": None, "why": "no backend is known by it"}
-    backend = next((each for each in group.members if each.name == name), None)
-    target = group.balancer.target(group.balancer.marks.of(backend)) if backend is not None else None
-    if target is None:
-        return {"by": by, "leads_to": None, "why": f"{name} cannot serve it now"}
-    return {"by": by, "leads_to": target.name, "why": "it is usable"}
+    if balancer.target(marks.of(found)) is None:
+        return {"by": by, "leads_to": None, "why": f"{found.name} cannot serve it now"}
+    return {"by": by, "leads_to": found.name, "why": "it is usable"}
 
 
 def _remembered(upstream: str, ttl: float, session: bytes, board: Scoreboard) -> str | None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
 
-from .problems import Finding, Path
+from .geo import locations, lost_regions
+from .problems import Finding, Path, did_you_mean
 from .schema import Config, Route, Upstream
 from .sticking import same_cookie
+from .units import quoted
 
-_FORWARDING = ("request_headers", "upgrades", "forward_path", "timeouts", "limits")
+_FORWARDING = ("request_headers", "upgrades", "forward_path", "subset", "subset_fallback", "timeouts", "limits")
 _NO_EFFECT = "has no effect in this version"
 
 
@@ -21,6 +23,9 @@ def warning_findings(config: Config) -> Iterator[Finding]:
     used = {route.upstream for route in config.routes}
     for name, upstream in config.upstreams.items():
         yield from _upstream_warnings(name, upstream, used)
+    for name, index, region in lost_regions(config):
+        words = f"there is no location {quoted(region)}{did_you_mean(region, locations(config.geo))}: it is used last"
+        yield Finding(("upstreams", name, "backends", index, "region"), words)
     for name, other in same_cookie(config):
         words = f"overwrites that of upstream {other} at the same host: give it another name or path"
         yield Finding(("upstreams", name, "sticky", "cookie"), words)

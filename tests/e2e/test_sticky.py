@@ -473,23 +473,28 @@ async def test_a_session_moves_for_good_when_its_backend_cannot_serve_it() -> No
             assert (await there.ask(b"X-Session: " + session)).body == moved
 
 
-async def test_a_session_that_lives_in_a_cookie_of_the_app() -> None:
-    """The backend sets it; the proxy only reads it, and both sides see what they would see without it."""
+def cookies(at: int) -> Script:
+    """Sets two cookies if it is asked for /login, and answers with its number."""
 
     async def answer(peer: object) -> None:
         last = peer.requests[-1]  # type: ignore[attr-defined]
-        lines = [b"Set-Cookie: other=1", b"Set-Cookie: sid=abc; Path=/; HttpOnly"] if last.target == b"/login" else []
-        await peer.send(response(b"first", headers=lines))  # type: ignore[attr-defined]
+        lines = [b"Set-Cookie: other=1", b"Set-Cookie: sid=s%d; Path=/; HttpOnly" % at]
+        headers = lines if last.target == b"/login" else []
+        await peer.send(response(b"%d" % at, headers=headers))  # type: ignore[attr-defined]
 
-    scripts: list[Script] = [[request(), answer], answering(b"second")]
-    async with way("{learn: 'cookie:sid'}", *scripts) as there:
+    return [request(), answer]
+
+
+async def test_a_session_that_lives_in_a_cookie_of_the_app() -> None:
+    """The backend sets it; the proxy only reads it, and both sides see what they would see without it."""
+    async with way("{learn: 'cookie:sid'}", cookies(0), cookies(1)) as there:
         got = await there.client.request(get(target=b"/login"))
-        assert got.body == b"first"
-        assert got.all(b"set-cookie") == [b"other=1", b"sid=abc; Path=/; HttpOnly"]
+        session = b"sid=s" + got.body
+        assert got.all(b"set-cookie") == [b"other=1", session + b"; Path=/; HttpOnly"]
         for _ in range(3):
-            assert (await there.ask(b"Cookie: a=b; sid=abc")).body == b"first"
-        assert there.origins[0].requests[-1].all(b"cookie") == [b"a=b; sid=abc"]
-        assert {(await there.ask(b"Cookie: sid=abd")).body for _ in range(2)} == {b"first", b"second"}
+            assert (await there.ask(b"Cookie: a=b; " + session)).body == got.body
+        assert there.origins[int(got.body)].requests[-1].all(b"cookie") == [b"a=b; " + session]
+        assert {(await there.ask(b"Cookie: sid=unknown")).body for _ in range(2)} == {b"0", b"1"}
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
