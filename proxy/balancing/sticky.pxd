@@ -26,3 +26,7 @@ cdef class Sticky(Balancer):
     cpdef took(self, Backend backend)
     cpdef dropped(self, Backend backend, Done done)
     cpdef reported(self, Backend backend, LoadReport report, double now)
+
+
+@cython.locals(end=Py_ssize_t)
+cpdef bytes behind_mark(bytes key)

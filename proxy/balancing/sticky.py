@@ -96,6 +96,12 @@ def packed(mark: bytes | None, key: bytes | None) -> bytes:
     return bytes((len(mark),)) + mark if key is None else b"%c%b=%b" % (len(mark), mark, key)
 
 
+def behind_mark(key: bytes) -> bytes | None:
+    """The algorithm's key of what was packed."""
+    end = key[0] + 1
+    return key[end + 1 :] if len(key) > end else None
+
+
 class Sticky(Balancer):
     """`main`, unless a request has a mark; keys are `packed`."""
 
@@ -139,7 +145,10 @@ class Sticky(Balancer):
             backend = self.target(key[1:end])
             if backend is not None:
                 return backend
-        return self.main.pick(key[end + 1 :] if len(key) > end else None)
+        return self.main.pick(behind_mark(key))
+
+    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+        return self.main.reach(None if key is None else behind_mark(key))
 
     def target(self, mark: bytes) -> Backend | None:
         """The backend with this mark, if it can serve its sessions."""

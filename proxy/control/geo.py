@@ -70,13 +70,18 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def lost_regions(config: Config) -> Iterator[tuple[str, int, str]]:
-    """Backends behind `geographic` in a region that nobody knows the way to: upstream, index and region."""
+def lost_regions(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Regions behind `geographic` that nobody knows the way to, and where they stand."""
     known = locations(config.geo)
     near = {name for place in known.values() for name in place.near}
     for upstream, section in config.upstreams.items():
         if section.balance.algorithm != "geographic" or "locations" in section.balance.params:
             continue
-        for index, backend in enumerate(section.backends):
-            if backend.region is not None and backend.region not in known and backend.region not in near:
-                yield upstream, index, backend.region
+        places: list[tuple[tuple[str | int, ...], str | None]] = [
+            (("backends", index), backend.region) for index, backend in enumerate(section.backends)
+        ]
+        if section.discover is not None:
+            places.append((("discover", "each"), section.discover.each.region))
+        for place, region in places:
+            if region is not None and region not in known and region not in near:
+                yield ("upstreams", upstream, *place, "region"), region

@@ -23,9 +23,9 @@ def warning_findings(config: Config) -> Iterator[Finding]:
     used = {route.upstream for route in config.routes}
     for name, upstream in config.upstreams.items():
         yield from _upstream_warnings(name, upstream, used)
-    for name, index, region in lost_regions(config):
+    for place, region in lost_regions(config):
         words = f"there is no location {quoted(region)}{did_you_mean(region, locations(config.geo))}: it is used last"
-        yield Finding(("upstreams", name, "backends", index, "region"), words)
+        yield Finding(place, words)
     for name, other in same_cookie(config):
         words = f"overwrites that of upstream {other} at the same host: give it another name or path"
         yield Finding(("upstreams", name, "sticky", "cookie"), words)

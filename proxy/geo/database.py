@@ -8,10 +8,13 @@ renaming, as geoipupdate does, since this one is mapped into memory.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from ..balancing.locations import Location, nearest
+
+log = logging.getLogger("qantara")
 
 GENERATION = 32768
 """Networks in one generation of the memory."""
@@ -34,7 +37,10 @@ class Database:
 
         Raises ValueError with a sentence for people.
         """
+        self.path = path
         self.reader = opened(path)
+        self.complained = False
+        """One line in the log is enough."""
         self.field = field.split(".")
         self.values = {value.casefold(): name for value, name in values.items()}
         self.locations = locations
@@ -49,10 +55,20 @@ class Database:
         if found is None:
             found = self._remembered(address)
         if found is None:
-            record, prefix = self.reader.get_with_prefix_len(text)
-            found = self._location(record)
+            found, prefix = self._asked(text)
             self._remember(wide if prefix <= bits else address, found)
         return found
+
+    def _asked(self, text: str) -> tuple[bytes, int]:
+        """What the file says of an address, and for how many bits of it."""
+        try:
+            record, prefix = self.reader.get_with_prefix_len(text)
+            return self._location(record), prefix
+        except Exception as error:  # IPv6 in a file that has only IPv4; a file that is damaged, or of another kind
+            if not self.complained:
+                self.complained = True
+                log.warning("geo: %s says nothing of %s: %s", self.path, text, error)
+            return b"", 128
 
     def _remembered(self, network: bytes) -> bytes | None:
         found = self.young.get(network)

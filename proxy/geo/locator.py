@@ -6,6 +6,7 @@ Law of this file: a header is believed only from trusted proxies, and only names
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from socket import AF_INET, AF_INET6, inet_ntop
 
 from ..http1.codec import RequestHead
 from ..http1.forwarded import client_address
@@ -56,7 +57,9 @@ class Locator:
             return b""
         found = b""
         if self.database is not None:
-            found = self.database.find(text.partition("%")[0], address)
+            if ":" in text:  # without its zone; and one of IPv4 that is written as IPv6, as what it is
+                text = inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
+            found = self.database.find(text, address)
         if not found and self.networks is not None:
             found = self.networks.find(address) or b""
         return found

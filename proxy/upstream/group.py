@@ -232,6 +232,12 @@ class Group(Picker):
         for picker in self.pickers:
             picker.settle(self.members, rotating, spec.panic, spec.overprovisioning, now_ns, changed)
 
+    def explain(self) -> dict[str, Any]:
+        """What the algorithm knows, for people; under `subsets` what those of routes with labels know."""
+        found = dict(self.balancer.explain())
+        subsets = {str(selector): self.subsets[selector].balancer.explain() for selector in self.wanted}
+        return found | {"subsets": subsets} if subsets else found
+
     # --- passive health ---
 
     def failed(self, backend: Backend, connect: bool, gateway: bool) -> None:

@@ -150,6 +150,20 @@ def test_the_algorithm_hears_of_its_members_only() -> None:
     assert main.events == [("took", "b"), ("dropped", "b")]
 
 
+def test_whom_a_request_may_go_to_is_for_the_algorithm_to_say() -> None:
+    class Reaches(LastByKey):
+        def reach(self, key: bytes | None) -> list[Backend]:
+            asked.append(key)
+            return members[:1]
+
+    asked: list[bytes | None] = []
+    members = backends(1, 1)
+    balancer = sticky(members, main=Reaches())
+    for key in (None, packed(None, None), packed(b"mark", None), packed(b"mark", b"key"), packed(None, b"")):
+        assert balancer.reach(key) == members[:1]
+    assert asked == [None, None, None, b"key", b""]
+
+
 def test_it_stands_before_everything_else() -> None:
     spec = BalanceSpec("consistent_hash", overprovisioning=1.4, sticky=SPEC)
     for balancer in (compose(spec), spare(spec)):

@@ -100,6 +100,10 @@ def test_a_region_that_nobody_knows_the_way_to_is_a_warning() -> None:
     text = f"{HEAD}{APP.replace('us-east', 'us-eats')}geo: {{default: eu-west}}\n"
     (warning,) = load_text(text).warnings
     assert 'there is no location "us-eats" (did you mean us-east?): it is used last' in str(warning)
+    discover = "discover: {dns: 'x:1', each: {region: us-eats}}"
+    text = f"{HEAD}upstreams: {{app: {{balance: geographic, {discover}}}}}\ngeo: {{default: eu-west}}\n"
+    (warning,) = load_text(text).warnings
+    assert "upstreams.app.discover.each.region: there is no location" in str(warning)
     assert load_text(text.replace("geographic", "round_robin")).warnings == ()
 
 

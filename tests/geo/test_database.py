@@ -104,6 +104,21 @@ def test_memory_is_bounded_and_what_is_asked_for_stays(file: Path, monkeypatch: 
     assert found.reader.asked.count("81.2.69.1") == 1
 
 
+def test_an_address_that_the_file_cannot_hold_is_not_known(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = opened(write(tmp_path / "v4.mmdb", {"81.2.69.0/24": RECORDS["81.2.69.0/24"]}, 4))
+    assert [find(found, address) for address in ("2001:db8:1::1", "2001:db8:2::1", "81.2.69.9")] == [
+        *(b"", b""),
+        b"eu-central",
+    ]
+    assert len(caplog.messages) == 1
+    assert "says nothing of 2001:db8:1::1" in caplog.text
+
+
+def test_a_record_that_is_not_what_was_expected_means_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path / "odd.mmdb", {"10.0.0.0/8": {"location": {"latitude": "north", "longitude": "west"}}})
+    assert find(opened(file, "location"), "10.1.2.3") == b""
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "there is no file .*; download one, such as GeoLite2-Country.mmdb"), (b"text", "is no MaxMind DB")],

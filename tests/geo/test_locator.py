@@ -66,6 +66,7 @@ def test_the_database_goes_before_the_networks_and_the_default_comes_last(tmp_pa
     database = Database(str(file), "place", {"nyc": b"nyc"}, BUILTIN)
     locator = Locator(None, {}, KNOWN, database, NETWORKS, b"lon")
     assert located(locator, address="203.0.113.5") == b"nyc"
+    assert located(locator, address="::ffff:203.0.113.6") == b"nyc"
     assert located(locator, address="203.0.113.200") == b"fra"
     assert located(locator, address="192.0.2.1") == b"lon"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from proxy.balancing.least_connections import LeastConnections
 from proxy.balancing.levels import Levels
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
@@ -14,9 +16,10 @@ from proxy.deadlines import Sweep
 from proxy.errors import QUEUE_TIMEOUT, Reason
 from proxy.metrics import U_BALANCER_FAILED, U_QUEUE_LENGTH
 from proxy.scoreboard import DOWN, DRAIN, HEALTH, STATE, alone
-from proxy.upstream.backend import BackendSpec
+from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.connection import Requester
 from proxy.upstream.group import Group, GroupSpec
+from proxy.upstream.load_report import LoadReport
 from proxy.upstream.picker import Selector
 from proxy.upstream.registry import Registry
 from proxy.upstream.settings import LimitSpec
@@ -276,3 +279,60 @@ def test_who_finds_no_place_where_it_may_go_keeps_its_deadline() -> None:
 
 def test_a_selector_is_told_in_words() -> None:
     assert str(Selector((("tier", "web"), ("version", "canary")))) == "tier=web, version=canary"
+
+
+def test_subsets_that_no_route_names_any_more_are_forgotten_a_reload_later() -> None:
+    """Requests of the plan before may still be tried again there."""
+    registry = Registry(alone(), Sweep())
+
+    def adopt(*selectors: Selector) -> Group:
+        subsets = {selector: (RoundRobin(), PowerOfTwo()) for selector in selectors}
+        registry.adopt(SPEC, RoundRobin(), 1024, 10, PowerOfTwo(), subsets)
+        return registry.groups["app"]
+
+    group = adopt(CANARY)
+    picker = group.subset(CANARY)
+    assert adopt().subsets == {CANARY: picker}
+    assert picked(group, CANARY) == {"c1", "c2"}
+    assert adopt(ONLY_CANARY).subsets.keys() == {ONLY_CANARY}
+    assert group.pickers == [group, group.subset(ONLY_CANARY)]
+    adopt()
+    waiting = Waiting(group, ONLY_CANARY).wait()
+    assert adopt().subsets.keys() == {ONLY_CANARY}  # somebody waits there
+    group.leave_queue(waiting, waiting.picker)
+    assert adopt().subsets == {}
+
+
+def test_what_the_algorithms_of_subsets_know_is_told_with_the_rest() -> None:
+    group = group_of(CANARY, balancer=LeastConnections)
+    told = group.explain()
+    assert set(told["backends"]) == {backend.name for backend in group.members}
+    assert set(told["subsets"]["version=canary"]["backends"]) == {"c1:1", "c2:1"}
+    assert "subsets" not in group_of().explain()
+
+
+def test_reports_reach_the_algorithms_of_those_who_have_the_backend() -> None:
+    heard: list[tuple[str | None, str]] = []
+
+    class Listens(RoundRobin):
+        def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+            heard.append((self.scope, backend.name))
+
+    group = group_of(CANARY, balancer=Listens)
+    group.reported(group.members[0], LoadReport(), 1.0)
+    group.reported(group.members[2], LoadReport(), 1.0)
+    assert heard == [(None, "s1:1"), (None, "c1:1"), ("version=canary", "c1:1")]
+
+
+def test_algorithms_with_members_in_common_do_not_take_places_from_each_other() -> None:
+    """Each sees what the other has given away at the next tick, as it does with other workers."""
+    group = group_of(CANARY, balancer=LeastConnections)
+    for balancer in (group.balancer, group.subset(CANARY).balancer):
+        counts: Counter[str] = Counter()
+        for _ in range(40):
+            backend = balancer.pick(None)
+            backend.in_flight += 1
+            balancer.took(backend)
+            counts[backend.name[0]] += 1
+        assert counts == ({"s": 20, "c": 20} if balancer is group.balancer else {"c": 40})
+        assert len({backend.in_flight for backend in group.members if backend.name[0] == "c"}) == 1

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from ...upstream.backend import BackendSpec
 from ..sections.balance import Backend
+from ..sections.discovery import Each
 
 
 class Answer(NamedTuple):
@@ -85,6 +86,15 @@ def backend(address: str, weight: int = 1, region: str | None = None, **more: An
     Raises ValueError with a sentence for people.
     """
     return spec_of(Backend.model_validate({"address": address, "weight": weight, "region": region, **more}))
+
+
+def completed(spec: BackendSpec, each: Each) -> BackendSpec:
+    """A backend that a source has found, with what the configuration says of all of them."""
+    return spec._replace(
+        region=spec.region if spec.region is not None else each.region,
+        zone=spec.zone if spec.zone is not None else each.zone,
+        labels=tuple(sorted({**each.labels, **dict(spec.labels)}.items())),
+    )
 
 
 def spec_of(section: Backend) -> BackendSpec:

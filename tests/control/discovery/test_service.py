@@ -216,6 +216,17 @@ async def test_of_srv_records_all_priorities_are_told_in_their_order() -> None:
         assert [spec.priority for spec in at.discovery.backends("app")] == [0]
 
 
+async def test_backends_from_dns_are_what_the_configuration_says_of_each() -> None:
+    async with dns_server() as dns, told() as at:
+        dns.set("app.internal", "A", "10.0.0.1", "10.0.0.2", ttl=30)
+        each = "{region: eu-west, zone: z1, labels: {version: canary}}"
+        where = f"dns: 'app.internal:80', resolvers: ['127.0.0.1:{dns.port}'], each: {each}"
+        await at.adopt(app=f"{{backends: ['c:80'], discover: {{{where}}}}}")
+        found = [(spec.address, spec.region, spec.zone, spec.labels) for spec in at.discovery.backends("app")]
+        same = ("eu-west", "z1", (("version", "canary"),))
+        assert found == [("c:80", None, None, ()), ("10.0.0.1:80", *same), ("10.0.0.2:80", *same)]
+
+
 # --- operators ---------------------------------------------------------------------------------------------
 
 
