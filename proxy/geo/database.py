@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from ..balancing.locations import Location, nearest
@@ -103,7 +104,7 @@ class Database:
 def opened(path: str) -> Any:
     """A reader of a file. Raises ValueError."""
     try:
-        import maxminddb
+        maxminddb = import_module("maxminddb")
     except ImportError:
         raise ValueError("reading a MaxMind DB needs the package maxminddb; install qantara[geo]") from None
     try:

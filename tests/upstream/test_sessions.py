@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from proxy.scoreboard import MOST_BACKENDS, SESSION_CELLS, attach
 from proxy.scoreboard import create as create_board
-from proxy.upstream.sessions import SECOND_MASK, WAYS, Sessions
+from proxy.upstream.sessions import WAYS, Sessions
+
+SECOND_MASK = (1 << 24) - 1
 
 
 def table(ways: int = WAYS, ttl: float = 60.0, salt: bytes = b"salt") -> Sessions:
