@@ -129,8 +129,8 @@ def detach(x: Exchange) -> None:
             x.backend.pool.cancel(x)
     if x.queued:
         x.queued = False
-        if x.group is not None:
-            x.group.leave_queue(x)
+        if x.group is not None and x.picker is not None:
+            x.group.leave_queue(x, x.picker)
     if x.timer is not None:
         x.timer.cancel()
         x.timer = None
@@ -159,8 +159,8 @@ def drop_backend(x: Exchange, now: float, outcome: int) -> None:
         try:
             balancer.dropped(backend, done)
         except Exception:  # a user's algorithm must not keep a request from ending
-            if x.group is not None:
-                x.group.balancer_failed(balancer)
+            if x.picker is not None:
+                x.picker.balancer_failed(balancer)
 
 
 def still_true(x: Exchange, now: float) -> bool:
@@ -224,7 +224,7 @@ def leave_group(x: Exchange, now: float) -> None:
         group.send_seconds.observe(headed - (x.reached if x.picked < x.reached <= headed else x.picked))
     if group.breaker is not None and judged(x):
         group.breaker.record(x.started, now, x.status >= 500)
-    if group.panicking:
+    if x.picker is not None and x.picker.panicking:
         group.rows[U_PANICKED] += 1
-    if group.queue.length:
+    if group.waiting:
         group.wake()

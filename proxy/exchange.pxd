@@ -1,13 +1,14 @@
 cimport cython
 
 from .deadlines cimport Timed
-from .http1.codec cimport RequestHead, ResponseHead
+from .http1.codec cimport HeaderEdits, RequestHead, ResponseHead
 from .metrics cimport Counters
 from .plan cimport Plan, RoutePlan
 from .upstream.backend cimport Backend
 from .upstream.connection cimport Requester, UpstreamConnection
 from .upstream.group cimport Group
 from .upstream.load_report cimport LoadReport
+from .upstream.picker cimport Picker
 
 
 cdef class Client(Timed):
@@ -53,15 +54,17 @@ cdef class Exchange(Requester):
     cdef public ReturnStage relay
     cdef public object balancer, body, reason, timer, hedge, trace
     cdef public Group group
+    cdef public Picker picker
     cdef public list tried, kept, asked
     cdef public Backend backend
     cdef public UpstreamConnection upstream
-    cdef public bytes payload
+    cdef public bytes payload, key, stuck
+    cdef public HeaderEdits request_edits, response_edits
     cdef public bint waiting, queued, waited, resent, keep, responding, interim_sent, chunk_body
     cdef public int tries, status, beside
     cdef public LoadReport report
     cdef public long long serial
-    cdef public double started, picked, headed, reached
+    cdef public double started, picked, headed, reached, queued_since
     cdef public long long bytes_in, bytes_out
     cdef public str backend_name
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .deadlines import NEVER, Timed
 from .errors import Reason
-from .http1.codec import RequestHead, ResponseHead
+from .http1.codec import HeaderEdits, RequestHead, ResponseHead
 from .http1.forwarded import ALL_FORWARDING, REPLACED, static_lines
 from .metrics import Counters
 from .plan import Plan, RoutePlan, Settings
@@ -19,6 +19,7 @@ from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
 from .upstream.group import Group
 from .upstream.load_report import LoadReport
+from .upstream.picker import Picker
 
 
 class Client(Timed):
@@ -145,24 +146,25 @@ class Exchange(Requester):
         self.relay: ReturnStage | None = None
         self.group: Group | None = None
         """The upstream, from the first pick on."""
+        self.picker: Picker | None = None
+        """The members of it that the request may go to."""
+        self.key: bytes | None = None
+        """What the algorithm goes by."""
         self.balancer: Any = None
         self.backend: Backend | None = None
         self.backend_name = ""
         self.upstream: UpstreamConnection | None = None
         # the request
-        self.request_done = False
-        self.upgrading = False
+        self.request_done = self.upgrading = False
         self.body: Any = None
         """What of the request body came before there was anywhere to send it."""
         self.payload: bytes | None = None
         """The head as it was sent to the backend, as long as the whole request can be sent again."""
         self.kept: list[Any] | None = None
         """What was sent of the body behind `body`, to be sent again after a failure."""
-        self.waiting = False
-        self.queued = False
+        self.waiting = self.queued = self.waited = False
         self.timer: Any = None
         """The pause before the next try."""
-        self.waited = False
         self.hedge: Any = None
         """The second attempt beside this one (hedging.py)."""
         self.tries = 0
@@ -173,12 +175,18 @@ class Exchange(Requester):
         self.asked: list[str] | None = None
         """The backends that it was given to before the present one, by name."""
         self.started = self.picked = self.headed = self.queued_for = 0.0
+        self.queued_since = 0.0
+        """Since when it has wanted room in the upstream; 0 if it never had to wait."""
         self.reached = 0.0
         """When the connection was there, if that is later than `picked`: it had to wait for one. NEVER until it is."""
         self.beside = 0
         """Requests that the backend had when this one was given to it, itself included."""
         self.report: LoadReport | None = None
         """What the backend said of its load in the response, if the algorithm wants to know."""
+        self.request_edits: HeaderEdits | None = None
+        self.response_edits: HeaderEdits | None = None  # of the route, and what stages add for this request
+        self.stuck: bytes | None = None
+        """The mark of the backend that the client says it is at (sticking.py)."""
         self.keep = False
         # the response
         self.responding = False
@@ -187,7 +195,7 @@ class Exchange(Requester):
         self.status = 0
         self.reason: Reason | None = None
         self.trace: Any = None
-        """Its place in a trace (tracing/trace.py), from the first try on; None without tracing."""
+        """Its place in a trace (tracing/trace.py), from the first try on."""
         self.bytes_in = self.bytes_out = 0
         self.head.release()
 

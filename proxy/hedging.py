@@ -21,6 +21,7 @@ from .scoreboard import FAILURES, GATEWAY_ERRORS, IN_FLIGHT, REQUESTS, SERVER_ER
 from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
 from .upstream.group import Group
+from .upstream.picker import Picker
 
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 
@@ -48,8 +49,11 @@ class HedgedSend(Stage):
         group, relay = self.group, self.relay
         if x.upstream is None or x.responding or x.hedge is not None or not hedgeable(x) or relay is None:
             return
-        backend = group.first_of([x.backend, *(x.tried or ())]) if x.backend is not None else None
-        if backend is None or group.queue.length or group.panicking or not group.has_room(1):
+        picker = x.picker
+        if picker is None or x.backend is None or group.waiting or picker.panicking or not group.has_room(1):
+            return
+        backend = self.another(x, picker, [x.backend, *(x.tried or ())])
+        if backend is None:
             return
         if not group.below_limit(backend):
             return
@@ -60,6 +64,14 @@ class HedgedSend(Stage):
         x.hedge = attempt = self.attempt(x, relay, backend)
         attempt.start()
 
+    def another(self, x: Exchange, picker: Picker, tried: list[Backend]) -> Backend | None:
+        """Who is asked too."""
+        try:
+            return picker.another(tried, x.key)
+        except Exception:
+            picker.balancer_failed(x.balancer)
+            return None
+
 
 def hedgeable(x: Exchange) -> bool:
     """Whether a request that was sent may be sent to another backend beside it."""
@@ -69,6 +81,7 @@ def hedgeable(x: Exchange) -> bool:
         and x.kept is None
         and x.head.idempotent
         and not x.upgrading
+        and x.stuck is None  # another backend would not know its session
         and not x.interim_sent
         and x.head.minor == 1
     )
@@ -89,6 +102,8 @@ class Attempt(Requester):
         self.backend: Backend | None = backend
         """None once it is the exchange's."""
         self.balancer: Balancer = x.balancer
+        assert x.picker is not None
+        self.picker: Picker = x.picker
         self.upstream: UpstreamConnection | None = None
         self.waiting = False
         self.picked = monotonic()
@@ -111,7 +126,7 @@ class Attempt(Requester):
         try:
             self.balancer.took(backend)
         except Exception:
-            self.relay.group.balancer_failed(self.balancer)
+            self.picker.balancer_failed(self.balancer)
         connection = backend.pool.acquire(False, self.picked)
         if connection is not None:
             self.connected(connection)
@@ -142,7 +157,7 @@ class Attempt(Requester):
             try:
                 self.balancer.dropped(backend, Done(now - self.picked, outcome, now, self.beside))
             except Exception:
-                self.relay.group.balancer_failed(self.balancer)
+                self.picker.balancer_failed(self.balancer)
 
     def lead(self, x: Exchange, outcome: int) -> None:
         """The first attempt is gone, with this outcome: the exchange is at this backend from now on."""

@@ -9,6 +9,7 @@ from .request_key cimport RequestKey
 from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
 from .upstream.group cimport Group
+from .upstream.picker cimport Picker
 from .upstream.pool cimport Pool
 
 cdef int HOST, UPGRADE, X_FORWARDED_HOST, H_MAX_FORWARDS, U_ACTIVE, U_REQUESTS, IN_FLIGHT, REQUESTS, RETRIES
@@ -37,10 +38,11 @@ cdef class Admit(Stage):
 
 cdef class Pick(Stage):
     cdef public Group group
+    cdef public Picker picker
     cdef public RequestKey key
     cdef public int priority
-    @cython.locals(group=Group, balancer=Balancer, backend=Backend, following=Stage, here=cython.bint,
-                   source=RequestKey)
+    @cython.locals(group=Group, picker=Picker, balancer=Balancer, backend=Backend, following=Stage, here=cython.bint,
+                   new=cython.bint)
     cpdef enter(self, Exchange x)
     @cython.locals(group=Group)
     cpdef Backend within_limits(self, Exchange x, Backend backend)

@@ -31,6 +31,7 @@ from .retrying import forget_payload
 from .scoreboard import IN_FLIGHT, REQUESTS, RETRIES
 from .upstream.backend import Backend
 from .upstream.group import Group
+from .upstream.picker import Picker
 from .upstream.pool import Pool
 
 # fmt: off
@@ -70,6 +71,8 @@ def start(x: Exchange) -> None:
         return
     x.route = route
     x.relay = route.relay
+    x.request_edits = route.request_edits
+    x.response_edits = route.response_edits
     client.deadline = x.started + route.request_timeout
     first: Stage = route.first
     first.enter(x)
@@ -123,27 +126,32 @@ class Admit(Stage):
 class Pick(Stage):
     """pick: the balancing algorithm names a backend; if none has room, the request waits in the queue."""
 
-    def __init__(self, group: Group, key: RequestKey | None, priority: int, following: Stage) -> None:
+    def __init__(self, group: Group, picker: Picker, key: RequestKey | None, priority: int, following: Stage) -> None:
         super().__init__(following)
         self.group = group
+        self.picker = picker
+        """The members of the group that this route may use."""
         self.key = key
         self.priority = priority
         """Of `limits.shedding.PRIORITIES`: who waits is let go on in this order."""
 
     def enter(self, x: Exchange) -> None:
-        group, source = self.group, self.key
-        balancer: Balancer = group.balancer
-        if x.group is None:
+        group, picker = self.group, self.picker
+        balancer: Balancer = picker.balancer
+        new = x.group is None
+        if new:
             x.group = group
+            x.picker = picker
             group.rows[U_REQUESTS] += 1
             group.rows[U_ACTIVE] += 1
             group.tokens += group.per_request
         try:
-            key = None if source is None else source.of(x)
-            backend = balancer.pick(key) if x.tried is None else group.another(x.tried, key)
+            if new and self.key is not None:
+                x.key = self.key.of(x)
+            backend = balancer.pick(x.key) if x.tried is None else picker.another(x.tried, x.key)
         except Exception:
-            balancer = group.balancer_failed(balancer)
-            backend = group.first_of(x.tried or ())
+            balancer = picker.balancer_failed(balancer)
+            backend = picker.first_of(x.tried or (), x.key)
         if backend is None:
             answer(x, NO_BACKEND)
             return
@@ -158,7 +166,7 @@ class Pick(Stage):
         try:
             balancer.took(backend)
         except Exception:
-            balancer = group.balancer_failed(balancer)
+            balancer = picker.balancer_failed(balancer)
         x.backend = backend
         x.backend_name = backend.name
         x.balancer = balancer
@@ -175,12 +183,14 @@ class Pick(Stage):
         if group.has_room(0):  # this request is among those that it has
             if group.below_limit(backend):
                 return backend
-            other = group.with_room() if x.tried is None else None
+            other = group.with_room(self.picker, x.key) if x.tried is None else None
             if other is not None:
                 return other
         x.queued = True
         x.waited = True
-        group.enqueue(x, self.priority)
+        now = monotonic()
+        x.queued_since = x.queued_since or now
+        group.enqueue(x, self.picker, self.priority, x.queued_since, now)
         return None
 
 
@@ -235,7 +245,7 @@ class Send(Stage):
             path = rewriting.rewritten_path(x, route)
         x.response_head = route.response_head
         x.response_idle = route.response_idle
-        head = request.forward(path, block, drop, add_host, x.upgrading, route.request_edits)
+        head = request.forward(path, block, drop, add_host, x.upgrading, x.request_edits)
         x.payload = head
         x.headed = 0.0
         x.report = None

@@ -15,5 +15,5 @@ cdef class RoutePlan:
 cdef class Plan:
     cdef public tuple listeners
     cdef public object settings, access_log, registry, shed, tracing
-    cdef public dict groups, specs, balancers
+    cdef public dict groups, specs, balancers, subsets
     cdef public RouteTable routes

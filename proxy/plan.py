@@ -7,13 +7,15 @@ with. Times are seconds, sizes are bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, NamedTuple
 
 from .http1.codec import HeaderEdits
 from .limits.shedding import ShedSpec
 from .routing import RouteTable
-from .upstream.group import GroupSpec
+from .upstream.group_spec import GroupSpec
+from .upstream.picker import Selector
 from .upstream.registry import Registry
 
 Network = IPv4Network | IPv6Network
@@ -134,6 +136,7 @@ class Plan:
         access_log: AccessLogSpec | None,
         shed: ShedSpec | None = None,
         tracing: TraceSpec | None = None,
+        subsets: Mapping[str, Mapping[Selector, tuple[Any, Any]]] | None = None,
     ) -> None:
         self.listeners = listeners
         self.settings = settings
@@ -144,7 +147,9 @@ class Plan:
         self.groups = {name: registry.group(name) for name in specs}
         """The live groups that the routes lead to; they take `specs` up when the plan is adopted."""
         self.balancers = balancers
-        """An algorithm for each upstream, for those groups that have none like it yet."""
+        """An algorithm and a spare for each upstream, for those groups that have none like it yet."""
+        self.subsets = subsets or {}
+        """The same for the subsets of each upstream that routes name."""
         self.routes = routes
         self.access_log = access_log
         self.shed = shed
@@ -157,5 +162,6 @@ class Plan:
         settings = self.settings
         for spec in self.specs.values():
             balancer, spare = self.balancers[spec.name]
-            self.registry.adopt(spec, balancer, settings.head_size, settings.header_count, spare)
+            subsets = self.subsets.get(spec.name)
+            self.registry.adopt(spec, balancer, settings.head_size, settings.header_count, spare, subsets)
         self.registry.keep_only(self.specs)

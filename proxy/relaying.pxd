@@ -3,7 +3,6 @@ cimport cython
 from .ending cimport answer, finish, settle_keep
 from .exchange cimport Client, Exchange, ReturnStage, Stage
 from .http1.codec cimport ResponseHead
-from .plan cimport RoutePlan
 from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
 from .upstream.group cimport Group
@@ -15,11 +14,11 @@ cdef unsigned long long DROP_CODING, DROP_FRAMING, NOTHING
 cdef class Relay(ReturnStage):
     cdef public Group group
     cdef public Stage pick, send
-    @cython.locals(client=Client, route=RoutePlan, backend=Backend, open_ended=bint, drop=cython.ulonglong, data=bytes)
+    @cython.locals(client=Client, backend=Backend, open_ended=bint, drop=cython.ulonglong, data=bytes)
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     @cython.locals(backend=Backend, group=Group, status=cython.int)
     cpdef bint rejected(self, Exchange x, ResponseHead head) except -1
-    @cython.locals(client=Client, route=RoutePlan, block=bytes)
+    @cython.locals(client=Client, block=bytes)
     cpdef rebuild(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint open_ended, unsigned long long drop)
     @cython.locals(client=Client)
     cpdef data(self, Exchange x, data)

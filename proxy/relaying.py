@@ -68,8 +68,8 @@ class Relay(ReturnStage):
             client.send(head.forward(b"", DROP_FRAMING, None, head.end))
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
-        client, route, backend = x.client, x.route, x.backend
-        assert client is not None and route is not None and backend is not None
+        client, backend = x.client, x.backend
+        assert client is not None and backend is not None
         backend.rows[backend.own + RESPONSES] += 1
         if complete:
             x.upstream = None
@@ -89,7 +89,7 @@ class Relay(ReturnStage):
             drop = DROP_FRAMING
         elif head.chunked and head.status == 304:
             drop = DROP_CODING
-        if x.keep and not x.decode_chunks and not open_ended and route.response_edits is None and head.clean(drop):
+        if x.keep and not x.decode_chunks and not open_ended and x.response_edits is None and head.clean(drop):
             data = head.data
             assert data is not None
             client.send(data if body_end == len(data) and head.start == 0 else data[head.start : body_end])
@@ -119,8 +119,8 @@ class Relay(ReturnStage):
 
     def rebuild(self, x: Exchange, head: ResponseHead, body_end: int, open_ended: bool, drop: int) -> None:
         """Send a response head that differs from the one received."""
-        client, route = x.client, x.route
-        assert client is not None and route is not None
+        client = x.client
+        assert client is not None
         block = b""
         if x.decode_chunks:  # HTTP/1.0: no chunks, so the end of the body is the end of the connection
             if head.chunked:
@@ -134,7 +134,7 @@ class Relay(ReturnStage):
             block = b"Transfer-Encoding: chunked\r\n"
         if not x.keep:
             block += b"Connection: close\r\n"
-        edits = route.response_edits
+        edits = x.response_edits
         if x.chunk_body or body_end - head.end > COPY_LIMIT:
             assert head.data is not None
             body = memoryview(head.data)[head.end : body_end]
@@ -201,7 +201,7 @@ class Relay(ReturnStage):
         x.keep = False
         lines = b"Connection: upgrade\r\nUpgrade: %s\r\n" % protocol
         client.tunnel(route.tunnel_idle)
-        client.send(head.forward(lines, DROP_FRAMING, route.response_edits, len(data)))
+        client.send(head.forward(lines, DROP_FRAMING, x.response_edits, len(data)))
         x.bytes_out += len(data) - head.end
 
 

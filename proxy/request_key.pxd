@@ -1,11 +1,18 @@
 cimport cython
 
 from .exchange cimport Client, Exchange
+from .geo.locator cimport Locator
 from .plan cimport Plan
 
 
 cdef class RequestKey:
     cdef public tuple parts
+    cpdef bytes of(self, Exchange x)
+
+
+cdef class LocatedKey(RequestKey):
+    cdef public Locator locator
+    @cython.locals(client=Client, plan=Plan, location=bytes, key=bytes)
     cpdef bytes of(self, Exchange x)
 
 

@@ -1,4 +1,4 @@
-"""The key of a request: what rate limits count by, and what balancing algorithms hash.
+"""The key of a request: what rate limits count by, and what balancing algorithms go by.
 
 Law of this file: several parts are written so that no two keys come out alike; a request that lacks a part has no key.
 """
@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 
 from .balancing.keys import Key
 from .exchange import Exchange
+from .geo.locator import Locator
 from .http1.forwarded import client_address
 
 
@@ -53,3 +54,18 @@ def written(address: str) -> bytes:
         except ValueError:
             pass
     return address.encode()
+
+
+class LocatedKey(RequestKey):
+    """Where the client is, then after a line feed a key as above, if there are parts for one and the request has it."""
+
+    def __init__(self, locator: Locator, parts: Sequence[Key | None]) -> None:
+        super().__init__(parts)
+        self.locator = locator
+
+    def of(self, x: Exchange) -> bytes | None:
+        client, plan = x.client, x.plan
+        assert client is not None and plan is not None
+        location = self.locator.find(x.head, client.address, client.trusted, plan.settings.trusts)
+        key = RequestKey.of(self, x) if self.parts else None
+        return location if key is None else location + b"\n" + key

@@ -18,7 +18,6 @@ from .errors import INTERNAL
 from .exchange import Exchange, Stage
 from .http1.codec import ResponseHead
 from .metrics import U_RETRIES, U_RETRIES_REFUSED
-from .upstream.group import Group
 from .upstream.retry import backoff, retry_after
 
 log = logging.getLogger("qantara")
@@ -54,7 +53,7 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) ->
         return False
     now = monotonic()
     wait = 0.0 if unsent and tried == 0 else max(pause, backoff(spec, tried + 1))
-    if now + wait > x.started + spec.deadline or not another_left(x, group):
+    if now + wait > x.started + spec.deadline or not another_left(x):
         return False
     if not group.may_retry():
         group.count(U_RETRIES_REFUSED)
@@ -65,8 +64,9 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) ->
     x.asked = [*(x.asked or ()), x.backend_name]
     group.count(U_RETRIES)
     drop_backend(x, now, FAILED)
+    x.queued_since = 0.0
     rewind(x)
-    if group.queue.length:
+    if group.waiting:
         group.wake()
     if wait > 0.0:
         x.timer = asyncio.get_running_loop().call_later(wait, go_on, x, pick)
@@ -84,10 +84,10 @@ def rewind(x: Exchange) -> None:
         x.client.pause_reading()
 
 
-def another_left(x: Exchange, group: Group) -> bool:
+def another_left(x: Exchange) -> bool:
     """Whether there is a backend that has not failed this request."""
     tried = [x.backend, *(x.tried or ())]
-    return group.first_of(tried) is not None
+    return x.picker is not None and x.picker.first_of(tried, x.key) is not None
 
 
 def go_on(x: Exchange, pick: Stage) -> None:

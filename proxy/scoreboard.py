@@ -1,13 +1,14 @@
 """What the processes of one proxy share: a block of memory with a row of numbers for each of them.
 
 Law of this file: every cell has one writer, so there are no locks, and a process that is killed leaves nothing held;
-everybody reads everything, and sees each number whole (aligned 64-bit words). The only exception are the buckets of
-rate limits, which all workers change by compare-and-swap (limits/atomic.pyx). Slot 0 belongs to the supervisor, the
-others to one worker each; the successor of a killed worker goes on in its slot. A process that serves alone has the
-same board in memory of its own. The memory is a sparse file without a name: what is never written costs nothing.
+everybody reads everything, and sees each number whole (aligned 64-bit words). The only exceptions are the buckets of
+rate limits, which all workers change by compare-and-swap (limits/atomic.pyx), and the sessions of sticky upstreams,
+where the last one to write is right (upstream/sessions.py). Slot 0 belongs to the supervisor, the others to one worker
+each; the successor of a killed worker goes on in its slot. A process that serves alone has the same board in memory of
+its own. The memory is a sparse file without a name: what is never written costs nothing.
 
 Cells are signed 64-bit numbers, in this order: the head of each slot, the rows of each backend (those of all slots
-side by side), the rows of each upstream (likewise), and the rate limits' buckets.
+side by side), the rows of each upstream (likewise), the rate limits' buckets, and the sessions.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ UPSTREAM_GAUGES = range(32, 40)
 MOST_BACKENDS = 16_384
 MOST_UPSTREAMS = 1024
 BUCKET_CELLS = 2 * 262_144
+SESSION_CELLS = 1_048_576
+"""Sessions that can be remembered (upstream/sessions.py)."""
 MOST_SLOTS = 257
 
 
@@ -130,6 +133,7 @@ class Scoreboard:
         self._backends = slots * SLOT_CELLS
         self._upstreams = self._backends + MOST_BACKENDS * slots * ROW
         self._buckets = self._upstreams + MOST_UPSTREAMS * slots * UPSTREAM_ROW
+        self._sessions = self._buckets + BUCKET_CELLS
 
     # --- parts ---
 
@@ -167,6 +171,10 @@ class Scoreboard:
     def refresh(self) -> None:
         """Read again what the supervisor says. Once per tick."""
         self.used = self.cells[USED] or self.slots
+
+    def sessions(self) -> memoryview:
+        """The memory of sessions."""
+        return self.cells[self._sessions : self._sessions + SESSION_CELLS]
 
     # --- life of a slot ---
 
@@ -260,7 +268,7 @@ assert C_REASONS + len(REASONS) <= C_HISTOGRAMS
 
 def _cells(slots: int) -> int:
     per_slot = SLOT_CELLS + MOST_BACKENDS * ROW + MOST_UPSTREAMS * UPSTREAM_ROW
-    return slots * per_slot + BUCKET_CELLS
+    return slots * per_slot + BUCKET_CELLS + SESSION_CELLS
 
 
 def create(slots: int) -> Scoreboard:

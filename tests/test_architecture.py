@@ -23,7 +23,7 @@ LAYERS = (
     ("http1", "sharding", "limits"),
     ("upstream",),
     ("balancing", "cache"),
-    ("routing",),
+    ("geo", "routing"),
     ("plan",),
     ("exchange",),
     ("log_lines", "ending", "request_key", "rewriting", "talkers"),
@@ -31,6 +31,7 @@ LAYERS = (
     ("hedging", "relaying", "reported"),
     ("pipeline",),
     ("tracing",),
+    ("sticking",),
     ("downstream",),
     ("control",),
     ("server",),
@@ -43,7 +44,7 @@ DATA_PATH = frozenset(
     """
     http1 upstream balancing sharding exchange routing plan ending rewriting pipeline downstream
     deadlines metrics access_log log_lines scoreboard limits admission chaos retrying relaying reported hedging talkers
-    request_key tracing
+    request_key sticking tracing geo
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "opentelemetry", "proxy"))

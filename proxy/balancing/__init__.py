@@ -25,6 +25,7 @@ ALGORITHMS = {
     "orca_weighted": "proxy.balancing.orca_weighted:OrcaWeighted",
     "prequal": "proxy.balancing.prequal:Prequal",
     "ai_scored": "proxy.balancing.ai_scored:AiScored",
+    "geographic": "proxy.balancing.geographic:Geographic",
 }
 
 

@@ -10,6 +10,7 @@ cdef class Done:
 
 cdef class Balancer:
     cdef public object prober
+    cdef public str scope
 
     cpdef Backend pick(self, bytes key)
     cpdef took(self, Backend backend)

@@ -46,18 +46,28 @@ class Balancer:
     """Chooses a backend for a request. Subclass it, and name the class in YAML as `module:Class`.
 
     Class attributes: `name` is the word used in YAML. `needs_key` says that `pick` wants a key; the configuration
-    then has to say where the key comes from. `wants_reports` says that it goes by what backends report of their load.
+    then has to say where the key comes from. `needs_location` says that the key begins with where the client is: the
+    name of a location, empty if it is not known, and after a line feed the rest of the key if there is one.
+    `wants_reports` says that it goes by what backends report of their load.
     An instance is made with the further parameters of the `balance` mapping as keyword arguments, and belongs to one
     upstream in one worker.
     """
 
     name = ""
     needs_key = False
+    needs_location = False
     wants_reports = False
+
+    scope: str | None
+    """What the members are called if they are only some of an upstream; None for all of them. Where several balancers
+    know the same backends, what each keeps of them by place has this in its name."""
 
     prober: Callable[[Backend], None] | None
     """Asks a backend for a report, which comes by `reported`, or does not; None if `load_reports.probe` is not set, and
     before the first `rebuild`. It returns at once, and sends nothing if too many probes are under way."""
+
+    def roster(self, members: Sequence[Backend]) -> None:
+        """All members, drained ones too. Called before each `census`; hardly any needs it."""
 
     def census(self, members: Sequence[Backend]) -> None:
         """All members that are in rotation, healthy or not. Called before each `rebuild`; few need it."""
@@ -66,7 +76,13 @@ class Balancer:
         """The usable members have changed, or their weights. Called before the first pick."""
 
     def pick(self, key: bytes | None) -> Backend | None:
-        """The backend for the next request, None if there is none. `key` is None unless `needs_key`."""
+        """The backend for the next request, None if there is none. `key` is None unless `needs_key` or
+        `needs_location`."""
+
+    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+        """Whom a request with this key may go to at all, if that is not every usable member (None): a retry, or a
+        request whose backend is full, goes to one of these. Few need it; not on the path of every request."""
+        return None
 
     def took(self, backend: Backend) -> None:
         """A request was given to `backend`."""
@@ -89,5 +105,6 @@ class Balancer:
         return {}
 
 
-if not hasattr(Balancer, "prober"):  # interpreted: a default such as compiled fields have, whatever __init__ does
+if not hasattr(Balancer, "prober"):  # interpreted: defaults such as compiled fields have, whatever __init__ does
     Balancer.prober = None
+    Balancer.scope = None

@@ -1,7 +1,9 @@
 """From what the configuration says of balancing to one object: the algorithm, and what stands before it.
 
 Law of this file: what is not asked for is not there, so an upstream with an algorithm and nothing else pays for nothing
-else. From the outside in: with or without a key, subset, priorities, zones, and in each of these parts the algorithm.
+else. From the outside in: stickiness, with or without a key, priorities, zones, subset, and in each of these parts the
+algorithm. A subset is innermost, since priorities and zones are shared out by how many backends there are, not by how
+many of them this proxy uses: it uses so many of each priority and zone that it sends to.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from .base import Balancer
 from .keyed import Keyed
 from .levels import Levels
 from .parts import Make
+from .sticky import Sticky, StickySpec
 from .subset import Subset
 from .zones import Zones
 
@@ -40,41 +43,50 @@ class BalanceSpec(NamedTuple):
     algorithm: str = "round_robin"
     params: Mapping[str, Any] = {}
     fallback: str = "power_of_two"
-    """The algorithm for requests that lack the key, and if the other one fails."""
+    """The algorithm for requests that lack the key, and if the other one fails. It needs none itself."""
     overprovisioning: float | None = None
     """The factor of priorities; None if all backends have the same."""
     zone: ZoneSpec | None = None
     subset: SubsetSpec | None = None
+    sticky: StickySpec | None = None
 
 
 def compose(spec: BalanceSpec) -> Balancer:
     """What picks the backends of an upstream. Raises ValueError in words for people."""
     main = layered(spec, partial(create, spec.algorithm, **spec.params))
-    if not _needs_key(spec):
-        return main
-    return Keyed(main, spare(spec))
+    if main.needs_key and not main.needs_location:  # a location may be unknown, but it is never missing
+        main = Keyed(main, _spare(spec))
+    return stuck(spec, main)
 
 
 def spare(spec: BalanceSpec) -> Balancer:
-    """What picks instead if the algorithm fails, or for requests without a key."""
-    return layered(spec, partial(create, spec.fallback))
+    """What picks instead if the algorithm fails, or for requests without a key. Raises ValueError."""
+    return stuck(spec, _spare(spec))
+
+
+def _spare(spec: BalanceSpec) -> Balancer:
+    found = layered(spec, partial(create, spec.fallback))
+    if found.needs_key or found.needs_location:
+        raise ValueError(f"fallback: {spec.fallback} needs a key itself; take one that does not, such as power_of_two")
+    return found
+
+
+def stuck(spec: BalanceSpec, main: Balancer) -> Balancer:
+    """`main` behind the stickiness of the upstream."""
+    return main if spec.sticky is None else Sticky(main, spec.sticky)
 
 
 def layered(spec: BalanceSpec, make: Make) -> Balancer:
     """The algorithms that `make` makes, behind what divides their members."""
+    if spec.subset is not None:
+        make = partial(Subset, make, spec.subset.size, spec.subset.identity)
     if spec.zone is not None:
         make = partial(Zones, make, spec.zone.zone, dict(spec.zone.proxies), spec.zone.min_backends)
     if spec.overprovisioning is not None:
         make = partial(Levels, make, spec.overprovisioning)
-    if spec.subset is not None:
-        make = partial(Subset, make, spec.subset.size, spec.subset.identity)
     return make()
 
 
 def wants_reports(spec: BalanceSpec) -> bool:
     """Whether the algorithm goes by what backends report of their load."""
     return create(spec.algorithm, **spec.params).wants_reports
-
-
-def _needs_key(spec: BalanceSpec) -> bool:
-    return create(spec.algorithm, **spec.params).needs_key

@@ -22,17 +22,25 @@ class Keyed(Balancer):
         self.main = main
         self.other = other
 
+    @property
+    def wants_reports(self) -> bool:  # type: ignore[override]
+        return self.main.wants_reports or self.other.wants_reports
+
     def census(self, members: Sequence[Backend]) -> None:
         self.main.census(members)
         self.other.census(members)
 
     def rebuild(self, members: Sequence[Backend]) -> None:
-        self.main.prober = self.other.prober = self.prober
+        for each in (self.main, self.other):
+            each.prober, each.scope = self.prober, self.scope
         self.main.rebuild(members)
         self.other.rebuild(members)
 
     def pick(self, key: bytes | None) -> Backend | None:
         return self.other.pick(None) if key is None else self.main.pick(key)
+
+    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+        return self.other.reach(None) if key is None else self.main.reach(key)
 
     def took(self, backend: Backend) -> None:
         self.main.took(backend)

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import Balancer, Done
-from .records import FAILING_DECAY, Record, records_of
+from .records import FAILING_DECAY, Record, key_of, records_of
 from .sampling import dice
 
 ATTEMPTS = 4
@@ -37,7 +37,7 @@ class LeastConnections(Balancer):
     def __init__(self, failure_penalty: float = 20.0, seed: int | None = None) -> None:
         if not failure_penalty >= 0:
             raise ValueError(f"failure_penalty: must be at least 0, not {failure_penalty}")
-        self.key = type(self).name
+        self.key = self.name
         self.failure_penalty = failure_penalty
         self.dice = dice(seed)
         self.members: list[Backend] = []
@@ -62,7 +62,8 @@ class LeastConnections(Balancer):
         turns = dict(zip(self.members, self.turns, strict=False))
         self.members = [backend for backend in members if backend.weight > 0]
         self.size = len(self.members)
-        self.records = records_of(self, self.key, self.members)
+        self.key = key_of(self)
+        self.records = records_of(self, self.key, self.members, self.records)
         late = [self.turn + self.dice() / backend.weight for backend in self.members]
         self.turns = array("d", [turns.get(each, new) for each, new in zip(self.members, late, strict=True)] or [0.0])
         self.ratios = array("d", [0.0] * (self.size or 1))

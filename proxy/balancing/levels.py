@@ -2,13 +2,16 @@
 
 How far is Envoy's (priority levels, overprovisioning factor): a level counts as able to serve all as long as the
 healthy share of its backends, times the factor, is not below 1; below that the rest goes to the next level. So a level
-that loses backends spills over gradually, and no cliff is in the way. With a factor of 1.4 that begins at 72 %.
+that loses backends spills over gradually, and no cliff is in the way. With a factor of 1.4 that begins below 71.4 %.
+
+Law of this file: what is able is what is healthy. Where there is panic, unhealthy backends are among the usable ones,
+and what their level gets is still measured by the healthy ones.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..upstream.backend import Backend
 from .parts import Make, Part, Parts
@@ -18,31 +21,47 @@ class Levels(Parts):
     """Divides members by their priority; 0 comes first."""
 
     name = "priority"
+    salt = 0x52
 
-    def __init__(self, make: Make, factor: float = 1.4) -> None:
-        super().__init__(make)
+    def __init__(self, make: Make, factor: float = 1.4, seed: int | None = None) -> None:
+        super().__init__(make, seed)
         self.factor = factor
 
     def divide(self, members: Sequence[Backend]) -> list[Part]:
         levels: dict[int, list[Backend]] = {}
         for backend in members:
-            levels.setdefault(backend.spec.priority, []).append(backend)
-        total = Counter(backend.spec.priority for backend in self.everyone or members)
-        wanted = sorted(total)
-        able = {
-            level: min(1.0, self.factor * _usable(levels.get(level, ())) / max(1, total[level])) for level in wanted
-        }
-        shares = shares_of([able[level] for level in wanted])
+            if backend.weight > 0:
+                levels.setdefault(backend.spec.priority, []).append(backend)
+        total = counted(self.everyone or members)
+        well = counted(backend for backend in members if backend.well)
+        order = sorted({*total, *levels})
+        able = [ability(well[level], total[level], self.factor) for level in order]
+        if not any(able):
+            return first_only(levels)
         return [
-            Part(level, levels[level], share) for level, share in zip(wanted, shares, strict=True) if level in levels
+            Part(level, levels[level], share)
+            for level, share in zip(order, shares_of(able), strict=True)
+            if level in levels
         ]
 
     def all_of(self, part: Part) -> Sequence[Backend]:
         return [backend for backend in self.everyone if backend.spec.priority == part.label] or part.members
 
 
-def _usable(members: Sequence[Backend]) -> int:
-    return sum(backend.weight > 0 for backend in members)
+def counted(members: Iterable[Backend]) -> Counter[int]:
+    """How many there are of each priority; those that have no weight do not count."""
+    return Counter(backend.spec.priority for backend in members if backend.weight > 0)
+
+
+def ability(well: int, total: int, factor: float) -> float:
+    """How much of everything so many healthy backends of a total can serve, from 0 to 1."""
+    return min(1.0, factor * well / total) if total else 0.0
+
+
+def first_only(levels: dict[int, list[Backend]]) -> list[Part]:
+    """Nobody is healthy, and what there is was taken in panic: the first level has it all."""
+    order = sorted(levels)
+    return [Part(level, levels[level], float(level == order[0])) for level in order]
 
 
 def shares_of(able: Sequence[float]) -> list[float]:
@@ -53,5 +72,5 @@ def shares_of(able: Sequence[float]) -> list[float]:
     for each in able:
         share = min(left, each / total) if total > 0 else 0.0
         shares.append(share)
-        left -= share
+        left = left - share if left - share > 1e-9 else 0.0  # what rounding leaves is no share
     return shares

@@ -8,7 +8,6 @@ its algorithm. Requests are shared out over the parts by chance, those with a ke
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from random import random
 from typing import Any, NamedTuple
 
 import mmh3
@@ -16,11 +15,9 @@ import mmh3
 from ..upstream.backend import Backend
 from ..upstream.load_report import LoadReport
 from .base import Balancer, Done
+from .sampling import dice
 
 Make = Callable[[], Balancer]
-
-SEED = 0x51
-"""The hash that shares keys out must not be the one by which an algorithm inside places them."""
 
 
 class Part(NamedTuple):
@@ -34,17 +31,39 @@ class Part(NamedTuple):
 class Parts(Balancer):
     """Divides its members. Subclasses say how, in `divide`."""
 
-    def __init__(self, make: Make) -> None:
+    salt = 0x51
+    """Of the hash that shares keys out. Each subclass has another: parts inside of parts would else get only those keys
+    that share a part already, and the algorithm inside only a slice of its ring."""
+
+    def __init__(self, make: Make, seed: int | None = None) -> None:
         self.make = make
+        self.model = make()
+        """What each part has one of."""
+        self.located = self.model.needs_location
+        self.dice = dice(seed)
+        self.seed = self.salt
         self.everyone: Sequence[Backend] = ()
         """All members in rotation, healthy or not."""
         self.parts: list[Part] = []
         self.children: dict[Hashable, Balancer] = {}
         self.owner: dict[Backend, Balancer] = {}
+        """The algorithm that hears of a backend's requests."""
         self.only: Balancer | None = None
         """The one part that gets everything, if one does."""
         self.bounds: list[float] = []
         self.shared: list[Balancer] = []
+
+    @property
+    def needs_key(self) -> bool:  # type: ignore[override]
+        return self.model.needs_key
+
+    @property
+    def needs_location(self) -> bool:  # type: ignore[override]
+        return self.model.needs_location
+
+    @property
+    def wants_reports(self) -> bool:  # type: ignore[override]
+        return self.model.wants_reports
 
     def divide(self, members: Sequence[Backend]) -> list[Part]:
         """The parts of the usable members; those without members are left out. The shares add up to 1."""
@@ -59,10 +78,11 @@ class Parts(Balancer):
         self.children = {part.label: old.get(part.label) or self.make() for part in self.parts}
         self.owner = {}
         for part in self.parts:
-            child = self.children[part.label]
-            child.prober = self.prober
-            child.census(self.all_of(part))
+            child, everyone = self.children[part.label], self.all_of(part)
+            child.prober, child.scope = self.prober, self.scope
+            child.census(everyone)
             child.rebuild(part.members)
+            self.owner.update(dict.fromkeys(everyone, child))
             self.owner.update(dict.fromkeys(part.members, child))
         self._share_out([part for part in self.parts if part.share > 0])
 
@@ -73,10 +93,7 @@ class Parts(Balancer):
     def _share_out(self, parts: Sequence[Part]) -> None:
         self.shared = [self.children[part.label] for part in parts]
         self.only = self.shared[0] if len(parts) == 1 else None
-        self.bounds, bound = [], 0.0
-        for part in parts:
-            bound += part.share
-            self.bounds.append(bound)
+        self.bounds = bounds_of([part.share for part in parts])
 
     def pick(self, key: bytes | None) -> Backend | None:
         child = self.only
@@ -84,13 +101,23 @@ class Parts(Balancer):
             return child.pick(key)
         if not self.shared:
             return None
-        place = random() if key is None else mmh3.hash(key, SEED, False) / 4294967296.0
+        own = key
+        if key is not None and self.located:
+            own = behind_location(key)
+        place = self.dice() if own is None else mmh3.hash(own, self.seed, False) / 4294967296.0
         at = 0
         last = len(self.bounds) - 1
         while at < last and place >= self.bounds[at]:
             at += 1
         child = self.shared[at]
         return child.pick(key)
+
+    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+        found: list[Backend] = []
+        for part in self.parts:
+            inside = self.children[part.label].reach(key)
+            found += part.members if inside is None else inside
+        return found
 
     def took(self, backend: Backend) -> None:
         child = self.owner.get(backend)
@@ -116,12 +143,27 @@ class Parts(Balancer):
         return {
             "divided_by": self.name,
             "parts": [
-                {"part": part.label, "share": part.share, "members": len(part.members), "algorithm": each}
+                {"part": part.label, "share": round(part.share, 4), "members": len(part.members), "algorithm": each}
                 for part, each in zip(self.parts, inside, strict=True)
             ],
             "backends": merged(each.get("backends", {}) for each in inside),
             "picks": [pick for each in inside for pick in each.get("picks", [])],
         }
+
+
+def behind_location(key: bytes) -> bytes | None:
+    """What is left of a key that begins with a location; None if it is only that."""
+    at = key.find(b"\n")
+    return key[at + 1 :] if at >= 0 else None
+
+
+def bounds_of(shares: Iterable[float]) -> list[float]:
+    """The sums of shares up to each of them."""
+    found, bound = [], 0.0
+    for share in shares:
+        bound += share
+        found.append(bound)
+    return found
 
 
 def merged(tables: Iterable[dict[str, Any]]) -> dict[str, Any]:

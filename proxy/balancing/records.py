@@ -23,7 +23,7 @@ class Record:
 
     def __init__(self) -> None:
         self.owner: Balancer | None = None
-        """The balancer that went by it last; `place` is its place there."""
+        """The balancer that goes by it, of which this is a member; `place` is its place there."""
         self.place = 0
         self.seconds = 0.0
         """What a response takes, in the algorithm's own measure; 0 if there was none yet."""
@@ -43,8 +43,17 @@ class Record:
             self.failing -= GAIN * self.failing
 
 
-def records_of(owner: Balancer, key: str, members: Sequence[Backend]) -> list[Record]:
-    """What is known of each member under the name `key`, with its place; new where nothing is."""
+def key_of(balancer: Balancer) -> str:
+    """The name of a balancer's records."""
+    return f"{balancer.name} ({balancer.scope})" if balancer.scope else balancer.name
+
+
+def records_of(owner: Balancer, key: str, members: Sequence[Backend], before: Sequence[Record]) -> list[Record]:
+    """What is known of each member under the name `key`, with its place; new where nothing is. Those of `before` that
+    are no members any more have no place."""
+    for left in before:
+        if left.owner is owner:
+            left.owner = None
     records = []
     for at, backend in enumerate(members):
         record: Record = backend.learned.setdefault(key, Record())

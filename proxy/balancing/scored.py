@@ -30,7 +30,7 @@ from typing import Any
 from ..upstream.backend import Backend
 from .base import ANSWERED, FAILED, Balancer, Done
 from .draws import Draws
-from .records import FAILING_DECAY, Record, records_of
+from .records import FAILING_DECAY, Record, key_of, records_of
 
 ATTEMPTS = 3
 """Draws at most for one pick, if other workers' requests make a winner worse than its score."""
@@ -59,7 +59,7 @@ class Scored(Balancer):
             raise ValueError(f"default_rtt: must be more than 0 seconds, not {default_rtt}")
         if not failure_penalty >= 0:
             raise ValueError(f"failure_penalty: must be at least 0, not {failure_penalty}")
-        self.key = type(self).name
+        self.key = self.name
         """Its name in `backend.learned`."""
         self.choices = choices
         self.decay = decay
@@ -90,7 +90,8 @@ class Scored(Balancer):
 
     def rebuild(self, members: Sequence[Backend]) -> None:
         self.members = [backend for backend in members if backend.weight > 0]
-        self.records = records_of(self, self.key, self.members)
+        self.key = key_of(self)
+        self.records = records_of(self, self.key, self.members, self.records)
         weights = [backend.weight for backend in self.members]
         self.draws.fill(weights)
         mean = sum(weights) / len(weights) if weights else 0.0

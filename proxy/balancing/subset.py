@@ -1,8 +1,9 @@
 """Subsets: each proxy of a large fleet uses only some of many backends, so that it keeps fewer connections.
 
 Which ones is decided by rendezvous hashing of the proxy's identity with each address: every proxy has another set, sets
-overlap evenly, and if a backend comes or goes only those proxies that had it, or now have it, change one member. The
-workers of a machine share its set. (Envoy: random_subsetting.)
+overlap by chance, and if a backend comes or goes only those proxies that had it, or now have it, change one member. The
+workers of a machine share its set. Only healthy backends are chosen from, so a proxy is not cut off because those that
+it had are gone. (Envoy: random_subsetting; gRPC: gRFC A68.)
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class Subset(Parts):
 
     name = "subset"
 
-    def __init__(self, make: Make, size: int, identity: str) -> None:
-        super().__init__(make)
+    def __init__(self, make: Make, size: int, identity: str, seed: int | None = None) -> None:
+        super().__init__(make, seed)
         self.size = size
         self.identity = identity.encode()
 
@@ -31,9 +32,6 @@ class Subset(Parts):
         chosen = set(nlargest(self.size, usable, key=self.affinity))
         kept = [backend for backend in usable if backend in chosen]
         return [Part("subset", kept, 1.0)] if kept else []
-
-    def all_of(self, part: Part) -> Sequence[Backend]:
-        return nlargest(self.size, self.everyone, key=self.affinity) or part.members
 
     def affinity(self, backend: Backend) -> int:
         """How much this proxy wants a backend."""

@@ -2,7 +2,9 @@
 
 The rule is Envoy's (zone aware routing): if the share of backends that are here is not below the share of proxies that
 are here, everything stays; otherwise as much as keeps the load of all backends equal, and the rest goes to zones that
-have more backends than proxies. With fewer than `min_backends` the zones are too small to be fair, and ignored.
+have more backends than proxies. Backends count by their weights, and proxies only where there are backends: proxies
+of other zones spread over all of them. With fewer than `min_backends` the zones are too small to be fair, and in panic
+nobody knows what they can serve: then they are ignored.
 """
 
 from __future__ import annotations
@@ -19,22 +21,35 @@ class Zones(Parts):
     """Divides members by their zone. `proxies` says how many proxies each zone has; equally many, if it does not."""
 
     name = "zone"
+    salt = 0x53
 
-    def __init__(self, make: Make, zone: str, proxies: Mapping[str, int] | None = None, min_backends: int = 6) -> None:
-        super().__init__(make)
+    def __init__(
+        self,
+        make: Make,
+        zone: str,
+        proxies: Mapping[str, int] | None = None,
+        min_backends: int = 6,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(make, seed)
         self.zone = zone
         self.proxies = dict(proxies or {})
         self.min_backends = min_backends
 
     def divide(self, members: Sequence[Backend]) -> list[Part]:
         zones: dict[str | None, list[Backend]] = {}
+        weights: dict[str | None, int] = {}
         for backend in members:
             if backend.weight > 0:
-                zones.setdefault(backend.spec.zone, []).append(backend)
-        count = sum(map(len, zones.values()))
-        if self.zone not in zones or len(zones) < 2 or count < self.min_backends:
-            return [Part(ALL, members, 1.0)] if members else []
-        shares = self.shares({zone: len(each) / count for zone, each in zones.items()})
+                zone = backend.spec.zone
+                zones.setdefault(zone, []).append(backend)
+                weights[zone] = weights.get(zone, 0) + backend.weight
+        used = [backend for each in zones.values() for backend in each]
+        small = len(used) < self.min_backends
+        if self.zone not in zones or len(zones) < 2 or small or not all(backend.well for backend in used):
+            return [Part(ALL, used, 1.0)] if used else []
+        total = sum(weights.values())
+        shares = self.shares({zone: weight / total for zone, weight in weights.items()})
         return [Part(zone, each, shares[zone]) for zone, each in zones.items()]
 
     def shares(self, backends: Mapping[str | None, float]) -> dict[str | None, float]:

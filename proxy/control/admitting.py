@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable
 
 from ..admission import Break, RateLimit, Remote, Shed
-from ..balancing.keys import make_key
+from ..balancing.keys import Key, make_key
 from ..exchange import Stage
+from ..geo.locator import Locator
 from ..limits.rate import RateSpec, salt_of
 from ..limits.shedding import PRIORITIES, ShedSpec
 from ..request_key import RequestKey
@@ -26,9 +27,11 @@ from .shared_limits import SharedBuckets
 class Door:
     """The stages of one configuration, for the live state of one worker."""
 
-    def __init__(self, config: Config, registry: Registry) -> None:
+    def __init__(self, config: Config, registry: Registry, locator: Locator | None = None) -> None:
         self.config = config
         self.registry = registry
+        self.locator = locator
+        """Finds where a client is; None if nobody wants to know."""
 
     def limited(self, route: Route, following: Stage) -> Stage:
         """`following` behind the rate limits of a route, in their order. Raises ValueError."""
@@ -40,7 +43,7 @@ class Door:
         limit = self.config.rate_limits[name]
         board = self.registry.board
         pattern = route.pattern()
-        key = request_key(limit.key, pattern)
+        key = RequestKey(key_parts(limit.key, pattern))
         remote = self._remote(limit.shared) if limit.shared is not None else None
         salt = salt_of(board.secret() if remote is None else 0, name)
         spec = compile_rate(name, limit)
@@ -65,9 +68,9 @@ class Door:
         return following if upstream.breaker is None else Break(group, following)
 
 
-def request_key(sources: Iterable[str], pattern: re.Pattern[bytes] | None) -> RequestKey:
-    """The key that is taken from these sources. Raises ValueError if one names a group that `pattern` has not."""
-    return RequestKey([None if source == "client_ip" else make_key(source, pattern) for source in sources])
+def key_parts(sources: Iterable[str], pattern: re.Pattern[bytes] | None) -> list[Key | None]:
+    """The parts of a key from these sources. Raises ValueError if one names a group that `pattern` has not."""
+    return [None if source == "client_ip" else make_key(source, pattern) for source in sources]
 
 
 def compile_rate(name: str, limit: overload.RateLimit) -> RateSpec:

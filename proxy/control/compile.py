@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from socket import gethostname
 
-from ..balancing import Balancer
-from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spare
+from ..balancing.sticky import StickySpec
 from ..chaos import OFF, Chain, Injector
 from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
@@ -24,22 +22,35 @@ from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
 from ..relaying import Relay
 from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
 from ..scoreboard import alone
-from ..upstream.backend import Backend, BackendSpec
-from ..upstream.group import Group, GroupSpec
+from ..upstream.backend import BackendSpec
+from ..upstream.group import Group
+from ..upstream.group_spec import GroupSpec
 from ..upstream.health import HealthSpec
 from ..upstream.hedge import HedgeSpec
 from ..upstream.outlier import OutlierSpec
 from ..upstream.registry import Registry
 from ..upstream.retry import RetrySpec
 from ..upstream.settings import LimitSpec, PoolSettings
-from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding, request_key
+from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding
+from .discovery.base import spec_of
 from .discovery.service import source_findings
+from .geo import compile_locator
+from .picking import (
+    Balancers,
+    compile_balance,
+    compile_balancers,
+    compile_key,
+    compile_subsets,
+    picker_of,
+    stickiness_of,
+)
 from .problems import Finding, dotted
 from .reporting import compile_reports, listening, stripped
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 from .sections.health import Health, status_range
 from .sections.outlier import Outlier
 from .sections.retry import Hedge, Retry
+from .sticking import sticky_specs
 from .tracing.compiling import Tap, compile_tracing
 
 Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
@@ -65,14 +76,23 @@ def compile_plan(
     imported, or does not take its parameters.
     """
     findings = list(source_findings(config))
-    specs = {name: compile_group(name, upstream, config) for name, upstream in config.upstreams.items()}
+    sticky, wrong = sticky_specs(config)
+    findings += wrong
+    specs = {
+        name: compile_group(name, upstream, config, sticky.get(name)) for name, upstream in config.upstreams.items()
+    }
     for name, backends in (members or {}).items():
         if name in specs:
             specs[name] = specs[name]._replace(backends=backends)
-    balancers: dict[str, tuple[Balancer, Balancer]] = {}
+    locator = None
+    try:
+        locator = compile_locator(config.geo) if config.geo is not None else None
+    except ValueError as error:
+        findings.append(Finding(("geo", "database"), str(error)))
+    makers: dict[str, Callable[[], Balancers]] = {}
     for name, upstream in config.upstreams.items():
         try:
-            balancers[name] = compile_balancer(upstream, specs[name])
+            makers[name] = compile_balancers(upstream, specs[name], config.geo is not None)
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
     tracing = None
@@ -82,34 +102,30 @@ def compile_plan(
         findings.append(Finding(("tracing",), str(error)))
     registry = registry or Registry(alone(), Sweep())
     tap = Tap(tracing)
-    door = Door(config, registry)
+    door = Door(config, registry, locator)
     groups = {name: registry.group(name) for name in specs}
+    balancers = {name: make() for name, make in makers.items()}
     routes = []
     if not findings:
         for index, route in enumerate(config.routes):
             try:
-                plan = compile_route(index, route, config, specs, groups, balancers, injector, door, tap)
+                plan = compile_route(index, route, config, specs, groups, injector, door, tap)
                 routes.append((compile_match(route), plan))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
     if findings:
         raise ConfigError(report(findings))
-    listeners = tuple(
+    table, listeners = RouteTable(routes), compile_listeners(config)
+    settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
+    subsets = compile_subsets(config, makers)
+    return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing, subsets)
+
+
+def compile_listeners(config: Config) -> tuple[ListenerSpec, ...]:
+    return tuple(
         ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
         for listener in config.listeners
     )
-    table = RouteTable(routes)
-    settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
-    return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing)
-
-
-def compile_balancer(upstream: Upstream, spec: GroupSpec) -> tuple[Balancer, Balancer]:
-    """The algorithm of an upstream, tried out on backends that nobody uses, and its spare. Raises ValueError."""
-    trial = compose(spec.balance)
-    trial.rebuild([Backend(backend) for backend in spec.backends])
-    if trial.needs_key and not upstream.balance.key:
-        raise ValueError("the algorithm needs a key: say where it comes from with `key`")
-    return compose(spec.balance), spare(spec.balance)
 
 
 def compile_settings(config: Config) -> Settings:
@@ -139,22 +155,13 @@ def compile_log(config: Config) -> AccessLogSpec | None:
     return AccessLogSpec(log.path, log.format, log.buffer, log.flush, log.fields) if log is not None else None
 
 
-def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
-    members = []
-    for backend in upstream.backends:
-        address = backend.address
-        members.append(
-            BackendSpec(
-                *(str(address), address.host, address.port, address.path, backend.weight),
-                *(backend.region, backend.priority, backend.zone),
-            )
-        )
+def compile_group(name: str, upstream: Upstream, config: Config, sticky: StickySpec | None = None) -> GroupSpec:
     pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
-    balance = compile_balance(upstream, config)
+    balance = compile_balance(upstream, config, sticky)
     return GroupSpec(
         name,
-        tuple(members),
+        tuple(spec_of(backend) for backend in upstream.backends),
         balance,
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
@@ -169,22 +176,7 @@ def compile_group(name: str, upstream: Upstream, config: Config) -> GroupSpec:
         compile_breaker(upstream.breaker),
         compile_concurrency(upstream.concurrency),
         compile_reports(upstream.load_reports, balance),
-    )
-
-
-def compile_balance(upstream: Upstream, config: Config) -> BalanceSpec:
-    balance, zones, subset = upstream.balance, upstream.zones, upstream.subset
-    levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None
-    zone = None
-    if zones is not None and config.zone is not None:
-        zone = ZoneSpec(config.zone, tuple(sorted(zones.proxies.items())), zones.min_backends)
-    return BalanceSpec(
-        balance.algorithm,
-        dict(balance.params),
-        balance.fallback,
-        upstream.overprovisioning if levels else None,
-        zone,
-        SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
+        upstream.overprovisioning,
     )
 
 
@@ -288,7 +280,6 @@ def compile_route(
     config: Config,
     specs: dict[str, GroupSpec],
     groups: dict[str, Group],
-    balancers: dict[str, tuple[Balancer, Balancer]],
     injector: Injector,
     door: Door,
     tap: Tap,
@@ -305,7 +296,7 @@ def compile_route(
         plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
     elif group is not None and route.upstream is not None:
         upstream, spec = config.upstreams[route.upstream], specs[route.upstream]
-        link_stages(plan, route, upstream, spec, group, balancers[route.upstream][0], chain, door, tap)
+        link_stages(plan, route, upstream, spec, group, chain, door, tap)
     return plan
 
 
@@ -315,24 +306,24 @@ def link_stages(
     upstream: Upstream,
     spec: GroupSpec,
     group: Group,
-    balancer: Balancer,
     chain: Chain,
     door: Door,
     tap: Tap,
 ) -> None:
     """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
-    key = None
-    if balancer.needs_key:
-        key = request_key(upstream.balance.key, route.pattern())
+    sticky = stickiness_of(route, upstream, spec, group)
+    key = compile_key(route, upstream, spec, door.locator, sticky)
     send: Stage = tap.send()
     if upstream.retry.hedge is not None:
         send = hedged = tap.hedged(HedgedSend(group, send))
     send = chain.before(send, "send")
-    pick = Pick(group, key, PRIORITIES.index(route.priority), chain.before(Connect(send), "connect"))
+    connect = chain.before(Connect(send), "connect")
+    pick = Pick(group, picker_of(route, group), key, PRIORITIES.index(route.priority), connect)
     admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
     admitted = door.limited(route, door.shed(route, Admit(admitted)))
     plan.first = chain.before(admitted, "accept", "route", "admit")
-    relay = listening(spec.reports, group, Relay(group, pick, send))
+    back = Relay(group, pick, send) if sticky is None else sticky.relay(group, pick, send)
+    relay = listening(spec.reports, group, back)
     if upstream.retry.hedge is not None:
         relay = hedged.relay = HedgedRelay(group, relay)
     plan.relay = tap.behind(chain.behind(relay))

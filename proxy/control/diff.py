@@ -15,10 +15,10 @@ from .changes import DRAINED, RESTART, TAKES, Change, value_changes
 from .compile import compile_plan
 from .load import load
 from .notation import annotated, show
-from .problems import conditions
 from .schema import Config, Listener, Route, Upstream
 from .sections.balance import Backend
 from .units import quoted
+from .warned import conditions
 
 _CONDITIONS = ("host", "path", "exact", "regex", "methods", "headers")
 
@@ -121,8 +121,8 @@ def _backends(upstream: str, old: Sequence[Backend], new: Sequence[Backend]) -> 
 
 
 def _weighed(backend: Backend) -> str:
-    region = f", region {show(backend.region)}" if backend.region is not None else ""
-    return f"weight {backend.weight}{region}"
+    where = {"region": backend.region, "zone": backend.zone, "priority": backend.priority or None}
+    return ", ".join([f"weight {backend.weight}", *(f"{k} {show(each)}" for k, each in where.items() if each)])
 
 
 # --- routes -----------------------------------------------------------------------------------------------

@@ -24,14 +24,17 @@ from ..limits.rate import bucket_key, salt_of
 from ..metrics import Counters
 from ..pipeline import Pick
 from ..plan import Plan, RoutePlan
+from ..request_key import LocatedKey
 from ..routing import EXACT, PREFIX, Match, RouteTable
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, Scoreboard, alone
+from ..sticking import StickyKey
 from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group
 from ..upstream.registry import Registry
 from .admin.views import state_of
 from .compile import compile_match, compile_plan
 from .schema import Config, Route
+from .sticking import explained
 from .tracing.explaining import explain_tracing
 from .units import quoted
 
@@ -202,7 +205,7 @@ def _action(config: Config, route: Route, plan: RoutePlan, x: Exchange, board: S
         },
         "cache": "this route has no cache",
         "shard": "this route has no shards",
-        **_candidates(config, group, x, plan),
+        **_candidates(config, group, x, plan, board),
     }
 
 
@@ -232,25 +235,33 @@ def _salt(stage: Any, board: Scoreboard) -> bytes:
     return stage.salt if stage.remote is not None else salt_of(board.secret(), stage.spec.name)
 
 
-def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan) -> Explanation:
+def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan, board: Scoreboard | None) -> Explanation:
     """The backends, why each may be picked or not, and which one a key leads to."""
     balance = config.upstreams[group.name].balance
-    total = sum(backend.weight for backend in group.usable)
+    pick = next((stage for stage in _stages(plan) if isinstance(stage, Pick)), None)
+    picker = pick.picker if pick is not None else group
+    total = sum(backend.weight for backend in picker.usable)
     rows = []
     for backend in group.members:
-        usable = backend in group.usable
+        usable = backend in picker.usable
         rows.append(_candidate(backend, usable, backend.weight / total if usable and total else 0.0))
     found: Explanation = {
-        "balance": {"algorithm": balance.algorithm, "panic": group.panicking},
+        "balance": {"algorithm": balance.algorithm, "panic": picker.panicking},
         "candidates": rows,
     }
-    pick = next((stage for stage in _stages(plan) if isinstance(stage, Pick)), None)
-    if pick is not None and pick.key is not None:
-        key = pick.key.of(x)
-        picked: Backend | None = group.balancer.pick(key)
+    if picker.selector is not None:
+        found["balance"]["subset"] = dict(picker.selector.labels)
+    source, balancer = pick.key if pick is not None else None, picker.balancer
+    sticky = config.upstreams[group.name].sticky
+    if sticky is not None and isinstance(source, StickyKey):
+        found["sticky"] = explained(sticky, balancer, group.members, source, x, board)
+        source, balancer = source.key, balancer.main
+    if source is not None:
+        key = source.of(x)
+        picked: Backend | None = balancer.pick(key)
         found["balance"] |= {
-            "key": " + ".join(balance.key),
-            "value": key.decode("latin-1") if key is not None else None,
+            "key": " + ".join(["location"] * isinstance(source, LocatedKey) + list(balance.key)),
+            "value": key.decode("latin-1").replace("\n", " ") if key is not None else None,
             "picked": picked.name if picked is not None else None,
         }
     return found

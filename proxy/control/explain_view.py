@@ -110,6 +110,10 @@ def _forward(told: Told) -> Iterator[tuple[int, str, str]]:
     yield 2, f"priority {forward['priority']}; time-outs: {times}", ""
     yield 2, f"at most {forward['retries']} retries" + (f" ({why})" if (why := forward["retries_why"]) else ""), ""
     yield 2, f"picked by {balance['algorithm']}" + (" (panic: health is ignored)" if balance["panic"] else ""), ""
+    if "sticky" in told:
+        sticky = told["sticky"]
+        leads = f"leads to {sticky['leads_to']}" if sticky["leads_to"] else f"leads nowhere: {sticky['why']}"
+        yield 3, f"sticky by {sticky['by']}, which {leads}", ""
     if "key" in balance:
         yield 3, f"{balance['key']} is {balance['value']!r}, which leads to {balance['picked']}", ""
     yield from _known(balance.get("workers", ()))

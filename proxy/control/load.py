@@ -22,10 +22,11 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from ..errors import ConfigError, Problem
-from .problems import Finding, Path, dotted, model_findings, rule_findings, warning_findings
+from .problems import Finding, Path, dotted, model_findings, rule_findings
 from .room import room_findings
 from .schema import Config
 from .units import quoted
+from .warned import warning_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

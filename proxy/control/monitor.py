@@ -20,7 +20,7 @@ import aiohttp
 from ..errors import ControlError
 from ..scoreboard import DOWN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, UP, Scoreboard
 from ..upstream.backend import BackendSpec
-from ..upstream.group import GroupSpec
+from ..upstream.group_spec import GroupSpec
 from ..upstream.health import HealthSpec, Report, Streak, parse_report
 from . import grpc_health
 from .asking import Sessions, url_of

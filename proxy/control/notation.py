@@ -133,7 +133,10 @@ def _mapping(entries: Iterable[tuple[str, object, Any]]) -> str:
 
 
 def is_secret(key: str, annotation: Any) -> bool:
-    """Whether the value of a key is not shown."""
+    """Whether the value of a key is not shown. A section is: it is its keys that are secret or not."""
+    bare = without_null(annotation)
+    if isinstance(bare, type) and issubclass(bare, BaseModel):
+        return False
     return key.lower() in SECRETS or (get_origin(annotation) is Annotated and SECRET in get_args(annotation)[1:])
 
 

@@ -16,7 +16,7 @@ import aiohttp
 
 from ..scoreboard import Scoreboard
 from ..upstream.backend import BackendSpec
-from ..upstream.group import GroupSpec
+from ..upstream.group_spec import GroupSpec
 from ..upstream.load_report import LoadReport
 from ..upstream.orca import SIZE_MAX, parse_binary, parse_body, parse_header
 from ..upstream.reports import PollSpec, erase, write

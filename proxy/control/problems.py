@@ -2,7 +2,7 @@
 
 Invariant: a `Finding` names a place by its path in the document and never holds a term of the validation
 library or of Python. The rules across keys read the plain data, not the models, so that they speak up even
-while other keys are wrong; the warnings read the checked models.
+while other keys are wrong.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from . import units
 from .chaos.experiment import OFF_PATH, Experiment
 from .chaos.safety import malformed
 from .discovery.rules import broken_rules
-from .schema import Config, Route, Upstream
+from .geo import unknown_names
+from .schema import Config
 from .tracing.rules import said_twice
 from .units import described, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pydantic import BaseModel, ValidationError
 
@@ -30,8 +31,6 @@ Path = tuple[str | int, ...]
 
 _ACTIONS = ("upstream", "redirect", "respond", "shard")
 _MATCHES = ("path", "exact", "regex")
-_FORWARDING = ("request_headers", "upgrades", "forward_path", "timeouts", "limits")
-_NO_EFFECT = "has no effect in this version"
 _WRITE = {
     "listeners": "[{bind: 127.0.0.1:8080}]",
     "routes": "[{path: /, upstream: app}]",
@@ -188,6 +187,8 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
                     yield Finding((*path, "request_headers", change, name), words, at_key=True)
             yield from _names((*path, "rate_limits"), given.get("rate_limits"), _mapping(data.get("rate_limits")))
     yield from _chaos(("chaos",), _mapping(data.get("chaos")), upstreams)
+    for path, name, known in unknown_names(_mapping(data.get("geo"))):
+        yield Finding(("geo", *path), f"there is no location {quoted(name)}{did_you_mean(name, known)}")
 
 
 def _admin(admin: Mapping[str, Any]) -> Iterator[Finding]:
@@ -356,42 +357,3 @@ def _chaos_rule(path: Path, rule: Mapping[str, Any], upstreams: Mapping[str, Any
     backends = ("some",) if match.get("backends") else ()
     for message in malformed(Experiment("", str(fault), found, backends=backends, header=header)):
         yield Finding(path, message)
-
-
-# --- what is allowed but not what it seems ----------------------------------------------------------------
-
-
-def warning_findings(config: Config) -> Iterator[Finding]:
-    if config.cache is not None:
-        yield Finding(("cache",), _NO_EFFECT, at_key=True)
-    used = {route.upstream for route in config.routes}
-    for name, upstream in config.upstreams.items():
-        yield from _upstream_warnings(name, upstream, used)
-    seen: dict[Hashable, int] = {}
-    for index, route in enumerate(config.routes):
-        yield from _route_warnings(("routes", index), route)
-        first = seen.setdefault(conditions(route), index)
-        if first != index:
-            yield Finding(("routes", index), f"can never match: routes[{first}] takes the same requests")
-
-
-def _upstream_warnings(name: str, upstream: Upstream, used: Collection[str | None]) -> Iterator[Finding]:
-    if name not in used:
-        yield Finding(("upstreams", name), "no route uses this upstream", at_key=True)
-    if upstream.discover is None and not any(backend.weight for backend in upstream.backends):
-        yield Finding(("upstreams", name, "backends"), "every weight is 0: this upstream takes no requests")
-
-
-def _route_warnings(path: Path, route: Route) -> Iterator[Finding]:
-    if route.cache:
-        yield Finding((*path, "cache"), _NO_EFFECT, at_key=True)
-    if route.upstream is None:
-        for key in _FORWARDING:
-            if key in route.model_fields_set:
-                yield Finding((*path, key), "has no effect: this route has no upstream", at_key=True)
-
-
-def conditions(route: Route) -> Hashable:
-    methods = None if route.methods is None else frozenset(route.methods)
-    headers = frozenset((name.lower(), match) for name, match in route.headers.items())
-    return route.host, route.path, route.exact, route.regex, methods, headers

@@ -50,11 +50,13 @@ from .sections.admin import Admin
 from .sections.balance import Backend, Balance, Name, Zones
 from .sections.chaos import Chaos
 from .sections.discovery import Discover
+from .sections.geo import Geo
 from .sections.health import Health
 from .sections.load_reports import LoadReports
 from .sections.outlier import Outlier, SlowStart
 from .sections.overload import Breaker, Concurrency, Priority, RateLimit, Shedding
 from .sections.retry import Retry, UpstreamLimits
+from .sections.sticky import Sticky
 from .sections.tracing import Tracing
 
 
@@ -155,6 +157,8 @@ class Upstream(Section):
         default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
     )
     """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
+    sticky: Sticky | None = None
+    """How clients stay at their backend: by a cookie or a header; null for not at all."""
     overprovisioning: Annotated[float, Field(ge=1.0, le=100.0)] = 1.4
     """How much more than its share a priority can serve: with 1.4 the next one gets requests once less than 72% of its
     backends are healthy."""
@@ -295,6 +299,10 @@ class Route(Section):
     """Protocols that a connection may be switched to; an empty list allows none."""
     forward_path: Literal["canonical", "raw"] = "canonical"
     """The path sent to the backend: the form that routing has used, or the bytes that came."""
+    subset: Mapping[Name, Name] = Field(default_factory=dict)
+    """Labels that a backend must have to get requests of this route; all backends if there are none."""
+    subset_fallback: Literal["any", "none"] = "any"
+    """Who gets them if no such backend is healthy: any of the upstream, or none."""
     timeouts: RouteTimeouts = Field(default_factory=RouteTimeouts)
     """Overrides of the global timeouts for this route."""
     limits: RouteLimits = Field(default_factory=RouteLimits)
@@ -333,6 +341,8 @@ class Config(Section):
     """The zone that this proxy is in; see upstreams.NAME.zones."""
     identity: Name | None = None
     """The name of this proxy among others, for subsets; its host name if absent."""
+    geo: Geo | None = None
+    """How the location of a client is found out, and where locations are; for geographic."""
     trusted_proxies: List[Network] = ()
     """Networks of proxies whose X-Forwarded-* and Forwarded headers are believed."""
     via: Token | None = "qantara"

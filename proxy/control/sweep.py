@@ -23,7 +23,7 @@ from ..scoreboard import (
     Scoreboard,
 )
 from ..upstream.backend import Backend, BackendSpec
-from ..upstream.group import GroupSpec
+from ..upstream.group_spec import GroupSpec
 from ..upstream.outlier import (
     FAILURE_PERCENTAGE,
     SUCCESS_RATE,

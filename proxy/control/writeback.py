@@ -83,10 +83,10 @@ def edit(text: str, name: str, upstream: str, backends: Sequence[BackendSpec]) -
 
 def _as_wanted(before: Config, after: Config, upstream: str, backends: Sequence[BackendSpec]) -> bool:
     """Whether nothing but these backends has changed."""
-    written = {spec_of(section)._replace(priority=0) for section in after.upstreams[upstream].backends}
+    written = {spec_of(section) for section in after.upstreams[upstream].backends}
     same = after.upstreams[upstream].model_copy(update={"backends": before.upstreams[upstream].backends})
     rest = after.model_copy(update={"upstreams": {**after.upstreams, upstream: same}})
-    return written == {spec._replace(priority=0) for spec in backends} and rest == before
+    return written == set(backends) and rest == before
 
 
 def _check_digest(path: str | os.PathLike[str], content: bytes, digest: str) -> None:
@@ -160,7 +160,7 @@ def _edits(
         want = missing.pop(spec.address, None)
         if want is None:
             gone.append(index)
-        elif want._replace(priority=0) != spec:
+        elif want != spec:
             edits.append(Edit(entry.start_mark.index, _end(entry), written(want)))
     if len(gone) == len(entries.value):
         return [_whole(text, key, entries, list(missing.values()))]
@@ -172,11 +172,19 @@ def _edits(
 def written(spec: BackendSpec) -> str:
     """An entry of a list of backends."""
     address = quoted_if_needed(spec.address)
-    if spec.weight == 1 and spec.region is None:
-        return address
-    weight = f", weight: {spec.weight}" if spec.weight != 1 else ""
-    region = f", region: {quoted_if_needed(spec.region)}" if spec.region is not None else ""
-    return f"{{address: {address}{weight}{region}}}"
+    more = []
+    if spec.weight != 1:
+        more.append(f"weight: {spec.weight}")
+    if spec.region is not None:
+        more.append(f"region: {quoted_if_needed(spec.region)}")
+    if spec.zone is not None:
+        more.append(f"zone: {quoted_if_needed(spec.zone)}")
+    if spec.priority:
+        more.append(f"priority: {spec.priority}")
+    if spec.labels:
+        labels = (f"{quoted_if_needed(name)}: {quoted_if_needed(value)}" for name, value in spec.labels)
+        more.append(f"labels: {{{', '.join(labels)}}}")
+    return f"{{{', '.join([f'address: {address}', *more])}}}" if more else address
 
 
 def _listed(backends: Sequence[BackendSpec]) -> str:

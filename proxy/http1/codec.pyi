@@ -61,6 +61,9 @@ class HeaderEdits:
         append: dict[bytes, bytes] | None = None,
         remove: list[bytes] | None = None,
     ) -> None: ...
+    def plus(self, lines: bytes, dropped: bytes | None = None) -> HeaderEdits:
+        """These changes, and further lines; and every line named `dropped` (lower case) is dropped. It must be a name
+        that the codec has no number for."""
     @property
     def mask(self) -> int:
         """The known headers of which every line is dropped."""

@@ -297,6 +297,15 @@ cdef class HeaderEdits:
         pairs = [*(set or {}).items(), *(append or {}).items()]
         self.lines = b"".join(b"%s: %s\r\n" % pair for pair in pairs)
 
+    def plus(self, bytes lines not None, bytes dropped=None) -> HeaderEdits:
+        """These changes, and further `lines`; and every line named `dropped` (lower case) is dropped. It must be a name
+        that the codec has no number for."""
+        cdef HeaderEdits more = HeaderEdits.__new__(HeaderEdits)
+        more.mask = self.mask
+        more.names = self.names if dropped is None else (*self.names, dropped)
+        more.lines = self.lines + lines
+        return more
+
     cdef bytes without(self, bytes block):
         """`block`, header lines, without those that are set or removed."""
         lines = block.splitlines(keepends=True)

@@ -16,7 +16,7 @@ from ..control.chaos.contract import Sample, Upstream
 from ..control.monitor import Monitor
 from ..errors import ControlError
 from ..scoreboard import STATE, STATES, Scoreboard
-from ..upstream.group import GroupSpec
+from ..upstream.group_spec import GroupSpec
 from .workers import Workers
 
 AskAll = Callable[[str, object], Awaitable[list[object]]]

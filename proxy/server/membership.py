@@ -19,7 +19,7 @@ from ..control.schema import Config
 from ..errors import BindError, BoardFull
 from ..scoreboard import Scoreboard, limit_key
 from ..upstream.backend import BackendSpec
-from ..upstream.group import GroupSpec
+from ..upstream.group_spec import GroupSpec
 
 log = logging.getLogger("qantara")
 

@@ -30,7 +30,7 @@ from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
-from ..upstream.group import GroupSpec
+from ..upstream.group_spec import GroupSpec
 from . import notify
 from .hands import SupervisorHands
 from .membership import Lists, Membership, give_rows

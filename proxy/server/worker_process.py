@@ -201,7 +201,7 @@ class WorkerProcess:
             return None
         group = proxy.registry.groups[upstream]
         asked, failed = group.spec.balance.algorithm, group.spare is None
-        return {"worker": assignment.slot, "algorithm": asked, "failed": failed, **group.balancer.explain()}
+        return {"worker": assignment.slot, "algorithm": asked, "failed": failed, **group.explain()}
 
     async def reports(self, _: Any) -> dict[tuple[str, str], dict[str, Any]]:
         """What backends have said last of their load."""

@@ -45,6 +45,8 @@ class BackendSpec(NamedTuple):
     priority: int = 0
     """0 is used first; a higher one as far as those of lower numbers cannot serve everything."""
     zone: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    """What it is, as sorted pairs such as ("version", "canary")."""
 
 
 class Backend:
@@ -76,6 +78,8 @@ class Backend:
         """What it said last of its load, unless that is too old."""
         self.reported_at = 0.0
         """When it did (seconds, monotonic)."""
+        self.well = True
+        """Whether it was healthy when its group last looked; in panic, not all that are picked are."""
         self.learned: dict[str, Any] = {}
         """What balancing algorithms have learned of it, by their names: it stays when the algorithm changes."""
 

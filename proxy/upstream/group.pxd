@@ -6,26 +6,26 @@ from .backend cimport Backend
 from .breaker cimport Breaker
 from .connection cimport Requester
 from .load_report cimport LoadReport
-from .queue cimport Queue
+from .picker cimport Picker
 
 cdef int IN_FLIGHT, UPSTREAM_ROW, U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED, U_REPORTS
 
 
-cdef class Group:
-    cdef public str name
+cdef class Group(Picker):
     cdef public Scoreboard board
-    cdef public object spec, balancer, spare
+    cdef public object spec
     cdef public tuple members
-    cdef public list usable
-    cdef public bint panicking
-    cdef public int available
+    cdef public list seen, pickers
+    cdef public dict subsets
+    cdef public frozenset wanted
+    cdef public long long waiting
+    cdef public int turn
     cdef public double due
     cdef public double tokens, per_request
     cdef public long long most, most_per_backend, most_here, ceiling
     cdef public Breaker breaker
     cdef public object gradient, hedger, reports
     cdef public bint waking, shared
-    cdef public Queue queue
     cdef public long long[::1] rows, all_rows
     cdef public Histogram pick_seconds, connect_seconds, send_seconds, relay_seconds, finish_seconds
 
@@ -34,9 +34,14 @@ cdef class Group:
     cpdef long long load(self, int cell)
     cpdef failed(self, Backend backend, bint connect, bint gateway)
     cpdef heard(self, Backend backend, LoadReport report, double now)
+    @cython.locals(picker=Picker)
     cpdef reported(self, Backend backend, LoadReport report, double now)
     cpdef bint may_retry(self)
     cpdef bint below_limit(self, Backend backend) except -1
     cpdef bint has_room(self, long long more) except -1
     cpdef wake(self)
-    cpdef enqueue(self, Requester requester, int priority)
+    cpdef enqueue(self, Requester requester, Picker picker, int priority, double since, double now)
+    cdef bint _some_room(self, Picker picker) except -1
+    cdef _wait(self, long long more)
+    @cython.locals(requester=Requester, length=cython.longlong)
+    cdef _wake(self, Picker picker)

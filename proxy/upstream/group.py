@@ -1,22 +1,20 @@
-"""A group: the backends of one upstream as they are now, and which of them may be picked.
+"""A group: the backends of one upstream as they are now: membership, passive health, limits, what waits.
 
 Law of this file: a group is live state and outlives the plan that it was made for; what a plan says of it is a
 `GroupSpec`. The set of usable backends is worked out when something has changed, at most once per tick; a request only
-reads it. Whoever changes a state that others must see says so on the scoreboard.
+reads it (picker.py). Whoever changes a state that others must see says so on the scoreboard.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic, monotonic_ns
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..deadlines import TICK
 from ..errors import QUEUE_FULL, QUEUE_TIMEOUT
 from ..metrics import (
     U_ACTIVE,
-    U_BALANCER_FAILED,
     U_CEILING,
     U_CONNECT,
     U_FINISH,
@@ -31,69 +29,49 @@ from ..metrics import (
     Histogram,
 )
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, IN_FLIGHT, UPSTREAM_ROW, Scoreboard
-from .backend import Backend, BackendSpec, load_of
-from .breaker import Breaker, BreakerSpec
-from .concurrency import ConcurrencySpec, Gradient
+from .backend import Backend
+from .breaker import Breaker
+from .concurrency import Gradient
 from .connection import Requester
-from .health import HealthSpec
+from .group_spec import GroupSpec
 from .hedge import Hedger
 from .load_report import LoadReport
 from .outlier import (
     CONNECT,
     CONSECUTIVE_5XX,
     CONSECUTIVE_GATEWAY,
-    OutlierSpec,
     ejection_seconds,
     may_eject,
 )
-from .queue import Queue, note_wait
-from .reports import Reports, ReportSpec
-from .retry import BUDGET_SECONDS, RetrySpec
-from .settings import LimitSpec, PoolSettings
+from .picker import Picker, Selector
+from .queue import note_wait
+from .reports import Reports
+from .retry import BUDGET_SECONDS
 from .weights import next_due, weights_of
-
-log = logging.getLogger("qantara")
 
 NO_LIMIT = 1 << 62
 
 
-class GroupSpec(NamedTuple):
-    """What a plan says of an upstream."""
-
-    name: str
-    backends: tuple[BackendSpec, ...]
-    balance: Any
-    """What the balancing algorithm was made from: as long as this is equal, the algorithm keeps what it has learned."""
-    pool: PoolSettings = PoolSettings()
-    outlier: OutlierSpec | None = OutlierSpec()
-    retry: RetrySpec = RetrySpec()
-    limits: LimitSpec = LimitSpec()
-    panic: float = 0.5
-    """Below this share of healthy backends, health is ignored: the checks are then more likely wrong than right."""
-    slow_start: float = 30.0
-    """Seconds until a backend that comes back has its whole share; 0 for at once."""
-    slow_start_floor: float = 0.1
-    health: HealthSpec | None = None
-    breaker: BreakerSpec | None = None
-    concurrency: ConcurrencySpec | None = None
-    reports: ReportSpec | None = None
-
-
-class Group:
-    """The backends of one upstream in this worker."""
+class Group(Picker):
+    """The backends of one upstream in this worker; as a picker, that of all of them."""
 
     def __init__(self, name: str, board: Scoreboard, rows: Any) -> None:
-        self.name = name
+        super().__init__(name)
         self.board = board
         self.spec = GroupSpec(name, (), None)
         self.members: tuple[Backend, ...] = ()
-        self.usable: list[Backend] = []
-        self.balancer: Any = None
-        self.spare: Any = None
-        """The algorithm that takes the place of one that fails."""
-        self.panicking = False
-        self.available = 0
-        """Backends in rotation that are healthy."""
+        self.seen: list[tuple[Backend, int, int, bool]] = []
+        """The members in rotation with their weights and whether they are healthy, as pickers know them."""
+        self.subsets: dict[Selector, Picker] = {}
+        """Of routes that want only members with certain labels. They outlive the plan that names them by one more: its
+        last requests may need them."""
+        self.wanted: frozenset[Selector] = frozenset()
+        """Those that the present plan names."""
+        self.pickers: list[Picker] = [self]
+        self.turn = 0
+        """Which of them is the first to get room."""
+        self.waiting = 0
+        """Requests of this worker in all their queues."""
         self.due = 0.0
         """When the usable backends have to be worked out again although nothing was said (seconds, monotonic)."""
         self.tokens = 0.0
@@ -111,11 +89,10 @@ class Group:
         self.reports: Reports | None = None
         self.shared = False
         """Whether other workers send to these backends too."""
-        self.queue = Queue(0)
         self.waking = False
         start = board.slot * UPSTREAM_ROW
         self.all_rows = rows
-        self.rows = rows[start : start + UPSTREAM_ROW]
+        self.rows = self.cells = rows[start : start + UPSTREAM_ROW]
         """This worker's row, see metrics.py."""
         self.pick_seconds = self._histogram(U_PICK)
         self.connect_seconds = self._histogram(U_CONNECT)
@@ -142,22 +119,48 @@ class Group:
 
     # --- membership ---
 
-    def adopt(self, spec: GroupSpec, members: Sequence[Backend], balancer: Any, spare: Any = None) -> None:
-        """Take up what a plan says. `balancer` takes the place of the present one if its description has changed, or
-        if that one has failed and `spare` picks instead."""
-        failed = self.spare is None and spare is not None
-        if self.balancer is None or failed or spec.balance != self.spec.balance:
-            self.balancer, self.spare = balancer, spare
+    def subset(self, selector: Selector) -> Picker:
+        """The picker of the members with certain labels, a new one without an algorithm if there is none yet."""
+        found = self.subsets.get(selector)
+        if found is None:
+            found = self.subsets[selector] = Picker(f"{self.name} ({selector})", selector)
+            found.cells = self.rows
+            self.pickers.append(found)
+        return found
+
+    def adopt(
+        self,
+        spec: GroupSpec,
+        members: Sequence[Backend],
+        balancer: Any,
+        spare: Any = None,
+        subsets: Mapping[Selector, tuple[Any, Any]] | None = None,
+    ) -> None:
+        """Take up what a plan says. The algorithms given, one and a spare for all members and for each subset, take
+        the place of the present ones if their description has changed, or if they have failed."""
+        self.take_up(spec.balance, balancer, spare)
+        self._adopt_subsets(spec.balance, subsets or {})
         old, self.spec = self.spec, spec
         self.most = spec.limits.requests
         self.most_per_backend = self.most_here = spec.limits.requests_per_backend or NO_LIMIT
-        self.queue.most = spec.limits.queue
-        self.queue.patience, self.queue.target = spec.limits.queue_timeout, spec.limits.queue_target
+        for picker in self.pickers:
+            picker.queue.most = spec.limits.queue
+            picker.queue.patience, picker.queue.target = spec.limits.queue_timeout, spec.limits.queue_target
         self._adopt_overload(old, spec)
         self.per_request = spec.retry.budget
         if not self.members:
             self.tokens = spec.retry.budget_min * BUDGET_SECONDS
         self.set_members(members)
+
+    def _adopt_subsets(self, balance: Any, subsets: Mapping[Selector, tuple[Any, Any]]) -> None:
+        kept = {*subsets, *self.wanted}
+        self.wanted = frozenset(subsets)
+        for selector, picker in list(self.subsets.items()):
+            if selector not in kept and not picker.queue.length:
+                del self.subsets[selector]
+                self.pickers.remove(picker)
+        for selector, (balancer, spare) in subsets.items():
+            self.subset(selector).take_up(balance, balancer, spare)
 
     def _adopt_overload(self, old: GroupSpec, spec: GroupSpec) -> None:
         """What has been learned is kept for as long as its settings stay."""
@@ -173,7 +176,9 @@ class Group:
             self.hedger = Hedger(hedge, self.relay_seconds.cells) if hedge is not None else None
         if self.reports is None or spec.reports != old.reports:
             self.reports = Reports(spec.reports, self) if spec.reports is not None else None
-        self.balancer.prober = self.reports.prober if self.reports is not None else None
+        for picker in self.pickers:
+            if picker.balancer is not None:
+                picker.balancer.prober = self.reports.prober if self.reports is not None else None
 
     def _set_ceiling(self) -> None:
         self.ceiling = self.gradient.allowed if self.gradient is not None else NO_LIMIT
@@ -190,53 +195,27 @@ class Group:
         self.refresh(monotonic(), True)
 
     def refresh(self, now: float, anyway: bool = False) -> None:
-        """Work out which backends may be picked at time `now`, and tell the algorithm if that has changed."""
+        """Look at the backends at time `now`, and tell the pickers what has changed."""
         now_ns = monotonic_ns()
-        rotating = [backend for backend in self.members if backend.in_rotation()]
-        healthy = [backend for backend in rotating if backend.healthy(now_ns)]
-        self.available = len(healthy)
+        spec = self.spec
         if self.breaker is not None:
             self.breaker.refresh(now)
-        panicking = bool(rotating) and len(healthy) < self.spec.panic * len(rotating)
-        if panicking != self.panicking:
-            self.panicking = panicking
-            log.warning(
-                "upstream %s: %d of %d backends are healthy: %s",
-                *(self.name, len(healthy), len(rotating)),
-                "health is ignored, all are used (panic)" if panicking else "health counts again",
-            )
-        usable = healthy
-        if panicking:  # what refuses connections is no matter of opinion
-            usable = [backend for backend in rotating if not backend.refuses(now_ns)] or rotating
-        window = self.spec.slow_start
-        weights = weights_of(usable, now, window, self.spec.slow_start_floor)
-        self.due = next_due(self.members, now, now_ns, window)
-        if not anyway and usable == self.usable and weights == [(each.weight, each.scale) for each in usable]:
-            return
-        for backend, (weight, scale) in zip(usable, weights, strict=True):
-            backend.weight, backend.scale = weight, scale
-        self.usable = usable
-        self._rebuild(rotating)
+        rotating = [backend for backend in self.members if backend.in_rotation()]
+        weights = weights_of(rotating, now, spec.slow_start, spec.slow_start_floor)
+        for backend, (weight, scale) in zip(rotating, weights, strict=True):
+            backend.weight, backend.scale, backend.well = weight, scale, backend.healthy(now_ns)
+        self.due = next_due(self.members, now, now_ns, spec.slow_start)
+        seen = [(backend, backend.weight, backend.scale, backend.well) for backend in rotating]
+        changed = anyway or seen != self.seen
+        self.seen = seen
+        for picker in self.pickers:
+            picker.settle(self.members, rotating, spec.panic, spec.overprovisioning, now_ns, changed)
 
-    def _rebuild(self, rotating: Sequence[Backend]) -> None:
-        try:
-            self.balancer.census(rotating)
-            self.balancer.rebuild(self.usable)
-        except Exception:
-            self.balancer_failed(self.balancer)
-
-    def balancer_failed(self, balancer: Any) -> Any:
-        """An algorithm has raised (call this where the exception is caught): from now on another one picks, which is
-        returned. No request fails for it."""
-        self.count(U_BALANCER_FAILED)
-        if balancer is not self.balancer or self.spare is None:
-            return self.balancer
-        name = type(balancer).__name__
-        self.spare.prober = self.balancer.prober
-        log.exception("upstream %s: balancing algorithm %s failed, %s takes over", self.name, name, self.spare.name)
-        self.balancer, self.spare = self.spare, None
-        self._rebuild([backend for backend in self.members if backend.in_rotation()])
-        return self.balancer
+    def explain(self) -> dict[str, Any]:
+        """What the algorithm knows, for people; under `subsets` what those of routes with labels know."""
+        found = dict(self.balancer.explain())
+        subsets = {str(selector): self.subsets[selector].balancer.explain() for selector in self.wanted}
+        return found | {"subsets": subsets} if subsets else found
 
     # --- passive health ---
 
@@ -294,11 +273,8 @@ class Group:
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         """A backend has told of its load because it was asked, or before a tunnel."""
         self.heard(backend, report, now)
-        balancer = self.balancer
-        try:
-            balancer.reported(backend, report, now)
-        except Exception:
-            self.balancer_failed(balancer)
+        for picker in self.pickers:
+            picker.reported_to(backend, report, now)
 
     # --- retries ---
 
@@ -309,24 +285,11 @@ class Group:
         self.tokens -= 1.0
         return True
 
-    def another(self, tried: Sequence[Backend], key: bytes | None) -> Backend | None:
-        """A usable backend that is not among those tried: the algorithm's choice if it makes one."""
-        for _ in range(len(tried) + 1):
-            backend: Backend | None = self.balancer.pick(key)
-            if backend is not None and backend not in tried:
-                return backend
-        return self.first_of(tried)
-
-    def first_of(self, tried: Sequence[Backend]) -> Backend | None:
-        """The least loaded usable backend that was not tried."""
-        free = [backend for backend in self.usable if backend not in tried and backend.weight > 0]
-        return min(free, key=load_of) if free else None
-
     # --- limits ---
 
-    def with_room(self) -> Backend | None:
-        """The least loaded usable backend, if it is below its limit."""
-        backend = self.first_of(())
+    def with_room(self, picker: Picker, key: bytes | None = None) -> Backend | None:
+        """The least loaded backend that a request with this key may go to, if it is below its limit."""
+        backend = picker.first_of((), key)
         return backend if backend is not None and self.below_limit(backend) else None
 
     def below_limit(self, backend: Backend) -> bool:
@@ -337,46 +300,69 @@ class Group:
         """Whether the upstream may have so many `more` requests than it has now, of all workers and of this one."""
         if self.most and self.load(U_ACTIVE) - self.load(U_QUEUE_LENGTH) + more > self.most:
             return False
-        return bool(self.rows[U_ACTIVE] - self.queue.length + more <= self.ceiling)
+        return bool(self.rows[U_ACTIVE] - self.waiting + more <= self.ceiling)
 
-    def enqueue(self, requester: Requester, priority: int) -> None:
-        """Let a request wait until there is room: its `room` is called then, or its `connect_failed`."""
-        now = monotonic()
-        if not self.queue.push(requester, priority, now, now + self.spec.limits.queue_timeout):
+    def enqueue(self, requester: Requester, picker: Picker, priority: int, since: float, now: float) -> None:
+        """Let a request, which has wanted room `since` then, wait until there is: its `room` is called, or its
+        `connect_failed`."""
+        if not picker.queue.push(requester, priority, since, since + self.spec.limits.queue_timeout):
             self.count(U_QUEUE_REFUSED)
             requester.connect_failed(QUEUE_FULL)
             return
         requester.queued_at = now
         self.count(U_QUEUED)
-        self.rows[U_QUEUE_LENGTH] = self.queue.length
+        self._wait(1)
 
-    def leave_queue(self, requester: Requester) -> None:
+    def leave_queue(self, requester: Requester, picker: Picker) -> None:
         """A request that waits is given up."""
-        self.queue.leave(requester)
-        self.rows[U_QUEUE_LENGTH] = self.queue.length
+        before = picker.queue.length
+        picker.queue.leave(requester)
+        self._wait(picker.queue.length - before)
         note_wait(requester, monotonic(), self.pick_seconds)
 
+    def _wait(self, more: int) -> None:
+        self.waiting += more
+        self.rows[U_QUEUE_LENGTH] = self.waiting
+
     def wake(self) -> None:
-        """Let those go on for whom there is room now."""
+        """Let those go on for whom there is room now; each time another queue is the first."""
         if self.waking:  # those who go on may end at once, and come back here
             return
         self.waking = True
         try:
-            for _ in range(self.queue.length):
-                if not self.has_room(1) or self.with_room() is None:
-                    return
-                requester: Requester = self.queue.pop()
-                self.rows[U_QUEUE_LENGTH] = self.queue.length
-                note_wait(requester, monotonic(), self.pick_seconds)
-                requester.room()
+            if len(self.pickers) == 1:
+                self._wake(self)
+                return
+            self.turn = (self.turn + 1) % len(self.pickers)
+            for picker in self.pickers[self.turn :] + self.pickers[: self.turn]:
+                self._wake(picker)
         finally:
             self.waking = False
+
+    def _wake(self, picker: Picker) -> None:
+        for _ in range(picker.queue.length):
+            length = picker.queue.length
+            if not self.has_room(1) or not self._some_room(picker):
+                return
+            requester: Requester = picker.queue.pop()
+            self._wait(-1)
+            note_wait(requester, monotonic(), self.pick_seconds)
+            requester.room()
+            if picker.queue.length >= length:  # there is room, but not where this one may go: it waits on
+                return
+
+    def _some_room(self, picker: Picker) -> bool:
+        """Whether there is a member that may have one more request."""
+        for backend in picker.usable:
+            if backend.weight > 0 and self.below_limit(backend):
+                return True
+        return False
 
     def tick(self, now: float) -> None:
         """Once per tick: the adaptive limit, the breaker's window, the budget of retries, who waits too long, room that
         other workers have made, and whether they wait for ours."""
         if self.gradient is not None:
-            self.gradient.tick(now, int(self.rows[U_ACTIVE]) - self.queue.length)
+            self.gradient.tick(now, int(self.rows[U_ACTIVE]) - self.waiting)
             self._set_ceiling()
         if self.breaker is not None:
             self.breaker.tick(now)
@@ -384,19 +370,19 @@ class Group:
             self.hedger.tick(now)
         if self.reports is not None:
             self.reports.tick(now)
-        if self.queue.length:
-            for requester in self.queue.late(now):
-                self.count(U_QUEUE_EXPIRED)
-                note_wait(requester, now, self.pick_seconds)
-                requester.connect_failed(QUEUE_TIMEOUT)
-            self.rows[U_QUEUE_LENGTH] = self.queue.length
+        if self.waiting:
+            for picker in self.pickers:
+                late = picker.queue.late(now)
+                self._wait(-len(late))
+                for requester in late:
+                    self.count(U_QUEUE_EXPIRED)
+                    note_wait(requester, now, self.pick_seconds)
+                    requester.connect_failed(QUEUE_TIMEOUT)
             self.wake()
-        try:
-            self.balancer.tick(now)
-        except Exception:
-            self.balancer_failed(self.balancer)
+        for picker in self.pickers:
+            picker.tick_balancer(now)
         self.tokens += (self.spec.retry.budget_min - self.tokens / BUDGET_SECONDS) * TICK
         workers = self.board.used - 1
         self.shared = workers > 1
-        contended = workers > 1 and self.load(U_QUEUE_LENGTH) > self.queue.length
+        contended = workers > 1 and self.load(U_QUEUE_LENGTH) > self.waiting
         self.most_here = max(1, self.most_per_backend // workers) if contended else self.most_per_backend

@@ -1,5 +1,15 @@
+from ..metrics cimport Histogram
+from .connection cimport Requester
+
+
 cdef class Queue:
     cdef public long long most, length
     cdef public double patience, target, empty_at
     cdef public bint standing
     cdef public list lines
+
+    cpdef bint push(self, who, int priority, double now, double deadline) except -1
+    cpdef pop(self)
+
+
+cpdef note_wait(Requester who, double now, Histogram seconds)

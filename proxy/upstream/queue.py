@@ -12,7 +12,7 @@ others hardly wait.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..limits.shedding import PRIORITIES as NAMES
 from ..metrics import Histogram
@@ -21,12 +21,8 @@ PRIORITIES = len(NAMES)
 INFINITE = float("inf")
 
 
-class Waiting(NamedTuple):
-    """Somebody who waits since `came`, at most until `deadline` (seconds, monotonic)."""
-
-    who: Any
-    came: float
-    deadline: float
+Waiting = tuple[Any, float, float]
+"""Who waits, since when, and until when at most (seconds, monotonic)."""
 
 
 class Queue:
@@ -49,7 +45,7 @@ class Queue:
         if not self.length:
             self.empty_at = now
             self.standing = False
-        self.lines[priority].append(Waiting(who, now, deadline))
+        self.lines[priority].append((who, now, deadline))
         self.length += 1
         return True
 
@@ -58,13 +54,13 @@ class Queue:
         for line in self.lines:
             if line:
                 self.length -= 1
-                return line.pop().who if self.standing else line.popleft().who
+                return line.pop()[0] if self.standing else line.popleft()[0]
         return None
 
     def leave(self, who: Any) -> None:
         """Somebody waits no longer."""
         for index, line in enumerate(self.lines):
-            staying = deque(entry for entry in line if entry.who is not who)
+            staying = deque(entry for entry in line if entry[0] is not who)
             self.length -= len(line) - len(staying)
             self.lines[index] = staying
 
@@ -74,10 +70,10 @@ class Queue:
         longest = self.target if self.standing else INFINITE
         found = []
         for index, line in enumerate(self.lines):
-            if any(entry.deadline <= now or now - entry.came >= longest for entry in line):
-                staying = deque(entry for entry in line if entry.deadline > now and now - entry.came < longest)
-                found += [entry.who for entry in line if entry.deadline <= now or now - entry.came >= longest]
-                self.lines[index] = staying
+            late = [who for who, came, deadline in line if deadline <= now or now - came >= longest]
+            if late:
+                found += late
+                self.lines[index] = deque(entry for entry in line if entry[2] > now and now - entry[1] < longest)
         self.length -= len(found)
         return found
 

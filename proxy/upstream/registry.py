@@ -7,7 +7,7 @@ keeps no connection afterwards, and is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..deadlines import Sweep
@@ -15,7 +15,9 @@ from ..limits.buckets import Buckets
 from ..limits.shedding import Shedder
 from ..scoreboard import Scoreboard
 from .backend import Backend, BackendSpec
-from .group import Group, GroupSpec
+from .group import Group
+from .group_spec import GroupSpec
+from .picker import Selector
 from .pool import Pool
 
 
@@ -41,12 +43,20 @@ class Registry:
             found = self.groups[name] = Group(name, self.board, self.board.upstream_rows(name))
         return found
 
-    def adopt(self, spec: GroupSpec, balancer: object, head_size: int, head_count: int, spare: object = None) -> None:
+    def adopt(
+        self,
+        spec: GroupSpec,
+        balancer: object,
+        head_size: int,
+        head_count: int,
+        spare: object = None,
+        subsets: Mapping[Selector, tuple[Any, Any]] | None = None,
+    ) -> None:
         """Take up what a plan says of an upstream."""
         group = self.group(spec.name)
         members = self._members(group, spec.backends, spec, head_size, head_count)
         leaving = set(group.members) - set(members)
-        group.adopt(spec, members, balancer, spare)
+        group.adopt(spec, members, balancer, spare, subsets)
         self._retire(group.name, leaving)
 
     def set_members(self, name: str, backends: Sequence[BackendSpec]) -> None:

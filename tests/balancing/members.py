@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from proxy.balancing import Balancer, Done
 from proxy.scoreboard import create
 from proxy.upstream.backend import Backend, BackendSpec
 
 
-def backends(*weights: int) -> list[Backend]:
-    """One backend for each weight, named a, b, c and so on."""
+def backends(*weights: int, **more: Any) -> list[Backend]:
+    """One backend for each weight, named a, b, c and so on; `more` is what else their specs say."""
     return [
-        Backend(BackendSpec(chr(97 + n % 26) + str(n // 26 or ""), "127.0.0.1", 9000 + n, "", weight))
+        Backend(BackendSpec(chr(97 + n % 26) + str(n // 26 or ""), "127.0.0.1", 9000 + n, "", weight, **more))
         for n, weight in enumerate(weights)
     ]
 
@@ -20,3 +23,31 @@ def shared_backends(count: int) -> list[Backend]:
     board.slot = 1
     specs = [BackendSpec(f"b{n}", "b", 1, "") for n in range(count)]
     return [Backend(spec, board.backend_rows("app", spec.address), board) for spec in specs]
+
+
+def placed(prefix: str, count: int, ill: int = 0, weight: int = 1, **more: Any) -> list[Backend]:
+    """So many backends named after a prefix, the last of them `ill`."""
+    found = [Backend(BackendSpec(f"{prefix}{n}:80", prefix, 80, "", weight, **more)) for n in range(count)]
+    for backend in found[count - ill :]:
+        backend.well = False
+    return found
+
+
+def settle(balancer: Balancer, members: list[Backend], panic: bool = False) -> None:
+    """Tell a balancer of members in rotation as a group does; in panic the ill ones are usable too."""
+    balancer.census(members)
+    balancer.rebuild([backend for backend in members if backend.well or panic])
+
+
+def shares(balancer: Balancer, of: str, key: bytes | None = None, picks: int = 4000) -> dict[Any, float]:
+    """The share of picks by a field of the backends' specs; each request is over before the next."""
+    found: dict[Any, float] = {}
+    done = Done(0.001)
+    for n in range(picks):
+        backend = balancer.pick(key if key is not None else None)
+        assert backend is not None, n
+        balancer.took(backend)
+        balancer.dropped(backend, done)
+        label = getattr(backend.spec, of)
+        found[label] = found.get(label, 0.0) + 1 / picks
+    return found

@@ -70,6 +70,29 @@ def test_after_a_rebuild_only_the_new_members_count(algorithm: str) -> None:
 
 
 @every
+def test_the_requests_of_who_has_left_end_all_the_same(algorithm: str) -> None:
+    """Also where others have its place, and when it comes back."""
+    balancer = create(algorithm)
+    members = backends(1, 2, 3, 4)
+    balancer.census(members)
+    balancer.rebuild(members)
+    for backend in members:
+        backend.in_flight += 2
+        balancer.took(backend)
+        balancer.took(backend)
+    for outcome, staying in enumerate((members[:2], members[2:], members)):
+        balancer.census(staying)
+        balancer.rebuild(staying)
+        for backend in members:
+            balancer.dropped(backend, Done(0.01, outcome, 1.0))
+            balancer.took(backend)
+        balancer.tick(1.0)
+        picked = {balancer.pick(key) for key in KEYS[:50]}
+        assert picked <= set(staying)
+    assert balancer.explain() is not None
+
+
+@every
 def test_the_members_that_were_given_are_not_changed(algorithm: str) -> None:
     balancer = create(algorithm)
     members = backends(1, 2, 3)

@@ -15,7 +15,7 @@ from proxy.http1.codec import RequestHead
 from proxy.pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
 from proxy.plan import Plan, RoutePlan, Settings
 from proxy.relaying import Relay
-from proxy.upstream.group import GroupSpec
+from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.health import HealthSpec
 
 HEAD = "listeners: [{bind: '127.0.0.1:0'}]\n"

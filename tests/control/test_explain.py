@@ -178,3 +178,45 @@ def test_a_trace_is_explained(
     assert why in found["why"]
     assert (found["trace_id"] is not None, found["sampled_flag"]) == (goes_on, flag)
     assert kept in found["kept"]
+
+
+# --- labels and locations ---------------------------------------------------------------------------------------------
+
+PLACED = """
+listeners: [{bind: '127.0.0.1:0'}]
+trusted_proxies: [10.0.0.0/8]
+geo: {header: X-Client-Region, networks: {192.0.2.0/24: us-east}}
+upstreams:
+  app:
+    balance: geographic
+    backends:
+      - {address: 'a:1', region: eu-central, labels: {version: stable}}
+      - {address: 'b:1', region: us-east, labels: {version: canary}}
+routes:
+  - {name: new, path: /new, upstream: app, subset: {version: canary}}
+  - {name: all, upstream: app}
+"""
+
+
+def placed(url: str, client: str, *headers: tuple[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = explain(load_text(PLACED).config, request_bytes("GET", url, headers), client=client)
+    return found
+
+
+def test_where_a_client_is_leads_to_a_backend() -> None:
+    asked = ("X-Client-Region", "eu-central")
+    found = placed("/", "10.1.2.3", asked)["balance"]
+    assert (found["key"], found["value"], found["picked"]) == ("location", "eu-central", "a:1")
+    found = placed("/", "192.0.2.7", asked)["balance"]  # not trusted: its address counts
+    assert (found["value"], found["picked"]) == ("us-east", "b:1")
+    assert placed("/", "198.51.100.1")["balance"]["value"] == ""
+
+
+def test_only_backends_with_the_labels_of_the_route_are_candidates() -> None:
+    found = placed("/new", "192.0.2.7")
+    assert found["balance"]["subset"] == {"version": "canary"}
+    assert [(each["backend"], each["usable"], each["share"]) for each in found["candidates"]] == [
+        ("a:1", False, 0.0),
+        ("b:1", True, 1.0),
+    ]
+    assert "subset" not in placed("/", "192.0.2.7")["balance"]

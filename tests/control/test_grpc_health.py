@@ -16,7 +16,7 @@ from proxy.control.grpc_health import MOST, check, request_of
 from proxy.control.monitor import Monitor
 from proxy.scoreboard import DOWN, HEALTH, UP
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group import GroupSpec
+from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.health import HealthSpec
 from tests.support.origin import Origin, Script, close, until
 from tests.support.path import until_true

@@ -31,10 +31,6 @@ def refusal(path: Path) -> str:
     return str(problem)
 
 
-def warnings_of(text: str) -> list[str]:
-    return [str(warning) for warning in load_text(text, "c.yaml").warnings]
-
-
 def test_defaults() -> None:
     loaded = load_text(MINIMAL)
     config = loaded.config
@@ -150,30 +146,6 @@ def test_a_place_behind_an_alias_is_that_of_the_anchor() -> None:
     assert [(p.line, p.column, p.key) for p in caught.value.problems] == [
         (2, 33, "upstreams.app.backends[0]"),
         (2, 33, "upstreams.two.backends[0]"),
-    ]
-
-
-def test_warnings() -> None:
-    assert warnings_of("""\
-listeners: [{bind: ":8080"}]
-workers: auto
-admin: {bind: "127.0.0.1:9900"}
-cache: {tiers: []}
-upstreams:
-  app: {backends: [a:1], health: {path: /healthz}}
-  idle: {backends: [{address: a:1, weight: 0}]}
-routes:
-- {host: a.example, upstream: app, cache: true}
-- {path: /x, methods: [POST, GET], headers: {a: b}, upstream: app}
-- {path: /x, methods: [get, post], headers: {A: b}, upstream: app}
-- {path: /y, respond: {}, upgrades: []}
-""") == [
-        "c.yaml:4:1: cache: has no effect in this version",
-        "c.yaml:7:3: upstreams.idle: no route uses this upstream",
-        "c.yaml:7:20: upstreams.idle.backends: every weight is 0: this upstream takes no requests",
-        "c.yaml:9:36: routes[0].cache: has no effect in this version",
-        "c.yaml:11:3: routes[2]: can never match: routes[1] takes the same requests",
-        "c.yaml:12:27: routes[3].upgrades: has no effect: this route has no upstream",
     ]
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from proxy.control.monitor import BODY_MAX, RECORDS, Monitor, begin_of
 from proxy.scoreboard import DOWN, DRAIN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, UP, create
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group import GroupSpec
+from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.health import HealthSpec
 from tests.support.origin import Origin, never, request
 from tests.support.path import until_true

@@ -14,7 +14,7 @@ from aiohttp import web
 from proxy.control.poller import Poller
 from proxy.scoreboard import REPORT_AT, create
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group import GroupSpec
+from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.load_report import LoadReport
 from proxy.upstream.reports import PollSpec, ReportSpec, read
 from tests.support.path import until_true

@@ -76,7 +76,8 @@ def keys(schema: dict[str, Any] = SCHEMA, prefix: str = "") -> dict[str, dict[st
     for name, field in schema["properties"].items():
         found[prefix + name] = field | {"required": name in schema.get("required", [])}
         section = resolved(field)
-        step = ".NAME." if name in ("upstreams", "rate_limits", "headers") else "[]." if "items" in field else "."
+        named = name in ("upstreams", "rate_limits", "headers", "locations")
+        step = ".NAME." if named else "[]." if "items" in field else "."
         found |= keys(section, prefix + name + step) if section else {}
     return found
 

@@ -7,7 +7,7 @@ from time import monotonic_ns
 from proxy.control.sweep import Share, Sweeper, outliers
 from proxy.scoreboard import EJECTED_UNTIL, FAILURES, REQUESTS, ROW, SERVER_ERRORS, Scoreboard, create
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group import GroupSpec
+from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.outlier import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec
 
 SPEC = OutlierSpec()

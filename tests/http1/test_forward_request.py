@@ -228,6 +228,14 @@ EDITS: list[tuple[str, HeaderEdits, bytes, bytes]] = [
         get(b"a: x", b"referer: x", b"B: x", b"c: x", b"accept: x", b"D: x", b"Connection: d"),
         get(b"B: x", b"A: 1", b"Referer: 2", b"B: 3"),
     ),
+    (
+        "more_lines",
+        HeaderEdits(set={b"Referer": b"1"}, remove=[b"C"]).plus(b"Cookie: a=b\r\n", b"cookie"),
+        get(b"COOKIE: x", b"referer: x", b"c: x", b"D: x", b"cookie: y"),
+        get(b"D: x", b"Referer: 1", b"Cookie: a=b"),
+    ),
+    ("more_lines_alone", HeaderEdits().plus(b"B: c\r\n"), get(b"A: b", b"B: b"), get(b"A: b", b"B: b", b"B: c")),
+    ("less_alone", HeaderEdits().plus(b"", b"a"), get(b"A: b", b"B: b"), get(b"B: b")),
     ("nothing", HeaderEdits(), get(b"A: b"), get(b"A: b")),
 ]
 
@@ -235,6 +243,14 @@ EDITS: list[tuple[str, HeaderEdits, bytes, bytes]] = [
 @pytest.mark.parametrize(("edits", "data", "expected"), named(EDITS))
 def test_edits(edits: HeaderEdits, data: bytes, expected: bytes) -> None:
     assert forward(data, edits=edits) == expected
+
+
+def test_further_edits_leave_those_that_they_came_from() -> None:
+    edits = HeaderEdits(set={b"A": b"1", b"Via": b"q"})
+    before = edits.names, edits.lines, edits.mask
+    more = edits.plus(b"B: 2\r\n", b"c")
+    assert (edits.names, edits.lines, edits.mask) == before
+    assert (more.names, more.lines, more.mask) == ((b"a", b"c"), b"A: 1\r\nVia: q\r\nB: 2\r\n", edits.mask)
 
 
 def test_an_edited_request_id_is_not_made() -> None:

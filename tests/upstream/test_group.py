@@ -25,7 +25,8 @@ from proxy.scoreboard import (
     alone,
 )
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.group import Group, GroupSpec
+from proxy.upstream.group import Group
+from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.outlier import CONNECT, CONSECUTIVE_5XX, OutlierSpec
 from proxy.upstream.registry import Registry
 

@@ -6,7 +6,7 @@ from proxy.balancing.round_robin import RoundRobin
 from proxy.deadlines import Sweep
 from proxy.scoreboard import alone
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group import GroupSpec
+from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.registry import Registry
 from proxy.upstream.settings import PoolSettings
 

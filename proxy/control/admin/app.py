@@ -16,7 +16,7 @@ from aiohttp import web
 from ...errors import REASONS, BindError
 from ...scoreboard import STATE, STATES, WEIGHT
 from ...upstream.backend import BackendSpec
-from ...upstream.group import GroupSpec
+from ...upstream.group_spec import GroupSpec
 from ..fields import Section
 from .answers import answer, as_problems, parsed
 from .backends import BackendEndpoints

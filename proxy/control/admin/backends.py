@@ -10,14 +10,14 @@ import asyncio
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, Strict
 
 from ...errors import ConfigError, DiscoveryError, WriteBackError
 from ...upstream.backend import BackendSpec
 from ..diff import diff_against
 from ..discovery.base import spec_of
 from ..explain import explain, parse_client, request_bytes
-from ..fields import BackendAddress, HeaderValue, List, Section, Token
+from ..fields import HeaderValue, List, Section, Token
 from ..reload import problems_of
 from ..sections.balance import Backend
 from ..writeback import write_back
@@ -27,12 +27,9 @@ from .contract import Control
 from .guard import refused
 
 
-class NewBackend(Section):
+class NewBackend(Backend):
     """A backend as the configuration writes one, and whether it is written there."""
 
-    address: BackendAddress
-    weight: Annotated[int, Field(ge=0, le=256)] = 1
-    region: str | None = None
     write_back: bool = False
 
 
@@ -69,13 +66,15 @@ class BackendEndpoints:
         if isinstance(wanted, web.Response):
             return wanted
         upstream = request.match_info["name"]
-        spec = spec_of(Backend(address=wanted.address, weight=wanted.weight, region=wanted.region))
+        spec = spec_of(wanted)
         discovery = self.control.discovery
         try:
-            if any(each.address == spec.address for each in discovery.all_backends(upstream)):
+            if any(each.address == spec.address for each in discovery.backends(upstream)):
                 return refused(409, f"upstream {upstream} has {spec.address} already")
             if wanted.write_back:
                 return await self._written(upstream, (*discovery.to_write(upstream), spec))
+            if spec.priority and self.control.specs()[upstream].balance.overprovisioning is None:
+                return refused(409, f"upstream {upstream} has one priority only; write_back the first of another one")
             discovery.add(upstream, spec)
         except DiscoveryError as error:
             return refused(404, str(error))
@@ -134,11 +133,11 @@ class BackendEndpoints:
 
 
 def _shown(fields: dict[str, Any]) -> dict[str, Any]:
-    """Backends as mappings of their own."""
-    return {key: _value(value) for key, value in fields.items()}
+    """Backends, and their labels, as mappings of their own."""
+    return {key: dict(value) if key == "labels" else _value(value) for key, value in fields.items()}
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, BackendSpec):
-        return value._asdict()
+        return _shown(value._asdict())
     return [_value(each) for each in value] if isinstance(value, tuple | list) else value

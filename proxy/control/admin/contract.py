@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ...scoreboard import Scoreboard
-from ...upstream.group import GroupSpec
+from ...upstream.group_spec import GroupSpec
 from ..chaos.service import ChaosService
 from ..discovery.service import Discovery
 from ..monitor import Monitor

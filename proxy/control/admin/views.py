@@ -48,7 +48,8 @@ from ...scoreboard import (
     Scoreboard,
 )
 from ...upstream.backend import Backend, BackendSpec
-from ...upstream.group import GroupSpec
+from ...upstream.group_spec import GroupSpec
+from ...upstream.panic import in_panic
 from .contract import Control
 
 COUNTED = {
@@ -125,6 +126,9 @@ def backend_view(control: Control, upstream: str, spec: BackendSpec) -> dict[str
         "weight": Backend(spec, rows, control.board).wanted_weight(),
         "configured_weight": spec.weight,
         "region": spec.region,
+        "zone": spec.zone,
+        "priority": spec.priority,
+        "labels": dict(spec.labels),
         "operator": STATES[rows[STATE]],
         "reported": STATES[rows[REPORTED_STATE]],
         "health": HEALTH_WORDS[rows[HEALTH]],
@@ -145,12 +149,13 @@ def upstream_view(
     ]
     rotating = [backend for backend in backends if backend["state"] not in ("drain", "maint")]
     healthy = [backend for backend in rotating if backend["state"] == "ready"]
+    counts = [(backend["priority"], backend["state"] == "ready") for backend in rotating]
     seconds = Histogram(array("q", upstream_histogram(board, name, U_FINISH)))
     return {
         "name": name,
         "backends": backends,
         "healthy": len(healthy),
-        "panic": len(healthy) < spec.panic * len(rotating),
+        "panic": bool(in_panic(counts, spec.panic, spec.overprovisioning)),
         "active": upstream_total(board, name, U_ACTIVE),
         "queued": upstream_total(board, name, U_QUEUE_LENGTH),
         "queue_refused": upstream_total(board, name, U_QUEUE_REFUSED),

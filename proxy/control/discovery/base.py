@@ -21,10 +21,11 @@ import math
 import random
 import time
 from collections.abc import AsyncGenerator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...upstream.backend import BackendSpec
 from ..sections.balance import Backend
+from ..sections.discovery import Each
 
 
 class Answer(NamedTuple):
@@ -79,12 +80,27 @@ class Clock:
         return random.random()
 
 
-def backend(address: str, weight: int = 1, region: str | None = None) -> BackendSpec:
-    """A backend from what a configuration would say of it. Raises ValueError with a sentence for people."""
-    return spec_of(Backend.model_validate({"address": address, "weight": weight, "region": region}))
+def backend(address: str, weight: int = 1, region: str | None = None, **more: Any) -> BackendSpec:
+    """A backend from what a configuration would say of it: `more` may be zone, priority and labels.
+
+    Raises ValueError with a sentence for people.
+    """
+    return spec_of(Backend.model_validate({"address": address, "weight": weight, "region": region, **more}))
+
+
+def completed(spec: BackendSpec, each: Each) -> BackendSpec:
+    """A backend that a source has found, with what the configuration says of all of them."""
+    return spec._replace(
+        region=spec.region if spec.region is not None else each.region,
+        zone=spec.zone if spec.zone is not None else each.zone,
+        labels=tuple(sorted({**each.labels, **dict(spec.labels)}.items())),
+    )
 
 
 def spec_of(section: Backend) -> BackendSpec:
     """What the data path knows of a backend of the configuration."""
     at = section.address
-    return BackendSpec(str(at), at.host, at.port, at.path, section.weight, section.region)
+    return BackendSpec(
+        *(str(at), at.host, at.port, at.path, section.weight),
+        *(section.region, section.priority, section.zone, tuple(sorted(section.labels.items()))),
+    )

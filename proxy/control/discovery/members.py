@@ -76,9 +76,3 @@ def merge(static: Iterable[BackendSpec], found: Iterable[BackendSpec], changes: 
         else:
             members[address] = change.spec
     return list(members.values())
-
-
-def serving(members: Sequence[BackendSpec]) -> list[BackendSpec]:
-    """Those of the first priority: the others are for when none of these is there (RFC 2782)."""
-    first = min((spec.priority for spec in members), default=0)
-    return [spec for spec in members if spec.priority == first]

@@ -24,7 +24,7 @@ from ..problems import Finding
 from ..schema import Config, Upstream
 from ..sections.discovery import Discover
 from .base import Clock, Source, spec_of
-from .members import Members, serving
+from .members import Members
 from .watched import Watched
 
 log = logging.getLogger("qantara")
@@ -134,7 +134,7 @@ class Discovery:
         """The backends that an upstream has once this is adopted."""
         found = new.backends if new is not None else self._found(name) if upstream.discover is not None else ()
         static = [spec_of(section) for section in upstream.backends]
-        return tuple(serving(self.members.get(name, Members()).preview(static, found)))
+        return tuple(self.members.get(name, Members()).preview(static, found))
 
     def _stop(self, name: str) -> None:
         watched = self.sources.pop(name, None)
@@ -153,7 +153,7 @@ class Discovery:
         members = self.members.get(name)
         if members is None:
             return
-        backends = tuple(serving(members.merged(self._found(name))))
+        backends = tuple(members.merged(self._found(name)))
         if self.told.get(name) != backends:
             self.told[name] = backends
             try:
@@ -163,10 +163,6 @@ class Discovery:
 
     def backends(self, upstream: str) -> tuple[BackendSpec, ...]:
         """The backends that an upstream has now. Raises DiscoveryError if there is no such upstream."""
-        return tuple(serving(self._of(upstream).merged(self._found(upstream))))
-
-    def all_backends(self, upstream: str) -> tuple[BackendSpec, ...]:
-        """As `backends`, with those that wait because others come first."""
         return tuple(self._of(upstream).merged(self._found(upstream)))
 
     # --- operators ---

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
 from ..sections.discovery import Discover
-from .base import Answer, Clock, Source
+from .base import Answer, Clock, Source, completed
 
 log = logging.getLogger("qantara")
 
@@ -88,7 +88,7 @@ class Watched:
         self.expires = self.clock.now() + answer.ttl if answer.ttl is not None else None
         self.failing_since = None
         self.pause = RETRY_MIN
-        self._use(backends)
+        self._use(tuple(completed(spec, self.discover.each) for spec in backends))
         self.first.set()
 
     def _fail(self, words: str, unexpected: Exception | None = None) -> None:

@@ -45,9 +45,11 @@ class Backend(Section):
     weight: Annotated[int, Field(ge=0, le=256)] = 1
     """The share of requests, relative to the other backends; 0 takes none."""
     region: str | None = None
-    """Where the backend is; for algorithms that prefer what is near."""
+    """Where the backend is; for geographic, the name of a location."""
     zone: Name | None = None
     """The zone that it is in; see zones."""
+    labels: Mapping[Name, Name] = Field(default_factory=dict)
+    """What it is, as names and values of your own; see routes[].subset."""
     priority: Annotated[int, Field(ge=0, le=127)] = 0
     """Those of 0 are used first; those of a higher one as far as the ones before cannot serve everything."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic.functional_validators import AfterValidator
 
 from .. import units
@@ -80,8 +81,18 @@ def _is_ip(text: str) -> bool:
 _NAME_SCHEMA = {"type": "string", "examples": ["app.internal:9001", "_http._tcp.app.internal"]}
 _RESOLVER_SCHEMA = {"type": "string", "examples": ["10.0.0.2", "10.0.0.2:5353", "[fd00::2]:53"]}
 
+Place = Annotated[str, AfterValidator(units.check_place)]
 Name = Annotated[DnsName, PlainValidator(parse_dns_name), PlainSerializer(str), WithJsonSchema(_NAME_SCHEMA)]
 Resolver = Annotated[Address, PlainValidator(parse_resolver), PlainSerializer(str), WithJsonSchema(_RESOLVER_SCHEMA)]
+
+
+class Each(Section):
+    region: str | None = None
+    """Where they are; for geographic, the name of a location."""
+    zone: Place | None = None
+    """The zone that they are in; see zones."""
+    labels: Mapping[Place, Place] = Field(default_factory=dict)
+    """What they are, as names and values of your own; see routes[].subset."""
 
 
 class Discover(Section):
@@ -105,6 +116,8 @@ class Discover(Section):
     """An answer is asked for anew after this time, even if its TTL is longer."""
     keep: Duration = duration("5m")
     """How long the last good answer is used while the name cannot be resolved, or is gone."""
+    each: Each = Field(default_factory=Each)
+    """What all backends of this source are, as far as the source says nothing of it itself."""
     file: File | None = None
     """A YAML or JSON file with a list of backends, watched."""
     interval: Duration = duration("1s")

@@ -25,7 +25,7 @@ from proxy.control.reload import Checked, ReloadResult
 from proxy.control.schema import Config
 from proxy.errors import BindError
 from proxy.scoreboard import create
-from proxy.upstream.group import GroupSpec
+from proxy.upstream.group_spec import GroupSpec
 from tests.control.chaos.lab import FakeClock, FakeHands
 
 YAML = """

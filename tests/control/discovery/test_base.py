@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.control.discovery.base import Clock, Source, backend
+from proxy.control.discovery.base import Clock, Source, backend, completed
+from proxy.control.sections.discovery import Each
 from proxy.upstream.backend import BackendSpec
 
 
@@ -12,6 +13,22 @@ def test_a_backend_is_written_as_in_the_configuration() -> None:
     assert backend("App-1:80") == BackendSpec("app-1:80", "app-1", 80, "", 1, None)
     assert backend("[FD00::1]:80", 3, "eu") == BackendSpec("[fd00::1]:80", "fd00::1", 80, "", 3, "eu")
     assert backend("unix:/run/app.sock").path == "/run/app.sock"
+
+
+def test_all_that_a_backend_may_be_can_be_written() -> None:
+    spec = backend("a:80", region="eu", zone="z1", priority=2, labels={"version": "canary", "tier": "web"})
+    assert (spec.region, spec.zone, spec.priority) == ("eu", "z1", 2)
+    assert spec.labels == (("tier", "web"), ("version", "canary"))
+
+
+def test_what_is_said_of_all_holds_as_far_as_the_source_says_nothing() -> None:
+    each = Each(region="eu", zone="z1", labels={"tier": "web", "version": "stable"})
+    plain, own = backend("a:80"), backend("b:80", region="us", zone="z2", labels={"version": "canary"})
+    assert completed(plain, Each()) == plain
+    filled = completed(plain, each)
+    assert (filled.region, filled.zone, filled.labels) == ("eu", "z1", (("tier", "web"), ("version", "stable")))
+    kept = completed(own, each)
+    assert (kept.region, kept.zone, kept.labels) == ("us", "z2", (("tier", "web"), ("version", "canary")))
 
 
 @pytest.mark.parametrize(("address", "weight"), [("app", 1), ("http://app:80", 1), ("app:80", 257), ("app:80", -1)])

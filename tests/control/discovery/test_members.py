@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.control.discovery.base import backend
-from proxy.control.discovery.members import Members, serving
+from proxy.control.discovery.members import Members
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
 
@@ -119,9 +119,7 @@ def test_the_preview_is_what_the_reload_brings() -> None:
     assert members.merged((D,)) == before
 
 
-def test_those_of_a_later_priority_wait() -> None:
-    first, second = A._replace(priority=1), B._replace(priority=2)
-    assert serving([first, second]) == [first]
-    assert serving([second]) == [second]
-    assert serving([first, second, C]) == [C]
-    assert serving([]) == []
+def test_all_priorities_are_members() -> None:
+    """Which of them get requests is a matter of balancing: the first, as far as it can."""
+    first, second = A._replace(priority=0), B._replace(priority=1)
+    assert members_of().merged((first, second)) == [first, second]

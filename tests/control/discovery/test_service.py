@@ -199,7 +199,7 @@ async def test_what_changes_between_the_two_is_told() -> None:
         assert at.calls == [("a", ["x:80", "w:80"]), ("a", ["x:80", "w:80", "z:80"])]
 
 
-async def test_of_srv_records_only_the_first_priority_is_told_and_the_others_wait() -> None:
+async def test_of_srv_records_all_priorities_are_told_in_their_order() -> None:
     async with dns_server() as dns, told() as at:
         name = "_http._tcp.app.internal"
         dns.set(name, "SRV", "10 1 80 a.internal.", "20 1 80 b.internal.", ttl=30)
@@ -207,12 +207,24 @@ async def test_of_srv_records_only_the_first_priority_is_told_and_the_others_wai
         dns.set("b.internal", "A", "10.0.0.2", ttl=30)
         where = f"dns: {name}, type: srv, resolvers: ['127.0.0.1:{dns.port}']"
         await at.adopt(app=f"{{discover: {{{where}}}}}")
-        assert at.now("app") == ["10.0.0.1:80"]
-        assert [spec.address for spec in at.discovery.all_backends("app")] == ["10.0.0.1:80", "10.0.0.2:80"]
+        assert at.now("app") == ["10.0.0.1:80", "10.0.0.2:80"]
+        assert [spec.priority for spec in at.discovery.backends("app")] == [0, 1]
         dns.set(name, "SRV", "20 1 80 b.internal.", ttl=30)
         await at.clock.asleep()
         await at.clock.wind(30)
         await until_true(lambda: at.now("app") == ["10.0.0.2:80"])
+        assert [spec.priority for spec in at.discovery.backends("app")] == [0]
+
+
+async def test_backends_from_dns_are_what_the_configuration_says_of_each() -> None:
+    async with dns_server() as dns, told() as at:
+        dns.set("app.internal", "A", "10.0.0.1", "10.0.0.2", ttl=30)
+        each = "{region: eu-west, zone: z1, labels: {version: canary}}"
+        where = f"dns: 'app.internal:80', resolvers: ['127.0.0.1:{dns.port}'], each: {each}"
+        await at.adopt(app=f"{{backends: ['c:80'], discover: {{{where}}}}}")
+        found = [(spec.address, spec.region, spec.zone, spec.labels) for spec in at.discovery.backends("app")]
+        same = ("eu-west", "z1", (("version", "canary"),))
+        assert found == [("c:80", None, None, ()), ("10.0.0.1:80", *same), ("10.0.0.2:80", *same)]
 
 
 # --- operators ---------------------------------------------------------------------------------------------

@@ -1,0 +1,25 @@
+cimport cython
+
+from ..upstream.backend cimport Backend
+from .base cimport Balancer
+from .parts cimport Parts
+
+
+cdef class Plan:
+    cdef public object tiers
+    cdef public dict shares
+    cdef public Balancer only
+    cdef public list bounds, children
+    cdef public long long picks
+
+
+cdef class Geographic(Parts):
+    cdef public bint keyed
+    cdef public str spill
+    cdef public double factor
+    cdef public object max_in_flight, locations
+    cdef public dict regions, plans
+    cdef public Plan anywhere
+
+    @cython.locals(plan=Plan, child=Balancer, rest=bytes, place=double, at=Py_ssize_t, last=Py_ssize_t)
+    cpdef Backend pick(self, bytes key)

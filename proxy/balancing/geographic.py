@@ -1,0 +1,329 @@
+"""Geographic: requests go to the region nearest to the client, and spill over to the next ones as far as it cannot.
+
+Near is an explicit order of preference, then the distance on the globe (locations.py). Inside of a region any other
+algorithm picks. How much a region can serve is Envoy's measure for priorities: the healthy share of its backends times
+a factor; below 1 the rest goes to the next region, so that regions empty gradually. With `max_in_flight` a region also
+spills over what it has too much in flight: first what it serves for others, then its own. Nothing is known of what
+other proxies send there but what their backends' load shows here.
+
+The key is where the client is: the name of a location, empty if nobody knows it, then after a line feed what the
+algorithm inside goes by, if it needs a key. A client whose location is unknown goes anywhere, by weight.
+
+Law of this file: `pick` looks up one plan for its location and draws a region from it. Plans are made where something
+has changed, in `rebuild` and `tick`; what regions have learned stays in their backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import mmh3
+
+from ..upstream.backend import Backend
+from . import create
+from .base import Balancer
+from .keyed import Keyed
+from .levels import ability, shares_of
+from .locations import BUILTIN, Location, distance, ordered
+from .parts import Make, Part, Parts, behind_location, bounds_of
+
+SPILLS = ("local_preferred", "local_only", "any")
+"""To the next regions as far as needed; to none; or no region goes before another."""
+GAIN = 0.1
+"""How fast a region's room follows its load, as an exponent per tick: slow enough that what was sent elsewhere is gone
+from its load before more is, also where requests take seconds."""
+GUESTS = 3.0
+"""So many times as fast it is closed to what spills over from others."""
+STEP = 1.1
+"""How much more of its requests a region takes back in one tick, at most."""
+LEAST = 0.01
+"""The room that is left however busy a region is: without a request nobody would see that it has recovered."""
+
+
+class Room:
+    """How much of what comes a region has room for: of its own clients, and of those that spill over to it."""
+
+    def __init__(self) -> None:
+        self.own = self.others = 1.0
+
+    def follow(self, busy: float) -> bool:
+        """`busy` is its load by its capacity. Others are sent away faster, and taken back last. True if it changed."""
+        before = self.own, self.others
+        change = max(busy, 1e-9) ** -GAIN
+        if busy > 1.0:
+            self.own = max(LEAST, self.own * change)
+            self.others = max(LEAST, self.others * change**GUESTS)
+        elif self.own < 1.0:
+            self.own = min(1.0, self.own * min(STEP, change))
+        else:
+            self.others = min(1.0, self.others * min(STEP, change))
+        return before != (self.own, self.others)
+
+
+class Region:
+    """The backends of one region: how many, how many healthy, and what they may have in flight."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.room = Room()
+        self.total = self.well = 0
+        self.members: list[Backend] = []
+        self.weight = 0
+        """Of the usable members."""
+        self.capacity = 0.0
+        """Requests in flight that it may have; 0 is no limit."""
+
+    def busy(self) -> float:
+        """Its requests in flight by its capacity."""
+        return sum(backend.load() for backend in self.members) / self.capacity if self.capacity else 0.0
+
+
+class Plan:
+    """Where requests of clients at one location go."""
+
+    def __init__(self, tiers: Sequence[Sequence[str | None]]) -> None:
+        self.tiers = tiers
+        """Regions, the nearest first; those whose order nobody knows are together."""
+        self.shares: dict[str | None, float] = {}
+        self.only: Balancer | None = None
+        self.bounds: list[float] = []
+        self.children: list[Balancer] = []
+        self.picks = 0
+
+    def share_out(self, shares: dict[str | None, float], children: Mapping[Any, Balancer]) -> None:
+        """Each region gets this share."""
+        self.shares = shares
+        used = {name: share for name, share in shares.items() if share > 0}
+        self.children = [children[name] for name in used]
+        self.bounds = bounds_of(used.values())
+        self.only = self.children[0] if len(used) == 1 else None
+
+
+class Geographic(Parts):
+    """The nearest region, as far as it can."""
+
+    name = "geographic"
+    needs_location = True
+    salt = 0x54
+
+    def __init__(
+        self,
+        inner: str | Mapping[str, Any] = "power_of_two",
+        spill: str = "local_preferred",
+        overprovisioning: float = 1.4,
+        max_in_flight: float | None = None,
+        locations: Mapping[str, Location | Mapping[str, Any]] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if spill not in SPILLS:
+            raise ValueError(f"spill: must be {', '.join(SPILLS[:-1])} or {SPILLS[-1]}, not {spill}")
+        if not overprovisioning >= 1.0:
+            raise ValueError(f"overprovisioning: must be at least 1, not {overprovisioning}")
+        if max_in_flight is not None and not max_in_flight > 0:
+            raise ValueError(f"max_in_flight: must be greater than 0, not {max_in_flight}")
+        super().__init__(inner_of(inner), seed)
+        self.keyed = self.model.needs_key
+        self.spill = spill
+        self.factor = overprovisioning
+        self.max_in_flight = max_in_flight
+        self.locations = BUILTIN if locations is None else {n: location_of(each) for n, each in locations.items()}
+        self.regions: dict[str | None, Region] = {}
+        self.plans: dict[bytes | None, Plan] = {}
+        """By the names of locations."""
+        self.anywhere = Plan(())
+
+    # --- what changes now and then ---
+
+    def divide(self, members: Sequence[Backend]) -> list[Part]:
+        self._take_stock(members)
+        total = sum(region.weight for region in self.regions.values())
+        return [
+            Part(region.name, region.members, region.weight / total)
+            for region in self.regions.values()
+            if region.members
+        ]
+
+    def _take_stock(self, members: Sequence[Backend]) -> None:
+        old = self.regions
+        everyone = [backend for backend in self.everyone or members if backend.weight > 0]
+        names = dict.fromkeys(backend.spec.region for backend in (*everyone, *members))
+        self.regions = {name: Region(name) for name in names}
+        for backend in everyone:
+            self.regions[backend.spec.region].total += 1
+        for backend in members:
+            region = self.regions[backend.spec.region]
+            if backend.weight > 0:
+                region.members.append(backend)
+                region.weight += backend.weight
+                region.well += backend.well
+                region.capacity += (self.max_in_flight or 0.0) * backend.wanted_weight()
+        for name, region in self.regions.items():
+            if name in old:
+                region.room = old[name].room
+
+    def all_of(self, part: Part) -> Sequence[Backend]:
+        return [backend for backend in self.everyone if backend.spec.region == part.label] or part.members
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        super().rebuild(members)
+        old = self.plans
+        names = {*self.locations, *(name for name in self.regions if name is not None)}
+        self.plans = {}
+        for name in sorted(names):
+            plan = self.plans[name.encode()] = Plan(self._order(name))
+            before = old.get(name.encode())
+            plan.picks = before.picks if before is not None else 0
+        picks = self.anywhere.picks
+        self.anywhere = Plan(self._order(None))
+        self.anywhere.picks = picks
+        self._plan()
+
+    def _order(self, name: str | None) -> list[list[str | None]]:
+        """The regions as clients at a location use them; all at once where that is not known, or no matter."""
+        if name is None or self.spill == "any":
+            return [list(self.regions)] if self.regions else []
+        return ordered(name, self.regions, self.locations)
+
+    def tick(self, now: float) -> None:
+        super().tick(now)
+        if self.max_in_flight is None or self.spill == "local_only":
+            return
+        changed = [region.room.follow(region.busy()) for region in self.regions.values() if region.members]
+        if any(changed):
+            self._plan()
+
+    def _plan(self) -> None:
+        for plan in (self.anywhere, *self.plans.values()):
+            plan.share_out(self._shares(plan.tiers), self.children)
+
+    def _shares(self, tiers: Sequence[Sequence[str | None]]) -> dict[str | None, float]:
+        """What each region gets of clients that have the regions in this order."""
+        if self.spill == "local_only":
+            tiers = tiers[:1]
+        able = [max(self._able(name, rank == 0) for name in tier) for rank, tier in enumerate(tiers)]
+        if not any(able):  # nobody is healthy, and what there is was taken in panic: the nearest
+            able = [float(any(self.regions[name].members for name in tier)) for tier in tiers]
+            able = [each if not any(able[:rank]) else 0.0 for rank, each in enumerate(able)]
+        found: dict[str | None, float] = {}
+        for rank, (tier, share) in enumerate(zip(tiers, shares_of(able), strict=True)):
+            found.update(self._split(tier, share, rank == 0))
+        return found
+
+    def _split(self, tier: Sequence[str | None], share: float, local: bool) -> dict[str | None, float]:
+        """Several regions at the same rank share by weight, as far as each is able."""
+        parts = {name: self.regions[name].weight * (self._able(name, local) or 1e-9) for name in tier}
+        total = sum(parts.values())
+        return {name: share * part / total if total else 0.0 for name, part in parts.items()}
+
+    def _able(self, name: str | None, local: bool) -> float:
+        """How much of what comes a region can serve, from 0 to 1."""
+        region = self.regions[name]
+        room = region.room.own if local else region.room.others
+        return min(room, ability(region.well, region.total, self.factor))
+
+    # --- requests ---
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        rest: bytes | None = None
+        if key is not None and self.keyed:
+            rest = behind_location(key)
+            key = key.partition(b"\n")[0]
+        found = self.plans.get(key)
+        plan: Plan = self.anywhere if found is None else found
+        plan.picks += 1
+        child = plan.only
+        if child is not None:
+            return child.pick(rest)
+        if not plan.children:
+            return None
+        place = self.dice() if rest is None else mmh3.hash(rest, self.seed, False) / 4294967296.0
+        at = 0
+        last = len(plan.bounds) - 1
+        while at < last and place >= plan.bounds[at]:
+            at += 1
+        child = plan.children[at]
+        return child.pick(rest)
+
+    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+        if self.spill != "local_only":
+            return None
+        location = (key or b"").partition(b"\n")[0]
+        plan = self.plans.get(location, self.anywhere)
+        return [backend for name in plan.shares for backend in self.regions[name].members]
+
+    # --- for people ---
+
+    def explain(self) -> dict[str, Any]:
+        return super().explain() | {
+            "regions": {str(name): self._region(region) for name, region in self.regions.items()},
+            "locations": {
+                name.decode() or "unknown": self._route(name.decode(), plan)
+                for name, plan in ((b"", self.anywhere), *self.plans.items())
+                if name is not None and plan.picks
+            },
+        }
+
+    def _region(self, region: Region) -> dict[str, Any]:
+        return {
+            "healthy": region.well,
+            "total": region.total,
+            "busy": round(region.busy(), 4) if region.capacity else None,
+            "can_serve": round(self._able(region.name, True), 4),
+            "can_serve_for_others": round(self._able(region.name, False), 4),
+        }
+
+    def _route(self, name: str, plan: Plan) -> dict[str, Any]:
+        here = self.locations.get(name, Location())
+        return {
+            "picks": plan.picks,
+            "order": [
+                {
+                    "region": region,
+                    "km": round(km) if km is not None else None,
+                    "share": round(plan.shares.get(region, 0.0), 4),
+                    "why": self._why(region, rank),
+                }
+                for rank, tier in enumerate(plan.tiers)
+                for region in tier
+                for km in [distance(here, self.locations.get(str(region), Location()))]
+            ],
+        }
+
+    def _why(self, name: str | None, rank: int) -> str:
+        """Why a region spills over, if it does; or why it is not used."""
+        region = self.regions[name]
+        if rank and self.spill == "local_only":
+            return "not used: local_only"
+        healthy = ability(region.well, region.total, self.factor)
+        room = region.room.own if rank == 0 else region.room.others
+        if room < healthy:
+            return f"more in flight than {self.max_in_flight:g} per weight: has room for {room:.0%}"
+        if healthy < 1.0:
+            return f"{region.well} of {region.total} are healthy: can serve {healthy:.0%}"
+        return ""
+
+
+def location_of(place: Location | Mapping[str, Any]) -> Location:
+    """A location from what a configuration says of it."""
+    if isinstance(place, Location):
+        return place
+    return Location(place.get("latitude"), place.get("longitude"), tuple(place.get("near", ())))
+
+
+def inner_of(inner: str | Mapping[str, Any]) -> Make:
+    """What makes the algorithm of each region. Raises ValueError."""
+    params = {"algorithm": inner} if isinstance(inner, str) else dict(inner)
+    if "algorithm" not in params:
+        raise ValueError("inner: needs an algorithm, such as {algorithm: consistent_hash}")
+    make: Make = partial(create, **params)
+    model = make()
+    if model.needs_location:
+        raise ValueError(f"inner: {params['algorithm']} cannot be inside of geographic")
+    return partial(keyed, make) if model.needs_key else make
+
+
+def keyed(make: Make) -> Balancer:
+    """With something for requests that lack the key."""
+    return Keyed(make(), create("power_of_two"))

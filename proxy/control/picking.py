@@ -1,0 +1,110 @@
+"""From the configuration to how backends are picked: the algorithm, its subsets, its key, and who stays where.
+
+Law of this file: an algorithm is tried out here, on backends that nobody uses, before it is let near a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from socket import gethostname
+
+from ..balancing import Balancer, create
+from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spare
+from ..balancing.sticky import StickySpec
+from ..geo.locator import Locator
+from ..request_key import LocatedKey, RequestKey
+from ..upstream.backend import Backend
+from ..upstream.group import Group
+from ..upstream.group_spec import GroupSpec
+from ..upstream.picker import Picker, Selector
+from .admitting import key_parts
+from .geo import locations
+from .schema import Config, Route, Upstream
+from .sticking import Stickiness
+
+Balancers = tuple[Balancer, Balancer]
+"""An algorithm, and its spare."""
+
+
+def compile_balance(upstream: Upstream, config: Config, sticky: StickySpec | None) -> BalanceSpec:
+    balance, zones, subset = upstream.balance, upstream.zones, upstream.subset
+    levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None
+    zone = None
+    if zones is not None and config.zone is not None:
+        zone = ZoneSpec(config.zone, tuple(sorted(zones.proxies.items())), zones.min_backends)
+    params = dict(balance.params)
+    if balance.algorithm == "geographic":
+        params.setdefault("locations", dict(locations(config.geo)))
+    return BalanceSpec(
+        balance.algorithm,
+        params,
+        balance.fallback,
+        upstream.overprovisioning if levels else None,
+        zone,
+        SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
+        sticky,
+    )
+
+
+def compile_balancers(upstream: Upstream, spec: GroupSpec, located: bool) -> Callable[[], Balancers]:
+    """What makes the algorithm of an upstream, and its spare; `located`: whether locations of clients are found out.
+    Raises ValueError."""
+    algorithm = create(spec.balance.algorithm, **spec.balance.params)
+    if algorithm.needs_key and not upstream.balance.key:
+        raise ValueError("the algorithm needs a key: say where it comes from with `key`")
+    if algorithm.needs_location and not located:
+        raise ValueError("the algorithm needs to know where clients are: say where it is found out with `geo`")
+    trial, members = compose(spec.balance), [Backend(backend) for backend in spec.backends]
+    trial.census(members)
+    trial.rebuild(members)
+    spare(spec.balance)
+    return lambda: (compose(spec.balance), spare(spec.balance))
+
+
+def selector_of(route: Route) -> Selector | None:
+    """The labels that a route wants its backends to have."""
+    if not route.subset:
+        return None
+    return Selector(tuple(sorted(route.subset.items())), route.subset_fallback == "any")
+
+
+def compile_subsets(
+    config: Config, makers: Mapping[str, Callable[[], Balancers]]
+) -> dict[str, dict[Selector, Balancers]]:
+    """The algorithms of the subsets that routes name, by upstream."""
+    found: dict[str, dict[Selector, Balancers]] = {}
+    for route in config.routes:
+        selector = selector_of(route)
+        if selector is not None and route.upstream is not None:
+            subsets = found.setdefault(route.upstream, {})
+            if selector not in subsets:
+                subsets[selector] = makers[route.upstream]()
+    return found
+
+
+def picker_of(route: Route, group: Group) -> Picker:
+    """The members that a route may use."""
+    selector = selector_of(route)
+    return group if selector is None else group.subset(selector)
+
+
+def stickiness_of(route: Route, upstream: Upstream, spec: GroupSpec, group: Group) -> Stickiness | None:
+    """What keeps the clients of a route at their backends, if anything does."""
+    sticky = spec.balance.sticky
+    if upstream.sticky is None or sticky is None:
+        return None
+    return Stickiness(upstream.sticky, sticky, route, group.board)
+
+
+def compile_key(
+    route: Route, upstream: Upstream, spec: GroupSpec, locator: Locator | None, stickiness: Stickiness | None
+) -> RequestKey | None:
+    """What requests of a route are picked for by; None if the algorithm goes by nothing. Raises ValueError."""
+    algorithm = create(spec.balance.algorithm, **spec.balance.params)
+    parts = key_parts(upstream.balance.key, route.pattern()) if algorithm.needs_key else []
+    key: RequestKey | None = None
+    if algorithm.needs_location and locator is not None:
+        key = LocatedKey(locator, parts)
+    elif algorithm.needs_key:
+        key = RequestKey(parts)
+    return stickiness.key(key) if stickiness is not None else key

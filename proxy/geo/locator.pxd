@@ -1,0 +1,18 @@
+cimport cython
+
+from ..http1.codec cimport RequestHead
+from .database cimport Database
+from .networks cimport Networks
+
+
+cdef class Locator:
+    cdef public bytes header, default
+    cdef public dict values
+    cdef public frozenset known
+    cdef public Database database
+    cdef public Networks networks
+
+    @cython.locals(value=bytes, text=str)
+    cpdef bytes find(self, RequestHead head, str peer, bint trusted, trusts)
+    @cython.locals(address=bytes, found=bytes)
+    cpdef bytes of(self, str text)

@@ -1,0 +1,48 @@
+cimport cython
+
+from .balancing.sticky cimport Marks
+from .exchange cimport Exchange
+from .http1.codec cimport HeaderEdits, RequestHead, ResponseHead
+from .plan cimport RoutePlan
+from .relaying cimport Relay
+from .request_key cimport RequestKey
+from .upstream.backend cimport Backend
+
+
+cdef class StickyKey(RequestKey):
+    cdef public RequestKey key
+    @cython.locals(key=bytes)
+    cpdef bytes of(self, Exchange x)
+    cpdef bytes mark(self, Exchange x)
+
+
+cdef class CookieKey(StickyKey):
+    cdef public bytes prefix
+    cdef public bint strip
+    @cython.locals(value=bytes, edits=HeaderEdits)
+    cpdef bytes mark(self, Exchange x)
+    cpdef bytes others(self, RequestHead head)
+
+
+cdef class CookieRelay(Relay):
+    cdef public Marks marks
+    cdef public bytes start, attributes
+    cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
+    cpdef switched(self, Exchange x, ResponseHead head)
+    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, lines=bytes)
+    cpdef tell(self, Exchange x, ResponseHead head)
+
+
+cdef class LearnedKey(StickyKey):
+    cdef public object asked, sessions
+    @cython.locals(session=bytes)
+    cpdef bytes mark(self, Exchange x)
+
+
+cdef class LearnedRelay(Relay):
+    cdef public str upstream
+    cdef public object asked, named, sessions
+    cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
+    cpdef switched(self, Exchange x, ResponseHead head)
+    @cython.locals(backend=Backend, session=bytes)
+    cpdef learn(self, Exchange x, ResponseHead head)

@@ -1,0 +1,69 @@
+"""At which backend a session is, remembered for all workers: a table of fixed size in their shared memory.
+
+Law of this file: an entry is one cell, written and read whole, so there are no locks, and what a lost race costs is one
+session that is placed anew. Sessions are hashed to sets of WAYS cells; if all are in use, the one that was used
+longest ago gives way. A session that is unused for its time to live is forgotten.
+
+A cell holds, from the top: 24 bits by which a session is known again, the row of its backend plus 1 (15 bits), and the
+second it was used last (24 bits, which is 194 days). That two sessions are taken for the same happens once in
+two million times that one is looked for, and sends a new one to a backend that it had no reason to go to.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+WAYS = 8
+TAG, ROW, SECOND = 24, 15, 24
+ROW_MASK, SECOND_MASK = (1 << ROW) - 1, (1 << SECOND) - 1
+FRESH = 1
+"""A use is written down if the last one is more than so many seconds ago, which spares other workers' caches."""
+
+
+class Sessions:
+    """The sessions of one upstream. `salt` tells upstreams apart, and keeps clients from aiming at the cells of
+    others. Times are in seconds of the monotonic clock."""
+
+    def __init__(self, cells: Any, salt: bytes, ttl: float) -> None:
+        self.cells = cells
+        self.sets = len(cells) // WAYS
+        self.salt = salt
+        self.ttl = min(int(ttl) or 1, SECOND_MASK // 2)
+
+    def find(self, session: bytes, now: float) -> int:
+        """The row of the backend that a session is at, -1 if it is not known; it counts as used."""
+        first, tag = self._place(session)
+        second = int(now) & SECOND_MASK
+        for at in range(first, first + WAYS):
+            cell = self.cells[at]
+            if cell >> (ROW + SECOND) == tag and cell & (ROW_MASK << SECOND):
+                age = second - cell & SECOND_MASK
+                if age > self.ttl:
+                    return -1
+                if age > FRESH:
+                    self.cells[at] = cell & ~SECOND_MASK | second
+                return int(cell >> SECOND & ROW_MASK) - 1
+        return -1
+
+    def keep(self, session: bytes, row: int, now: float) -> None:
+        """A session is at the backend with this row."""
+        first, tag = self._place(session)
+        second = int(now) & SECOND_MASK
+        chosen, oldest = first, -1
+        for at in range(first, first + WAYS):
+            cell = self.cells[at]
+            if cell >> (ROW + SECOND) == tag:
+                chosen = at
+                break
+            age = second - cell & SECOND_MASK if cell else SECOND_MASK + 1
+            if age > oldest:
+                chosen, oldest = at, age
+        wanted = (tag << ROW | row + 1) << SECOND | second
+        if self.cells[chosen] != wanted:
+            self.cells[chosen] = wanted
+
+    def _place(self, session: bytes) -> tuple[int, int]:
+        """The first cell of a session's set, and its tag."""
+        number = int.from_bytes(blake2b(session, digest_size=8, key=self.salt).digest(), "little")
+        return (number >> TAG) % self.sets * WAYS, number & (1 << TAG) - 1

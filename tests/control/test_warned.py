@@ -1,0 +1,60 @@
+"""Warnings: what is allowed but not what it seems is told with its place, and changes nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.control.load import load_text
+
+
+def warnings_of(text: str) -> list[str]:
+    return [str(warning) for warning in load_text(text, "c.yaml").warnings]
+
+
+def test_all_of_them() -> None:
+    assert warnings_of("""\
+listeners: [{bind: ":8080"}]
+workers: auto
+admin: {bind: "127.0.0.1:9900"}
+cache: {tiers: []}
+upstreams:
+  app: {backends: [a:1], health: {path: /healthz}}
+  idle: {backends: [{address: a:1, weight: 0}]}
+routes:
+- {host: a.example, upstream: app, cache: true}
+- {path: /x, methods: [POST, GET], headers: {a: b}, upstream: app}
+- {path: /x, methods: [get, post], headers: {A: b}, upstream: app}
+- {path: /y, respond: {}, upgrades: []}
+""") == [
+        "c.yaml:4:1: cache: has no effect in this version",
+        "c.yaml:7:3: upstreams.idle: no route uses this upstream",
+        "c.yaml:7:20: upstreams.idle.backends: every weight is 0: this upstream takes no requests",
+        "c.yaml:9:36: routes[0].cache: has no effect in this version",
+        "c.yaml:11:3: routes[2]: can never match: routes[1] takes the same requests",
+        "c.yaml:12:27: routes[3].upgrades: has no effect: this route has no upstream",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "hosts", "warned"),
+    [
+        ("{}", ("a.example", "a.example"), True),
+        ("{name: other}", ("a.example", "a.example"), False),
+        ("{path: /b}", ("a.example", "a.example"), False),
+        ("{domain: a.example}", ("a.example", "a.example"), False),
+        ("{}", ("a.example", "b.example"), False),
+        ("{secure: true}", ("*", "*"), True),
+    ],
+)
+def test_cookies_that_overwrite_each_other(second: str, hosts: tuple[str, str], warned: bool) -> None:
+    text = f"""\
+listeners: [{{bind: ":8080"}}]
+upstreams:
+  app: {{backends: [a:1], sticky: {{cookie: {{}}}}}}
+  two: {{backends: [a:1], sticky: {{cookie: {second}}}}}
+routes:
+- {{host: '{hosts[0]}', path: /a, upstream: app}}
+- {{host: '{hosts[1]}', path: /b, upstream: two}}
+"""
+    said = "upstreams.two.sticky.cookie: overwrites that of upstream app at the same host: give it another name or path"
+    assert [told.partition(": ")[2] for told in warnings_of(text)] == ([said] if warned else [])

@@ -1,0 +1,339 @@
+"""Subsets of a group: who is in them, what is used instead, and what stays across reloads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from proxy.balancing.least_connections import LeastConnections
+from proxy.balancing.levels import Levels
+from proxy.balancing.power_of_two import PowerOfTwo
+from proxy.balancing.round_robin import RoundRobin
+from proxy.deadlines import Sweep
+from proxy.errors import QUEUE_TIMEOUT, Reason
+from proxy.metrics import U_BALANCER_FAILED, U_QUEUE_LENGTH
+from proxy.scoreboard import DOWN, DRAIN, HEALTH, STATE, alone
+from proxy.upstream.backend import Backend, BackendSpec
+from proxy.upstream.connection import Requester
+from proxy.upstream.group import Group
+from proxy.upstream.group_spec import GroupSpec
+from proxy.upstream.load_report import LoadReport
+from proxy.upstream.picker import Selector
+from proxy.upstream.registry import Registry
+from proxy.upstream.settings import LimitSpec
+from tests.balancing.algorithms import FailsIn
+
+CANARY = Selector((("version", "canary"),))
+ONLY_CANARY = CANARY._replace(any_else=False)
+
+
+def spec_of(name: str, version: str, priority: int = 0) -> BackendSpec:
+    return BackendSpec(f"{name}:1", name, 1, "", 1, None, priority, None, (("tier", "web"), ("version", version)))
+
+
+MEMBERS = (spec_of("s1", "stable"), spec_of("s2", "stable"), spec_of("c1", "canary"), spec_of("c2", "canary"))
+SPEC = GroupSpec("app", MEMBERS, "rr", slow_start=0.0)
+
+
+def group_of(*selectors: Selector, spec: GroupSpec = SPEC, balancer: Any = RoundRobin) -> Group:
+    registry = Registry(alone(), Sweep())
+    subsets = {selector: (balancer(), PowerOfTwo()) for selector in selectors}
+    registry.adopt(spec, balancer(), 1024, 10, PowerOfTwo(), subsets)
+    return registry.groups["app"]
+
+
+def picked(group: Group, selector: Selector) -> set[str]:
+    picker = group.subset(selector)
+    found = {picker.balancer.pick(None) for _ in range(40)}
+    return {backend.name[:2] for backend in found if backend is not None}
+
+
+def down(group: Group, *which: int) -> None:
+    for n, backend in enumerate(group.members):
+        backend.rows[HEALTH] = DOWN if n in which else 0
+    group.refresh(monotonic())
+
+
+def test_only_members_with_the_labels_are_picked() -> None:
+    both = Selector((("tier", "web"), ("version", "stable")))
+    group = group_of(CANARY, both)
+    assert picked(group, CANARY) == {"c1", "c2"}
+    assert picked(group, both) == {"s1", "s2"}
+    assert {group.balancer.pick(None).name[:2] for _ in range(8)} == {"s1", "s2", "c1", "c2"}
+
+
+def test_if_none_of_them_is_healthy_any_is_used_or_none() -> None:
+    group = group_of(CANARY, ONLY_CANARY, spec=SPEC._replace(panic=0.0))
+    down(group, 2)
+    assert picked(group, CANARY) == picked(group, ONLY_CANARY) == {"c2"}
+    down(group, 2, 3)
+    assert picked(group, CANARY) == {"s1", "s2"}
+    assert picked(group, ONLY_CANARY) == set()
+    down(group)
+    assert picked(group, CANARY) == {"c1", "c2"}
+
+
+def test_a_subset_that_nobody_is_in() -> None:
+    nobody = Selector((("version", "none"),))
+    group = group_of(nobody, nobody._replace(any_else=False))
+    assert picked(group, nobody) == {"s1", "s2", "c1", "c2"}
+    assert picked(group, nobody._replace(any_else=False)) == set()
+
+
+def test_panic_is_its_own() -> None:
+    """Of four members one is ill, which is no panic; of the two in the subset one and a half would be."""
+    group = group_of(ONLY_CANARY)
+    down(group, 2, 3)
+    assert not group.panicking
+    assert group.subset(ONLY_CANARY).panicking
+    assert picked(group, ONLY_CANARY) == {"c1", "c2"}
+
+
+def test_drained_members_leave_every_subset() -> None:
+    group = group_of(CANARY)
+    group.members[2].rows[STATE] = DRAIN
+    group.refresh(monotonic())
+    assert picked(group, CANARY) == {"c2"}
+
+
+def test_retries_stay_inside() -> None:
+    group = group_of(ONLY_CANARY)
+    picker = group.subset(ONLY_CANARY)
+    c1, c2 = group.members[2:]
+    assert picker.another([c1], None) is c2
+    assert picker.another([c1, c2], None) is None
+    assert picker.first_of([c2]) is c1
+    assert group.with_room(picker) in (c1, c2)
+
+
+def test_the_algorithm_of_a_subset_lives_on_through_reloads_and_is_told_of_new_members() -> None:
+    registry = Registry(alone(), Sweep())
+    first, second, third = RoundRobin(), RoundRobin(), RoundRobin()
+    registry.adopt(SPEC, RoundRobin(), 1024, 10, PowerOfTwo(), {CANARY: (first, PowerOfTwo())})
+    group = registry.groups["app"]
+    more = SPEC._replace(backends=(*MEMBERS, spec_of("c3", "canary")))
+    registry.adopt(more, RoundRobin(), 1024, 10, PowerOfTwo(), {CANARY: (second, PowerOfTwo())})
+    assert group.subset(CANARY).balancer is first
+    assert picked(group, CANARY) == {"c1", "c2", "c3"}
+    registry.set_members("app", MEMBERS[:3])
+    assert picked(group, CANARY) == {"c1"}
+    registry.adopt(more._replace(balance="other"), RoundRobin(), 1024, 10, None, {CANARY: (third, PowerOfTwo())})
+    assert group.subset(CANARY).balancer is third
+    assert picked(group, CANARY) == {"c1", "c2", "c3"}
+
+
+def test_labels_that_change_in_a_reload_move_a_member() -> None:
+    registry = Registry(alone(), Sweep())
+    registry.adopt(SPEC, RoundRobin(), 1024, 10, PowerOfTwo(), {CANARY: (RoundRobin(), PowerOfTwo())})
+    promoted = SPEC._replace(backends=(spec_of("s1", "canary"), *MEMBERS[1:]))
+    registry.adopt(promoted, RoundRobin(), 1024, 10, PowerOfTwo(), {CANARY: (RoundRobin(), PowerOfTwo())})
+    assert picked(registry.groups["app"], CANARY) == {"s1", "c1", "c2"}
+
+
+def test_an_algorithm_that_fails_is_replaced_in_its_subset_alone(caplog: pytest.LogCaptureFixture) -> None:
+    group = group_of(CANARY, balancer=lambda: FailsIn("pick"))
+    picker = group.subset(CANARY)
+    failed = picker.balancer
+    assert picker.balancer_failed(failed) is picker.balancer
+    assert isinstance(picker.balancer, PowerOfTwo)
+    assert isinstance(group.balancer, FailsIn)
+    assert picked(group, CANARY) == {"c1", "c2"}
+    assert group.rows[U_BALANCER_FAILED] == 1
+    assert "upstream app (version=canary): balancing algorithm FailsIn failed, power_of_two takes over" in caplog.text
+
+
+def test_one_that_fails_now_and_then_is_replaced_too() -> None:
+    class Ticks(RoundRobin):
+        def tick(self, now: float) -> None:
+            raise RuntimeError("no")
+
+    group = group_of(CANARY, balancer=Ticks)
+    group.tick(monotonic())
+    assert isinstance(group.balancer, PowerOfTwo)
+    assert isinstance(group.subset(CANARY).balancer, PowerOfTwo)
+
+
+# --- priorities and panic --------------------------------------------------------------------------------------
+
+
+def test_a_dead_first_priority_is_no_panic_while_the_second_is_well() -> None:
+    members = tuple(spec_of(f"{name}{n}", "x", priority) for priority, name in enumerate("pq") for n in (1, 2, 3, 4))
+    spec = SPEC._replace(backends=members + tuple(spec_of(f"p{n}", "x") for n in range(5, 9)))
+    group = group_of(spec=spec, balancer=lambda: Levels(RoundRobin))
+    down(group, *[n for n, backend in enumerate(group.members) if backend.name[0] == "p"])
+    assert (group.available, len(group.members), group.panicking) == (4, 12, False)
+    assert {group.balancer.pick(None).name[0] for _ in range(40)} == {"q"}
+    down(group, *range(12))
+    assert group.panicking
+    assert {group.balancer.pick(None).name[0] for _ in range(40)} == {"p"}
+
+
+def test_the_last_resort_is_not_picked_before_those_of_the_first_priority() -> None:
+    group = group_of(spec=SPEC._replace(backends=(spec_of("p1", "x"), spec_of("q1", "x", 1))))
+    p1, q1 = group.members
+    p1.in_flight = 50
+    assert group.first_of(()) is p1
+    assert group.first_of([p1]) is q1
+
+
+def test_a_census_that_changes_alone_is_told() -> None:
+    """An ill member that is drained is no longer missed: 2 of 2 are well then, not 2 of 4."""
+    members = (*(spec_of(f"p{n}", "x") for n in range(4)), spec_of("q1", "x", 1))
+    group = group_of(spec=SPEC._replace(backends=members), balancer=lambda: Levels(RoundRobin))
+    down(group, 2, 3)
+    assert [round(part.share, 3) for part in group.balancer.parts] == [0.7, 0.3]
+    for backend in group.members[2:4]:
+        backend.rows[STATE] = DRAIN
+    group.refresh(monotonic())
+    assert [part.share for part in group.balancer.parts] == [1.0, 0.0]
+
+
+# --- the queues ---------------------------------------------------------------------------------------------------
+
+
+class Waiting(Requester):
+    """Takes what it is told down; takes its place if there is room."""
+
+    def __init__(self, group: Group, selector: Selector | None) -> None:
+        super().__init__()
+        self.group = group
+        self.picker = group if selector is None else group.subset(selector)
+        self.told: list[str] = []
+
+    def room(self) -> None:
+        backend = self.group.with_room(self.picker)
+        if backend is None:
+            self.told.append("again")
+            self.group.enqueue(self, self.picker, 0, self.since, monotonic())
+        else:
+            backend.in_flight += 1
+            self.told.append(backend.name[:2])
+
+    def connect_failed(self, reason: Reason) -> None:
+        self.told.append(reason.name)
+
+    def wait(self, since: float = 0.0) -> Waiting:
+        self.since = since or monotonic()
+        self.group.enqueue(self, self.picker, 0, self.since, monotonic())
+        return self
+
+
+def full_group(*selectors: Selector) -> Group:
+    group = group_of(*selectors, spec=SPEC._replace(limits=LimitSpec(requests_per_backend=1, queue=2)))
+    for backend in group.members:
+        backend.in_flight = 1
+    return group
+
+
+def test_who_waits_for_a_subset_does_not_hold_up_the_others() -> None:
+    group = full_group(ONLY_CANARY)
+    canary, stable = Waiting(group, ONLY_CANARY).wait(), Waiting(group, None).wait()
+    assert group.waiting == group.rows[U_QUEUE_LENGTH] == 2
+    group.members[0].in_flight = 0
+    group.wake()
+    assert (canary.told, stable.told) == ([], ["s1"])
+    group.members[3].in_flight = 0
+    group.wake()
+    assert canary.told == ["c2"]
+    assert group.waiting == group.rows[U_QUEUE_LENGTH] == 0
+
+
+def test_each_queue_has_its_limit_and_is_left_and_times_out() -> None:
+    group = full_group(ONLY_CANARY)
+    first, second, third = (Waiting(group, ONLY_CANARY).wait() for _ in range(3))
+    other = Waiting(group, None).wait()
+    assert (third.told, other.told) == (["pick.queue_full"], [])
+    group.leave_queue(second, second.picker)
+    assert group.waiting == 2
+    group.tick(monotonic() + 5.0)
+    assert first.told == other.told == [QUEUE_TIMEOUT.name]
+    assert group.waiting == group.rows[U_QUEUE_LENGTH] == 0
+
+
+class Elsewhere(RoundRobin):
+    """Lets no request go anywhere."""
+
+    def reach(self, key: bytes | None) -> list[Any] | None:
+        return None if key is None else []
+
+
+def test_who_finds_no_place_where_it_may_go_keeps_its_deadline() -> None:
+    group = group_of(spec=SPEC._replace(limits=LimitSpec(requests_per_backend=1)), balancer=Elsewhere)
+
+    class Picky(Waiting):
+        def room(self) -> None:
+            assert self.group.with_room(self.picker, b"key") is None
+            self.told.append("again")
+            self.group.enqueue(self, self.picker, 0, self.since, monotonic())
+
+    now = monotonic()
+    waiting = Picky(group, None).wait(now)
+    more = Picky(group, None).wait(now)
+    group.wake()
+    assert (waiting.told, more.told, group.waiting) == (["again"], [], 2)  # one try each time, not one for each
+    group.tick(now + 1.1)
+    assert waiting.told[-1] == more.told[-1] == QUEUE_TIMEOUT.name
+
+
+def test_a_selector_is_told_in_words() -> None:
+    assert str(Selector((("tier", "web"), ("version", "canary")))) == "tier=web, version=canary"
+
+
+def test_subsets_that_no_route_names_any_more_are_forgotten_a_reload_later() -> None:
+    """Requests of the plan before may still be tried again there."""
+    registry = Registry(alone(), Sweep())
+
+    def adopt(*selectors: Selector) -> Group:
+        subsets = {selector: (RoundRobin(), PowerOfTwo()) for selector in selectors}
+        registry.adopt(SPEC, RoundRobin(), 1024, 10, PowerOfTwo(), subsets)
+        return registry.groups["app"]
+
+    group = adopt(CANARY)
+    picker = group.subset(CANARY)
+    assert adopt().subsets == {CANARY: picker}
+    assert picked(group, CANARY) == {"c1", "c2"}
+    assert adopt(ONLY_CANARY).subsets.keys() == {ONLY_CANARY}
+    assert group.pickers == [group, group.subset(ONLY_CANARY)]
+    adopt()
+    waiting = Waiting(group, ONLY_CANARY).wait()
+    assert adopt().subsets.keys() == {ONLY_CANARY}  # somebody waits there
+    group.leave_queue(waiting, waiting.picker)
+    assert adopt().subsets == {}
+
+
+def test_what_the_algorithms_of_subsets_know_is_told_with_the_rest() -> None:
+    group = group_of(CANARY, balancer=LeastConnections)
+    told = group.explain()
+    assert set(told["backends"]) == {backend.name for backend in group.members}
+    assert set(told["subsets"]["version=canary"]["backends"]) == {"c1:1", "c2:1"}
+    assert "subsets" not in group_of().explain()
+
+
+def test_reports_reach_the_algorithms_of_those_who_have_the_backend() -> None:
+    heard: list[tuple[str | None, str]] = []
+
+    class Listens(RoundRobin):
+        def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
+            heard.append((self.scope, backend.name))
+
+    group = group_of(CANARY, balancer=Listens)
+    group.reported(group.members[0], LoadReport(), 1.0)
+    group.reported(group.members[2], LoadReport(), 1.0)
+    assert heard == [(None, "s1:1"), (None, "c1:1"), ("version=canary", "c1:1")]
+
+
+def test_algorithms_with_members_in_common_do_not_take_places_from_each_other() -> None:
+    """Each sees what the other has given away at the next tick, as it does with other workers."""
+    group = group_of(CANARY, balancer=LeastConnections)
+    for balancer in (group.balancer, group.subset(CANARY).balancer):
+        counts: Counter[str] = Counter()
+        for _ in range(40):
+            backend = balancer.pick(None)
+            backend.in_flight += 1
+            balancer.took(backend)
+            counts[backend.name[0]] += 1
+        assert counts == ({"s": 20, "c": 20} if balancer is group.balancer else {"c": 40})
+        assert len({backend.in_flight for backend in group.members if backend.name[0] == "c"}) == 1
