@@ -1,12 +1,13 @@
 cimport cython
 
-from .balancing.sticky cimport Marks
+from .balancing.sticky cimport Marks, packed, row_of
 from .exchange cimport Exchange
-from .http1.codec cimport HeaderEdits, RequestHead, ResponseHead
+from .http1.codec cimport HeaderEdits, ResponseHead
 from .plan cimport RoutePlan
 from .relaying cimport Relay
 from .request_key cimport RequestKey
 from .upstream.backend cimport Backend
+from .upstream.sessions cimport Sessions
 
 
 cdef class StickyKey(RequestKey):
@@ -19,9 +20,8 @@ cdef class StickyKey(RequestKey):
 cdef class CookieKey(StickyKey):
     cdef public bytes prefix
     cdef public bint strip
-    @cython.locals(value=bytes, edits=HeaderEdits)
+    @cython.locals(value=bytes, line=bytes, pair=bytes, others=list, edits=HeaderEdits)
     cpdef bytes mark(self, Exchange x)
-    cpdef bytes others(self, RequestHead head)
 
 
 cdef class CookieRelay(Relay):
@@ -34,14 +34,16 @@ cdef class CookieRelay(Relay):
 
 
 cdef class LearnedKey(StickyKey):
-    cdef public object asked, sessions
+    cdef public object asked
+    cdef public Sessions sessions
     @cython.locals(session=bytes)
     cpdef bytes mark(self, Exchange x)
 
 
 cdef class LearnedRelay(Relay):
     cdef public str upstream
-    cdef public object asked, named, sessions
+    cdef public object asked, named
+    cdef public Sessions sessions
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     cpdef switched(self, Exchange x, ResponseHead head)
     @cython.locals(backend=Backend, session=bytes)

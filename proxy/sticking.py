@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .balancing.keys import Key, from_cookie
+from .balancing.keys import Key
 from .balancing.sticky import TOKEN_LENGTH, Marks, packed, row_of
 from .exchange import Exchange, Stage
-from .http1.codec import HeaderEdits, RequestHead, ResponseHead
+from .http1.codec import HeaderEdits, ResponseHead
 from .plan import RoutePlan
 from .relaying import Relay
 from .request_key import RequestKey
 from .upstream.group import Group
 from .upstream.sessions import Sessions
 
+NOTHING = HeaderEdits()
 PRIVATE = b"Cache-Control: private\r\n"
 CACHED = frozenset((b"GET", b"HEAD"))
 """Methods whose responses caches keep."""
@@ -58,19 +59,22 @@ class CookieKey(StickyKey):
         self.strip = strip
 
     def mark(self, x: Exchange) -> bytes | None:
-        value = from_cookie(self.prefix, x.head)
+        value: bytes | None = None
+        others = []
+        for line in x.head.get_all(b"cookie"):
+            for pair in line.split(b";"):
+                pair = pair.strip()
+                if not pair.startswith(self.prefix):
+                    others.append(pair)
+                elif value is None:  # of several the first counts, which is that of the longest path (RFC 6265 5.4)
+                    value = pair[len(self.prefix) :]
         if value is None:
             return None
         if self.strip and x.route is not None:
             edits = x.route.request_edits
-            x.request_edits = (HeaderEdits() if edits is None else edits).plus(self.others(x.head), b"cookie")
+            line = b"Cookie: %b\r\n" % b"; ".join(others) if others else b""
+            x.request_edits = (NOTHING if edits is None else edits).plus(line, b"cookie")
         return value if len(value) == TOKEN_LENGTH else None
-
-    def others(self, head: RequestHead) -> bytes:
-        """The line with the other cookies of a request; empty if there are none."""
-        pairs = [pair.strip() for line in head.get_all(b"cookie") for pair in line.split(b";")]
-        kept = b"; ".join([pair for pair in pairs if pair and not pair.startswith(self.prefix)])
-        return b"Cookie: %b\r\n" % kept if kept else b""
 
 
 class CookieRelay(Relay):
@@ -104,7 +108,7 @@ class CookieRelay(Relay):
             lines = self.start + mark + self.attributes
             if x.head.method in CACHED and shared(route, head):
                 lines += PRIVATE
-            edits = (HeaderEdits() if edits is None else edits).plus(lines)
+            edits = (NOTHING if edits is None else edits).plus(lines)
         x.response_edits = edits  # set in any case: an earlier try may have left something
 
 
@@ -116,6 +120,8 @@ def shared(route: RoutePlan, head: ResponseHead) -> bool:
             values = []
         named = (line.partition(b":") for line in edits.lines.split(b"\r\n"))
         values = [*values, *(value for name, _, value in named if name.lower() == b"cache-control")]
+    if not values:
+        return True
     said = {word.strip().lower() for value in values for word in value.split(b",")}
     return b"private" not in said and b"no-store" not in said
 

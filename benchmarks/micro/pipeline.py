@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from proxy.balancing.sticky import token
 from proxy.control.compile import compile_plan
 from proxy.control.load import load_text
 from proxy.downstream.acceptor import Acceptor
@@ -36,6 +37,13 @@ GUARDED = GUARDED.replace("app}]", "app, rate_limits: [a]}]") + "rate_limits: {a
 LISTENING = FORWARD.replace("{backends", "{load_reports: {}, backends")
 REPORT = b"\r\nendpoint-load-metrics: TEXT cpu_utilization=0.31, named_metrics.rif=12, request_cost.cpu=0.00123\r\n"
 REPORTING = RESPONSE.replace(b"\r\n", REPORT, 1)
+SECRET = "a secret of the benchmark"
+STICKY = FORWARD.replace("{backends", f"{{sticky: {{cookie: {{secret: {SECRET}}}}}, backends")
+COOKIE = b"\r\nCookie: qantara_route=" + token(SECRET.encode(), "app", "127.0.0.1:9001")
+RETURNING = REQUEST.replace(b"\r\n", COOKIE + b"\r\n", 1)
+LEARNING = FORWARD.replace("{backends", "{sticky: {learn: 'header:X-Session'}, backends")
+IN_SESSION = REQUEST.replace(b"\r\n", b"\r\nX-Session: 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d\r\n", 1)
+LOCATED = FORWARD.replace("{backends", "{balance: geographic, backends") + "geo: {networks: {192.0.2.0/24: eu-west}}\n"
 FIXED = "routes: [{respond: {body: hello}}]\n"
 MANY = FORWARD.replace(
     "[{up", "[" + "".join(f"{{path: /api/v{n}/items, upstream: app}}, " for n in range(1000)) + "{up"
@@ -69,6 +77,10 @@ def cases() -> list[Case]:
         Case("the same, traced", forwarded(FORWARD + "tracing: {}\n")),
         Case("the same, and listens for load reports where there are none", forwarded(LISTENING)),
         Case("the same with a load report in each response", forwarded(LISTENING, REPORTING)),
+        Case("the same, sticky, and a client that is told its backend", forwarded(STICKY)),
+        Case("the same, sticky, and a client that says its backend", forwarded(STICKY, request=RETURNING)),
+        Case("the same, and looks for a session that nobody has named", forwarded(LEARNING, request=IN_SESSION)),
+        Case("the same, geographic by a table of networks", forwarded(LOCATED)),
         Case("fixed response", fixed()),
     ]
 
@@ -90,11 +102,11 @@ def client_of(yaml: str) -> ClientConnection:
     return client
 
 
-def forwarded(yaml: str, response: bytes = RESPONSE) -> Callable[[], object]:
+def forwarded(yaml: str, response: bytes = RESPONSE, request: bytes = REQUEST) -> Callable[[], object]:
     client = client_of(yaml)
 
     def call() -> None:
-        client.data_received(REQUEST)
+        client.data_received(request)
         client.x.upstream.data_received(response)  # type: ignore[union-attr]
 
     call()

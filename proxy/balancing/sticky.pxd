@@ -30,3 +30,9 @@ cdef class Sticky(Balancer):
 
 @cython.locals(end=Py_ssize_t)
 cpdef bytes behind_mark(bytes key)
+
+
+cpdef bytes packed(bytes mark, bytes key)
+
+
+cpdef long long row_of(Backend backend, str upstream) except? -1

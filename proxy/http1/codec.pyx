@@ -590,8 +590,16 @@ cdef class Head:
         """The values of all lines of that name (given in lower case), in order."""
         if name is None:
             raise TypeError("name must be bytes")
-        lower = name.lower()
-        return [value for key, value in self.items() if key.lower() == lower]
+        cdef int k
+        cdef int length = <int>PyBytes_GET_SIZE(name)
+        cdef const unsigned char* wanted = <const unsigned char*>PyBytes_AS_STRING(name)
+        cdef list found = []
+        for k in range(self.count):
+            if self.fields[k].name_len == length and same_names(self.p + self.fields[k].name, wanted, length):
+                found.append(
+                    PyBytes_FromStringAndSize(<const char*>self.p + self.fields[k].value, self.fields[k].value_len)
+                )
+        return found
 
     def items(self) -> list:
         """All header lines as (name, value) in order. For tests, plug-ins and logs, not for the path."""

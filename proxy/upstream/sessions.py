@@ -11,8 +11,9 @@ two million times that one is looked for, and sends a new one to a backend that 
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Any
+
+from siphashc import siphash
 
 WAYS = 8
 TAG, ROW, SECOND = 24, 15, 24
@@ -22,8 +23,8 @@ FRESH = 1
 
 
 class Sessions:
-    """The sessions of one upstream. `salt` tells upstreams apart, and keeps clients from aiming at the cells of
-    others. Times are in seconds of the monotonic clock."""
+    """The sessions of one upstream. `salt` (16 bytes) tells upstreams apart, and keeps clients from aiming at the cells
+    of others (SipHash, as in limits/rate.py). Times are in seconds of the monotonic clock."""
 
     def __init__(self, cells: Any, salt: bytes, ttl: float) -> None:
         self.cells = cells
@@ -65,5 +66,5 @@ class Sessions:
 
     def _place(self, session: bytes) -> tuple[int, int]:
         """The first cell of a session's set, and its tag."""
-        number = int.from_bytes(blake2b(session, digest_size=8, key=self.salt).digest(), "little")
+        number = siphash(self.salt, session)
         return (number >> TAG) % self.sets * WAYS, number & (1 << TAG) - 1

@@ -11,10 +11,11 @@ from proxy.scoreboard import MOST_BACKENDS, SESSION_CELLS, attach
 from proxy.scoreboard import create as create_board
 from proxy.upstream.sessions import WAYS, Sessions
 
+SALT = b"sixteen bytes it"
 SECOND_MASK = (1 << 24) - 1
 
 
-def table(ways: int = WAYS, ttl: float = 60.0, salt: bytes = b"salt") -> Sessions:
+def table(ways: int = WAYS, ttl: float = 60.0, salt: bytes = SALT) -> Sessions:
     return Sessions(array("q", bytes(8 * ways)), salt, ttl)
 
 
@@ -64,7 +65,7 @@ def test_a_clock_that_has_run_for_long_is_no_matter() -> None:
 
 def test_upstreams_are_apart() -> None:
     cells = array("q", bytes(8 * 65_536))
-    one, other = Sessions(cells, b"one", 60.0), Sessions(cells, b"other", 60.0)
+    one, other = Sessions(cells, b"1" * 16, 60.0), Sessions(cells, b"2" * 16, 60.0)
     for n in range(200):
         one.keep(b"%d" % n, n, 1.0)
     assert [other.find(b"%d" % n, 1.0) for n in range(200)] == [-1] * 200
@@ -74,7 +75,7 @@ def test_upstreams_are_apart() -> None:
 def test_all_workers_have_the_same() -> None:
     board = create_board(3)
     workers = [attach(board.fd, 3, slot) for slot in (1, 2)]
-    first, second = (Sessions(worker.sessions(), b"salt", 60.0) for worker in workers)
+    first, second = (Sessions(worker.sessions(), SALT, 60.0) for worker in workers)
     first.keep(b"s", 7, 1.0)
     assert second.find(b"s", 2.0) == 7
     second.keep(b"s", 8, 2.0)
