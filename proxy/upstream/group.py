@@ -38,14 +38,7 @@ from .connection import Requester
 from .health import HealthSpec
 from .hedge import Hedger
 from .load_report import LoadReport
-from .outlier import (
-    CONNECT,
-    CONSECUTIVE_5XX,
-    CONSECUTIVE_GATEWAY,
-    OutlierSpec,
-    ejection_seconds,
-    may_eject,
-)
+from .outlier import CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, OutlierSpec, ejection_seconds, may_eject
 from .queue import Queue, note_wait
 from .reports import Reports, ReportSpec
 from .retry import BUDGET_SECONDS, RetrySpec
