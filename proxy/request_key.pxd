@@ -1,7 +1,6 @@
 cimport cython
 
 from .exchange cimport Client, Exchange
-from .plan cimport Plan
 
 
 cdef class RequestKey:
@@ -9,7 +8,7 @@ cdef class RequestKey:
     cpdef bytes of(self, Exchange x)
 
 
-@cython.locals(client=Client, plan=Plan)
+@cython.locals(client=Client)
 cpdef bytes client_of(Exchange x)
 
-cpdef bytes written(str address)
+cpdef bytes address_key(str address)
