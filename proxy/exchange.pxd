@@ -71,5 +71,6 @@ cdef class Exchange(Requester):
     cpdef begin(self, Client client, Plan plan, double now)
     cpdef refuse(self, Client client, Plan plan, double now)
     cpdef clear(self)
+    cpdef str client_address(self)
     cpdef request_data(self, data)
     cpdef request_complete(self, double now)

@@ -12,7 +12,7 @@ from typing import Any
 from .deadlines import NEVER, Timed
 from .errors import Reason
 from .http1.codec import HeaderEdits, RequestHead, ResponseHead
-from .http1.forwarded import ALL_FORWARDING, REPLACED, static_lines
+from .http1.forwarded import ALL_FORWARDING, REPLACED, client_address, static_lines
 from .metrics import Counters
 from .plan import Plan, RoutePlan, Settings
 from .upstream.backend import Backend
@@ -216,6 +216,14 @@ class Exchange(Requester):
         self.started = now
         self.head_only = False
         self.keep = False
+
+    def client_address(self) -> str:
+        """The address that the request comes from: what trusted proxies say, else that of the peer."""
+        client, plan = self.client, self.plan
+        assert client is not None and plan is not None
+        if client.trusted and self.head.data is not None:
+            return client_address(self.head, client.address, plan.settings.trusts)
+        return client.address
 
     def request_data(self, data: Any) -> None:
         """More of the request body, to be sent on."""

@@ -16,7 +16,6 @@ import orjson
 
 from .deadlines import NEVER
 from .http1.codec import REFERER, USER_AGENT
-from .http1.forwarded import client_address
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -57,16 +56,12 @@ def make_record(x: Exchange, now: float, at: float) -> Record:
     Of what was refused as no request there is no more than who sent it, why it was refused, and the id that is
     in the answer.
     """
-    head, route, client, plan = x.head, x.route, x.client, x.plan
-    assert client is not None and plan is not None
+    head, route = x.head, x.route
     parsed = head.data is not None
-    address = client.address
-    if client.trusted and parsed:
-        address = client_address(head, address, plan.settings.trusts)
     return Record(
         at,
         now - x.started,
-        address,
+        x.client_address(),
         head.method,
         head.raw_target()[:FIELD_LIMIT] if parsed else b"",
         head.host,

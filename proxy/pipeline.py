@@ -23,7 +23,7 @@ from .errors import (
     REDIRECT,
 )
 from .exchange import Exchange, Stage
-from .http1.codec import CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, X_FORWARDED_HOST, mask_of
+from .http1.codec import HOST, UPGRADE, X_FORWARDED_HOST, mask_of
 from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
 from .metrics import U_ACTIVE, U_REQUESTS
 from .request_key import RequestKey
@@ -49,15 +49,8 @@ STAGES = (
 )
 # fmt: on
 
-GATEWAY_STATUSES = frozenset((502, 503, 504))
-"""What a backend answers for others: that it cannot be reached or is overloaded (RFC 9110 15.6.3 to 15.6.5)."""
-COPY_LIMIT = 16384
-"""Bytes of body that are copied behind a head, to send both with one write; more goes out uncopied by writev."""
-DROP_CODING = mask_of(TRANSFER_ENCODING)
-DROP_FRAMING = mask_of(TRANSFER_ENCODING, CONTENT_LENGTH)
 DROP_MAX_FORWARDS = mask_of(H_MAX_FORWARDS)
 DROP_HOST = mask_of(HOST)
-NOTHING = 0
 
 
 def start(x: Exchange) -> None:

@@ -16,7 +16,7 @@ cdef class LocatedKey(RequestKey):
     cpdef bytes of(self, Exchange x)
 
 
-@cython.locals(client=Client, plan=Plan)
+@cython.locals(client=Client)
 cpdef bytes client_of(Exchange x)
 
-cpdef bytes written(str address)
+cpdef bytes address_key(str address)

@@ -11,7 +11,6 @@ from ipaddress import IPv6Address
 from .balancing.keys import Key
 from .exchange import Exchange
 from .geo.locator import Locator
-from .http1.forwarded import client_address
 
 
 class RequestKey:
@@ -37,16 +36,16 @@ class RequestKey:
 def client_of(x: Exchange) -> bytes:
     """The address that a client counts as: its own behind trusted proxies; of IPv6 the network of 64 bits, of which a
     client may have as many addresses as it likes."""
-    client, plan = x.client, x.plan
-    assert client is not None and plan is not None
+    client = x.client
+    assert client is not None
     if client.trusted:
-        return written(client_address(x.head, client.address, plan.settings.trusts))
+        return address_key(x.client_address())
     if client.key is None:
-        client.key = written(client.address)
+        client.key = address_key(client.address)
     return client.key
 
 
-def written(address: str) -> bytes:
+def address_key(address: str) -> bytes:
     """An address as a key."""
     if ":" in address:
         try:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .exchange import Exchange
-from .http1.forwarded import client_address
 
 PLACES = 128
 HALF_LIFE = 60.0
@@ -60,15 +59,13 @@ class Talkers:
 
 def names_of(x: Exchange) -> tuple[str, str, str, str, str]:
     """What a request is counted under, in the order of DIMENSIONS."""
-    head, client, route, plan = x.head, x.client, x.route, x.plan
-    assert client is not None and plan is not None
-    address, host, path = client.address, "", ""
+    head, route = x.head, x.route
+    host = path = ""
     if head.data is not None:
-        if client.trusted:
-            address = client_address(head, address, plan.settings.trusts)
         host = head.host[:NAME_LIMIT].decode("latin-1")
         path = head.path[:NAME_LIMIT].decode("latin-1")
-    return address, host, path, route.name if route is not None else "", route.upstream if route is not None else ""
+    names = (route.name, route.upstream) if route is not None else ("", "")
+    return x.client_address(), host, path, *names
 
 
 def add(sketch: Sketch, name: str, count: Count) -> None:

@@ -9,35 +9,27 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+READ_WITHIN = 10.0
+"""Seconds that a small file may take to be read."""
+
 
 async def beside(within: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The result of `function`, called in a thread of its own. Raises what it raises, and TimeoutError after `within`
     seconds; what it does then is lost."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def settle(value: T | None, problem: BaseException | None) -> None:
-        if result.done():
-            return
-        if problem is not None:
-            result.set_exception(problem)
-        else:
-            result.set_result(value)  # type: ignore[arg-type]  # T, if there was no problem
+    result: Future[T] = Future()
+    result.set_running_or_notify_cancel()  # a caller that goes on does not take the result away from the thread
 
     def work() -> None:
-        value, problem = None, None
         try:
-            value = function(*args, **kwargs)
+            result.set_result(function(*args, **kwargs))
         except BaseException as error:  # the caller is told
-            problem = error
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, value, problem)
+            result.set_exception(error)
 
     threading.Thread(target=work, name=function.__name__, daemon=True).start()
-    return await asyncio.wait_for(result, within)
+    return await asyncio.wait_for(asyncio.wrap_future(result), within)

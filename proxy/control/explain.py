@@ -18,7 +18,6 @@ from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
 from ..exchange import Client, Exchange, Stage
 from ..http1.codec import RequestHead
-from ..http1.forwarded import client_address
 from ..limits.buckets import Buckets
 from ..limits.rate import bucket_key, salt_of
 from ..metrics import Counters
@@ -98,7 +97,7 @@ def explain(
             "method": head.method.decode("latin-1"),
             "host": head.host.decode("latin-1"),
             "path": head.path.decode("latin-1"),
-            "client": client_address(head, client, plan.settings.trusts) if x.client and x.client.trusted else client,
+            "client": x.client_address(),
         }
     }
     indexed = [(compile_match(route), index) for index, route in enumerate(config.routes)]

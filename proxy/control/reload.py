@@ -11,10 +11,14 @@ from typing import NamedTuple
 
 from ..errors import BindError, ConfigError, Problem
 from ..plan import Plan
+from .beside import beside
 from .compile import compile_plan
 from .load import load
 from .schema import Config
 from .sections.admin import SECRET_MIN, Admin
+
+CHECK_WITHIN = 60.0
+"""Seconds that a configuration may take to be read and compiled."""
 
 
 class Checked(NamedTuple):
@@ -43,6 +47,15 @@ def check(path: str) -> Checked:
     """Load and compile the file `path`. Takes long for a large one: not for the event loop. Raises ConfigError."""
     loaded = load(path)
     return Checked(loaded.config, compile_plan(loaded.config, loaded.report), loaded.warnings, loaded.digest)
+
+
+async def check_beside(path: str) -> Checked:
+    """As `check`, beside the loop, which goes on whatever becomes of the file. Raises ConfigError."""
+    try:
+        return await beside(CHECK_WITHIN, check, path)
+    except TimeoutError:
+        words = f"cannot be read and compiled within {CHECK_WITHIN:g} s"
+        raise ConfigError([Problem(path, 0, 0, "", words)]) from None
 
 
 def problems_of(error: Exception) -> tuple[str, ...]:

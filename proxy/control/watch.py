@@ -15,14 +15,12 @@ from pathlib import Path
 from watchfiles import awatch
 
 from ..errors import ConfigError
-from .beside import beside
+from .beside import READ_WITHIN, beside
 from .load import digest_of, read_regular
 
 log = logging.getLogger("qantara")
 
 DEBOUNCE_MS = 300
-READ_WITHIN = 10.0
-"""Seconds that the file may take to be read."""
 POLL_MS = 2000
 """Milliseconds after which is looked anyway: some file systems tell nothing (network, mounts of containers)."""
 

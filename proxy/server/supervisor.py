@@ -19,11 +19,10 @@ from typing import Any
 from .. import scoreboard
 from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
-from ..control.beside import beside
 from ..control.chaos.service import ChaosService
 from ..control.monitor import Monitor
 from ..control.poller import Poller
-from ..control.reload import Checked, ReloadResult, check, problems_of, read_token
+from ..control.reload import Checked, ReloadResult, check_beside, problems_of, read_token
 from ..control.schema import Config
 from ..control.sweep import Sweeper
 from ..control.watch import Watcher
@@ -48,8 +47,6 @@ MOST_WORKERS = 64
 """Workers that a reload may ask for, unless it was started with more."""
 GRACE = 5.0
 """Seconds that workers have beyond `timeouts.drain`."""
-CHECK_WITHIN = 60.0
-"""Seconds that a configuration may take to be read and compiled."""
 
 
 def worker_count(checked: Checked) -> int:
@@ -245,11 +242,9 @@ class Supervisor:
             warnings: tuple[str, ...] = ()
             problems: tuple[str, ...] = ()
             try:
-                checked = await beside(CHECK_WITHIN, check, self.path)
+                checked = await check_beside(self.path)
                 warnings = tuple(map(str, checked.warnings))
                 await self._take_up(checked)
-            except TimeoutError:
-                problems = (f"{self.path}: cannot be read and compiled within {CHECK_WITHIN:g} s",)
             except QantaraError as error:
                 problems = problems_of(error)
             except Exception as error:  # whoever waits for reloads must go on waiting

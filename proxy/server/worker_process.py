@@ -50,6 +50,7 @@ class WorkerProcess:
         self.sockets: dict[str, list[socket.socket]] = {}
         """What came for the next assignment."""
         self.lent: set[str] = set()
+        """The binds of sockets that belong to a service manager."""
         self.ended = asyncio.Event()
         self.clean = True
         self.handover: Handover | None = None
@@ -81,7 +82,8 @@ class WorkerProcess:
 
     def _on_message(self, message: Any, fds: list[int]) -> None:
         if isinstance(message, Sockets):
-            (self.lent.add if message.lent else self.lent.discard)(message.bind)
+            if message.lent:
+                self.lent.add(message.bind)
             self.sockets[message.bind] = [socket.socket(fileno=fd) for fd in fds]
         elif message.kind in ("stop", "drain"):  # whatever else is going on
             asyncio.get_running_loop().create_task(self._handle(message))

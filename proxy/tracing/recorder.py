@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from ..errors import Reason
 from ..exchange import Exchange
 from ..http1.codec import USER_AGENT
-from ..http1.forwarded import client_address
 from ..plan import TraceSpec
 from ..rewriting import rewritten_path
 from ..scoreboard import C_TRACES_DROPPED, C_TRACES_KEPT
@@ -114,12 +113,9 @@ def is_error(reason: Reason) -> bool:
 
 def finished(x: Exchange, trace: Trace, why: int, now: float) -> Finished:
     """The record of an exchange, which is about to be another request's."""
-    head, route, client, plan = x.head, x.route, x.client, x.plan
-    assert client is not None and plan is not None
+    head, route, client = x.head, x.route, x.client
+    assert client is not None
     parsed = head.data is not None
-    address = client.address
-    if client.trusted and parsed:
-        address = client_address(head, address, plan.settings.trusts)
     settle(trace.current, x, now)
     path = head.path if parsed else b""
     sent = path
@@ -134,7 +130,7 @@ def finished(x: Exchange, trace: Trace, why: int, now: float) -> Finished:
         x.headed,
         now,
         client.address,
-        address,
+        x.client_address(),
         client.scheme,
         head.method if parsed else b"",
         head.host_header()[:FIELD_LIMIT] if parsed else b"",

@@ -36,13 +36,7 @@ from .connection import Requester
 from .group_spec import GroupSpec
 from .hedge import Hedger
 from .load_report import LoadReport
-from .outlier import (
-    CONNECT,
-    CONSECUTIVE_5XX,
-    CONSECUTIVE_GATEWAY,
-    ejection_seconds,
-    may_eject,
-)
+from .outlier import CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, ejection_seconds, may_eject
 from .picker import Picker, Selector
 from .queue import note_wait
 from .reports import Reports

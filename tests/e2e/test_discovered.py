@@ -158,7 +158,7 @@ async def test_every_worker_follows_and_a_new_one_begins_with_what_is_known(tmp_
             await until(lambda: served_only(service, b"two"))
             pid = (await service.workers())[1]
             os.kill(pid, signal.SIGKILL)
-            await service.until_said("worker 1 is replaced")
+            await service.until_said("place 0 is served again")
             assert await bodies(service) == {b"two"}
             (tmp_path / "new").write_text(f"['{one.address}']")
             os.replace(tmp_path / "new", file)

@@ -254,25 +254,13 @@ async def test_listeners_come_and_go(tmp_path: Path) -> None:
 
 async def test_the_command_waits_and_tells(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service:
-
-        async def command(name: str) -> tuple[int, str]:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "proxy", name, "-c", str(service.file)),
-                cwd=ROOT,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            out, _ = await process.communicate()
-            assert process.returncode is not None
-            return process.returncode, out.decode()
-
-        assert (await command("reload"))[0] == 0
+        assert (await command("reload", service))[0] == 0
         service.write("workers: many\n")
-        code, said = await command("reload")
+        code, _, said = await command("reload", service)
         assert code == 2
         assert "workers: " in said
-        assert "worker 1" in (await command("status"))[1]
-        assert (await command("stop"))[0] == 0
+        assert "worker 1" in (await command("status", service))[1]
+        assert (await command("stop", service))[0] == 0
         await service.until_said("stopped")
 
 

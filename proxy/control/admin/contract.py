@@ -27,7 +27,7 @@ class WorkerStatus(NamedTuple):
     seconds: float
     """How long it has been serving."""
     restarts: int
-    """How many workers have died in this slot, each of which was replaced."""
+    """How many workers have died in its place, each of which was replaced."""
 
 
 class Control(Protocol):

@@ -7,14 +7,14 @@ at rather than subscribed to: so it is also noticed when a link on its way, or a
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from ...errors import ConfigError, DiscoveryError
 from ...upstream.backend import BackendSpec
-from ..beside import beside
+from ..beside import READ_WITHIN, beside
 from ..fields import List, Section, bare
 from ..load import read_document
 from ..problems import Finding, model_findings
@@ -22,8 +22,8 @@ from ..sections.balance import Backend
 from ..sections.discovery import Discover
 from .base import Answer, Clock, Source, spec_of
 
-READ_WITHIN = 10.0
-"""Seconds that a file may take to be read."""
+T = TypeVar("T")
+
 MOST_TOLD = 3
 """Problems of a bad file that are told."""
 
@@ -70,16 +70,18 @@ class FileSource(Source):
 
     async def _look(self) -> Seen:
         try:
-            found = await beside(READ_WITHIN, os.stat, self.path)
-        except TimeoutError:
-            raise DiscoveryError(f"{self.path}: cannot be read within {READ_WITHIN:g} s") from None
+            found = await self._soon(os.stat)
         except OSError as error:
             raise DiscoveryError(f"{self.path}: cannot be read: {error.strerror}") from None
         return Seen((found.st_dev, found.st_ino), (found.st_ctime_ns, found.st_size))
 
     async def _read(self) -> Answer:
+        return Answer(await self._soon(read_backends))
+
+    async def _soon(self, read: Callable[[str], T]) -> T:
+        """What `read` finds in the file, in good time."""
         try:
-            return Answer(await beside(READ_WITHIN, read_backends, self.path))
+            return await beside(READ_WITHIN, read, self.path)
         except TimeoutError:
             raise DiscoveryError(f"{self.path}: cannot be read within {READ_WITHIN:g} s") from None
 
