@@ -5,7 +5,8 @@ Say here how it chooses, why, and what a pick costs. This one looks at two backe
 Law of an algorithm: `rebuild` and `tick` keep the structure ready, a pick only reads it. `pick`, `took`, `dropped` and
 `reported` run in the event loop, on every request: they do not block, wait, log, or look at every backend. It never
 reads the clock, the times of the events are all that it knows; so a test of it waits for nothing. There is one
-instance for each upstream in each worker, and all of its methods run in one thread.
+instance for each upstream in each worker, and all of its methods run in one thread. One that raises, or often takes
+longer than `balance.slow` (10 ms), is replaced by `balance.fallback` until the next reload.
 """
 
 from __future__ import annotations
