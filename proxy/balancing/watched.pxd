@@ -22,6 +22,7 @@ cdef class Watch:
 
 cdef class Watched(Balancer):
     cdef public Balancer inner
+    cdef public object inner_pick, inner_took, inner_dropped
     cdef public Watch watch
 
     @cython.locals(watch=Watch, begun=double, backend=Backend)
