@@ -34,7 +34,7 @@ class Skeleton(Balancer):
     def __init__(self, seed: int | None = None) -> None:
         """`seed` makes its choices the same each time, for tests. Raise ValueError for a value that is wrong:
         `qantara check` tells it with its line."""
-        self.random = Random(seed)
+        self.random = Random(seed).random
         self.members: list[Backend] = []
         self.picked: dict[str, int] = {}
 
@@ -51,9 +51,11 @@ class Skeleton(Balancer):
 
         `in_flight` is what this worker has at a backend, `load()` what all workers have there.
         """
-        if len(self.members) < 2:
-            return self.members[0] if self.members else None
-        first, second = self.random.sample(self.members, 2)
+        members, size = self.members, len(self.members)
+        if size < 2:
+            return members[0] if members else None
+        at, other = int(self.random() * size), int(self.random() * (size - 1))
+        first, second = members[at], members[other + (other >= at)]  # never the same one twice
         if second.in_flight * first.weight < first.in_flight * second.weight:
             return second
         return first
