@@ -90,6 +90,8 @@ def check_command(venv: Path, folder: Path) -> None:
     assert run(qantara, "--version", cwd=folder).split() == ["qantara", PROJECT["version"]]
     config = next(venv.glob("lib/python3*/site-packages/proxy/config/demo.yaml"))
     assert "1 upstreams" in run(qantara, "check", config, cwd=folder)
+    assert "least_loaded:LeastLoaded" in run(qantara, "policy", "new", "least-loaded", cwd=folder)
+    assert "class LeastLoaded(Balancer)" in (folder / "least_loaded.py").read_text()
     assert run(venv / "bin" / "python", "-c", SERVE_ONE, cwd=folder).endswith("served\n")
 
 

@@ -1,10 +1,11 @@
-"""proxy/balancing: what a pick costs, with the events that belong to it, for every algorithm of the table."""
+"""proxy/balancing: what a pick costs, with its events, for every algorithm of the table and one of a user's own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.balancing import ALGORITHMS, Done, create
+from proxy.balancing import ALGORITHMS, Balancer, Done, create
+from proxy.balancing.compose import BalanceSpec, compose
 from proxy.upstream.backend import Backend, BackendSpec
 
 from .harness import Case
@@ -13,13 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PICK_MARK = 150.0
+OWN = BalanceSpec("proxy.control.policy.skeleton:Skeleton")
+"""What `qantara policy new` writes."""
 
 
 def cases() -> Iterator[Case]:
     for name in ALGORITHMS:
         for count in (3, 300):
-            yield Case(f"{name}, {count} backends: pick, took, dropped", one_request(name, count), mark=PICK_MARK)
+            yield Case(
+                f"{name}, {count} backends: pick, took, dropped", one_request(create(name), count), mark=PICK_MARK
+            )
         yield Case(f"{name}, 300 backends: rebuild", rebuild(name, 300))
+    yield Case("one's own, 300 backends: pick, took, dropped", one_request(compose(OWN), 300))
+    yield Case("one's own, watched: pick, took, dropped", one_request(compose(OWN._replace(slow=0.01)), 300))
 
 
 def backends(count: int) -> list[Backend]:
@@ -30,8 +37,7 @@ def backends(count: int) -> list[Backend]:
     ]
 
 
-def one_request(name: str, count: int) -> Callable[[], object]:
-    balancer = create(name)
+def one_request(balancer: Balancer, count: int) -> Callable[[], object]:
     balancer.rebuild(backends(count))
     key = b"user-42" if balancer.needs_key else None
     done = Done(0.001)
