@@ -15,9 +15,9 @@ upstream never runs dry. Where these differ from each other, and what users of t
 - A window in which the limit was not half used is such a measurement for nothing: then there is none to be made.
 - The limit grows only if it is used. Otherwise a night without load would end with a limit that means nothing.
 - What the worker itself adds is no wait at the upstream. The times end when a response is read, so they hold what the
-  event loop did meanwhile: a busy worker before a fast upstream would see itself, lower its limit to `min`, and with
-  so few requests at a time do one per turn of its loop for which it pays as much as for thirty. How late the loop was in
-  the window is therefore allowed on top of the baseline.
+  event loop did meanwhile: a busy worker before a fast upstream would see itself, lower its limit to `min`, and pay for
+  each turn of its loop, with three requests in it, as much as for one with thirty. How late the loop was in the window is
+  therefore allowed on top of the baseline.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Gradient:
         self.timeouts = 0
         """Requests of this window that were not answered in time."""
         self.lags = 0.0
-        """How late the event loop was in this window: the sum of what the ticks saw (seconds), and how many they were."""
+        """Seconds by which the event loop was late in this window, the sum over its ticks."""
         self.ticks = 0
         self.probe_ends = 0.0
         """When the measurement that is going on has to be over; 0 if there is none."""
