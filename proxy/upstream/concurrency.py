@@ -16,8 +16,8 @@ upstream never runs dry. Where these differ from each other, and what users of t
 - The limit grows only if it is used. Otherwise a night without load would end with a limit that means nothing.
 - What the worker itself adds is no wait at the upstream. The times end when a response is read, so they hold what the
   event loop did meanwhile: a busy worker before a fast upstream would see itself, lower its limit to `min`, and pay for
-  each turn of its loop, with three requests in it, as much as for one with thirty. How late the loop was in the window is
-  therefore allowed on top of the baseline.
+  each turn of its loop, with three requests in it, as much as for one with thirty. So the lateness of the loop in the
+  window is allowed on top of the baseline.
 """
 
 from __future__ import annotations
