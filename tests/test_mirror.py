@@ -44,7 +44,6 @@ ELSEWHERE = {
     "retrying.py": ("e2e/test_retries.py", "what is sent again is told by what the backends get"),
     "upstream/settings.py": ("control/test_compile.py", "plain data; what matters is what it is compiled from"),
     "balancing/ai_explain.py": ("balancing/test_ai_scored.py", "it tells what the algorithm has learned there"),
-    "balancing/ai_learned.py": ("balancing/test_ai_scored.py", "what was learned is told by who gets the requests"),
     "balancing/probe_pool.py": ("balancing/test_prequal.py", "a pool is told by what is picked from it"),
     "upstream/backend.py": ("upstream/test_group.py", "state is tested through what it does to a group"),
     "control/sections/balance.py": ("control/test_compile.py", "models are tested through what they are compiled to"),

@@ -3,12 +3,14 @@ cimport cython
 from ..upstream.backend cimport Backend
 from ..upstream.load_report cimport LoadReport
 
-cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, PEAK_FADES, COSTS_KEPT, PENALTY, DOUBT
+cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, PEAK_FADES, COSTS_KEPT, PENALTY, DOUBT, CHANCE
 
 
 cdef class Fleet:
-    cdef public double capacity, ceiling, cost, latency, idle, step
+    cdef public double capacity, ceiling, cost, spread, latency, idle, step
 
+    @cython.locals(mean=double, chance=double)
+    cpdef double pace(self, double costs, double number) except -1.0
     cpdef stretched(self, double stretch)
 
 
@@ -19,7 +21,7 @@ cdef class Learned:
     cdef public int picks, tag
 
     cpdef fade(self, double now, double prior)
-    @cython.locals(stretch=double, beside=double, gain=double, observed=double, step=double)
+    @cython.locals(ratio=double, stretch=double, beside=double, gain=double, observed=double, step=double)
     cpdef completed(self, double seconds, double cost, double at_pick, double at_end, double now, Fleet fleet)
     @cython.locals(ratio=double, gap=double, kept=double)
     cpdef answered(self, double seconds, double now, Fleet fleet)

@@ -9,16 +9,18 @@ filter: the longer nothing was heard, the more the next response counts.
 
 from __future__ import annotations
 
+from math import sqrt
+
 from ..upstream.backend import Backend
 from ..upstream.load_report import LoadReport
 
-DRIFT = 3.0
+DRIFT = 12.0
 """How fast what is known of a capacity gets uncertain, per second, in units of the variance of one observation."""
 SURE = 0.9
 """The most that one observation counts."""
 UPWARD = 0.6
 """An observation above what is believed counts so much: to overload a backend costs more than to spare it."""
-FADES = 3.0
+FADES = 6.0
 """Seconds after which a capacity is half forgotten, and the average of the others believed instead."""
 CONTENDED = 1.05
 """Stretch above which requests were in each other's way."""
@@ -30,6 +32,8 @@ COSTS_KEPT = 500.0
 """Responses over which the mean cost of requests at this backend is taken."""
 PENALTY = 20.0
 """What a share of errors of 1 is as bad as: so many times the usual latency."""
+CHANCE = 2.0
+"""Standard errors by which costs may differ without a reason."""
 DOUBT = 50.0
 """Of so many responses' weight is the assumption that its requests cost what those of the others cost."""
 
@@ -93,7 +97,9 @@ class Learned:
         if stretch > CONTENDED:
             observed = beside / stretch
         else:  # it was not full: no more than a lower bound
-            observed = beside + 0.5 if beside > self.capacity else self.capacity + 0.3
+            observed = beside + 0.5 if beside > self.capacity else self.capacity
+            if observed < fleet.capacity:
+                observed += 0.3
         observed = observed if observed < fleet.ceiling else fleet.ceiling
         step = observed - self.capacity
         self.capacity += gain * step if step < 0.0 else gain * UPWARD * step
@@ -102,9 +108,11 @@ class Learned:
         if self.costed >= COSTS_KEPT:
             self.costs *= 1.0 - 1.0 / COSTS_KEPT
             self.costed *= 1.0 - 1.0 / COSTS_KEPT
-        self.costs += cost / fleet.cost
+        ratio = cost / fleet.cost
+        fleet.spread += 0.002 * ((ratio - 1.0) * (ratio - 1.0) - fleet.spread)
+        self.costs += ratio
         self.costed += 1.0
-        self.pace = (self.costs + DOUBT) / (self.costed + DOUBT)
+        self.pace = fleet.pace(self.costs, self.costed)
         self.settle()
 
     def answered(self, seconds: float, now: float, fleet: Fleet) -> None:
@@ -178,10 +186,20 @@ class Fleet:
         self.ceiling = 6.0
         """No capacity is believed beyond twice the most requests that one backend had at a time."""
         self.cost = 0.0
+        self.spread = 1.0
+        """Variance of the cost of a request, in units of the mean squared."""
         self.latency = 0.05
         self.idle = 1.0
         """Time over CPU time of a request that nobody is in the way of: what it waits for disks and databases."""
         self.step = 0.1
+
+    def pace(self, costs: float, number: float) -> float:
+        """What the requests of a backend cost on average, over what all do, as far as chance does not explain it."""
+        mean = (costs + DOUBT) / (number + DOUBT)
+        chance = CHANCE * sqrt(self.spread / (number + DOUBT))
+        if mean > 1.0:
+            return mean - chance if mean - chance > 1.0 else 1.0
+        return mean + chance if mean + chance < 1.0 else 1.0
 
     def stretched(self, stretch: float) -> None:
         """Follow the tenth percentile of the stretch; at least 1, since CPU time takes time."""
