@@ -1,4 +1,4 @@
-"""What is learned of one backend: its capacity from the stretch of responses, its pace from what requests cost there."""
+"""What is learned of one backend: its capacity from the stretch of responses, its pace from what requests cost."""
 
 from __future__ import annotations
 
