@@ -22,6 +22,7 @@ import uvloop
 
 from .. import scoreboard
 from ..chaos import Injector, Rule, Tally
+from ..control.beside import beside
 from ..control.compile import compile_plan
 from ..deadlines import Sweep
 from ..errors import QantaraError
@@ -38,6 +39,9 @@ from .takeover import Handover
 from .worker import Proxy, settle_memory
 
 log = logging.getLogger("qantara")
+
+COMPILED_WITHIN = 60.0
+"""Seconds that a configuration may take to become a plan."""
 
 
 class WorkerProcess:
@@ -135,7 +139,7 @@ class WorkerProcess:
     # --- what is asked for ---
 
     async def adopt(self, assignment: Assignment) -> None:
-        """Serve this from now on. It is compiled beside the loop, which goes on serving."""
+        """Serve this from now on. A reload is compiled beside the loop, which goes on serving."""
         sockets, self.sockets = self.sockets, {}
         if assignment.slot == 0:
             return
@@ -157,14 +161,10 @@ class WorkerProcess:
 
     async def _serve(self, assignment: Assignment, sockets: dict[str, list[socket.socket]] | None) -> None:
         registry = self.proxy.registry if self.proxy is not None else Registry(self.board, Sweep())
-        plan: Plan = await asyncio.to_thread(
-            compile_plan,
-            assignment.config,
-            registry=registry,
-            members=assignment.members,
-            injector=self.injector,
-        )
         if self.proxy is None:
+            # Nobody waits yet. A thread, and be it idle, makes each read and write of this process dearer: the kernel
+            # counts the references to files that are shared. That is a twelfth of what a request costs.
+            plan = self._compile(assignment, registry)
             rename(f"worker {assignment.slot}")
             seed_ids()
             proxy = Proxy(plan)
@@ -172,8 +172,11 @@ class WorkerProcess:
             self.proxy = proxy
             settle_memory()
         else:
-            await self.proxy.adopt(plan, sockets)
+            await self.proxy.adopt(await beside(COMPILED_WITHIN, self._compile, assignment, registry), sockets)
         self._serving = self.proxy.sockets()
+
+    def _compile(self, assignment: Assignment, registry: Registry) -> Plan:
+        return compile_plan(assignment.config, registry=registry, members=assignment.members, injector=self.injector)
 
     async def chaos(self, rules: tuple[Rule, ...]) -> None:
         """Follow these chaos rules and no others; what older ones hold back is let go."""
