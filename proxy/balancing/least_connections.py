@@ -1,10 +1,11 @@
 """Least connections: of all members, the one with the fewest requests in flight for its weight.
 
 Exact, and without a scan: members stand in a heap by load / weight, and an event moves the one that it is about. What
-they are compared by stands in the heap itself, four members below each, side by side: with thousands of them the time
-goes into lines of memory that are not in the cache, and so there are few of them. Members of equal load take turns by weight (stride scheduling, Waldspurger and Weihl 1995), so an idle upstream is
-served as by round robin. nginx `least_conn`, HAProxy `leastconn`, Envoy LEAST_REQUEST with FULL_SCAN; of those only
-HAProxy does without a scan. An event costs O(log n) comparisons, a pick one.
+they are compared by stands in the heap itself, those of four members side by side: with thousands of members time goes
+by lines of memory that are not in the cache. Members of equal load take turns by weight (stride scheduling, Waldspurger
+and Weihl 1995), so an idle upstream is served as by round robin. nginx `least_conn`, HAProxy `leastconn`, Envoy
+LEAST_REQUEST with FULL_SCAN; of those only HAProxy does without a scan. An event costs O(log n) comparisons, a pick
+none.
 
 With several workers the load is that of all of them: a member's is read anew at each event of this worker there, all of
 them with each tick, and that of the winner at the pick; if others have made it busier, it is put where it belongs and
@@ -51,8 +52,8 @@ class LeastConnections(Balancer):
         self.spots = array("i", [0])
         """Where in the heap a member stands."""
         self.order = array("d", [0.0, 0.0])
-        """What the heap is ordered by, two numbers for each spot: load by weight and, among equals, when the turn of who
-        stands there comes; each pick puts that off by 1 / weight."""
+        """What the heap is ordered by, two numbers for each spot: load by weight and, among equals, when who stands
+        there has a turn; each pick puts that off by 1 / weight."""
         self.served = False
         """Whether who stands at the top has had its turn and belongs further down. It is left there until the next
         event, as that is mostly that it took the request, which moves it anyway."""

@@ -1,6 +1,6 @@
 """Drawing members by chance, each in proportion to its weight, at a cost that does not depend on how many there are.
 
-Law of this file: all work is done in `fill`; a draw is one random number and two looks into arrays. With unequal weights
+Law of this file: all work is done in `fill`; a draw is one random number and two looks at arrays. With unequal weights
 that is the alias method (Vose, "A linear algorithm for generating random numbers with a given distribution", IEEE
 Transactions on Software Engineering 17(9), 1991).
 """

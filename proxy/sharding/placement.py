@@ -12,11 +12,17 @@ from collections.abc import Mapping
 
 from .tables import hash_of
 
+MOST_NAMES = 65_535
+"""Tables say in 16 bits who somebody is, or that it is nobody."""
+
 
 class Placement:
-    """Names of which each key belongs to one. Weights are greater than 0; only their ratios matter."""
+    """Names of which each key belongs to one. Weights are greater than 0; only their ratios matter. Raises ValueError
+    if there are more than MOST_NAMES."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
+        if len(weights) > MOST_NAMES:
+            raise ValueError(f"{len(weights)} names are more than {MOST_NAMES}")
         self.names = tuple(sorted(weights))
         self.weights = array("d", [weights[name] for name in self.names])
         self.seeds = array("Q", [hash_of(name.encode()) for name in self.names])
