@@ -7,10 +7,9 @@ does not matter in which order they were listed.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Mapping
 
-from .tables import hash_of
+from .tables import hash_of, tally
 
 MOST_NAMES = 65_535
 """Tables say in 16 bits who somebody is, or that it is nobody."""
@@ -44,5 +43,4 @@ class Placement:
 
 def counted(names: tuple[str, ...], owners: array[int]) -> dict[str, float]:
     """The part of a table that each name has."""
-    found = Counter(owners)
-    return {name: found[at] / len(owners) for at, name in enumerate(names)}
+    return {name: entries / len(owners) for name, entries in zip(names, tally(owners, len(names)), strict=True)}

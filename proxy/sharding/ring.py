@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Mapping
 
 from .placement import Placement
-from .tables import ring
+from .tables import arcs, ring
 
 POINTS = 512
 """Points for a weight of 1: with two names that is 1,024 points in all, and shares within about 5 %."""
@@ -39,12 +39,7 @@ class Ring(Placement):
         return (self.points[at] if at < last else self.points[0]) & OWNER
 
     def shares(self) -> dict[str, float]:
-        found = dict.fromkeys(self.names, 0.0)
-        before = self.points[len(self.points) - 1] - 2**64 if self.names else 0
-        for point in self.points:
-            found[self.names[point & OWNER]] += (point - before) / 2**64
-            before = point
-        return found
+        return dict(zip(self.names, arcs(self.points, len(self.names)), strict=True))
 
 
 def unit_for(points: float, total: float) -> float:

@@ -16,3 +16,9 @@ def maglev(seeds: array[int], weights: array[float], size: int, rest: int) -> ar
 
 def darts(seeds: array[int], weights: array[float], bits: int) -> array[int]:
     """The owner of each slot."""
+
+def tally(owners: array[int], count: int) -> array[int]:
+    """How many entries each owner has."""
+
+def arcs(points: array[int], count: int) -> array[float]:
+    """The part of a ring that each owner has."""

@@ -188,3 +188,27 @@ cpdef object darts(seeds, weights, int bits):
                 count[i] = number
             until += size / total
     return owners
+
+
+cpdef object tally(owners, Py_ssize_t count):
+    """How many entries of a table each of `count` owners has."""
+    cdef const Owner[::1] owner = owners
+    cdef Py_ssize_t entry
+    found = array("q", bytes(8 * count))
+    cdef long long[::1] has = found
+    for entry in range(owner.shape[0] if count else 0):
+        has[owner[entry]] += 1
+    return found
+
+
+cpdef object arcs(points, Py_ssize_t count):
+    """The part of a ring that each of `count` owners has: an arc ends at his point, and begins behind the one before."""
+    cdef const Hash[::1] point = points
+    cdef Py_ssize_t at, last = point.shape[0] - 1
+    found = array("d", bytes(8 * count))
+    cdef double[::1] has = found
+    for at in range(last + 1):
+        has[point[at] & NOBODY] += <double>(point[at] - point[at - 1 if at else last]) * 2.0 ** -64
+    if last == 0:
+        has[point[0] & NOBODY] = 1.0
+    return found

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.sharding.tables import darts, hash_of, maglev, next_hash, ring
+from proxy.sharding.tables import arcs, darts, hash_of, maglev, next_hash, ring, tally
 
 NOBODY = 0xFFFF
 
@@ -52,3 +52,16 @@ def test_the_points_of_a_ring_are_all_there(given: list[tuple[int, int]]) -> Non
     for at, point in enumerate(points):
         bucket = point >> shift
         assert starts[bucket] <= at < starts[bucket + 1]
+
+
+def test_who_has_how_much_of_a_table() -> None:
+    assert list(tally(array("H", [2, 0, 2, 2]), 4)) == [1, 0, 3, 0]
+    assert list(tally(array("H", [NOBODY] * 4), 0)) == []
+
+
+def test_who_has_how_much_of_a_ring() -> None:
+    """An arc ends at its owner's point; that of the first begins behind the last."""
+    quarter = 1 << 62
+    assert list(arcs(array("Q", [quarter, 2 * quarter | 1, 3 * quarter]), 2)) == [0.75, 0.25]
+    assert list(arcs(array("Q", [quarter]), 1)) == [1.0]
+    assert list(arcs(array("Q"), 0)) == []
