@@ -21,8 +21,10 @@ ROOT = Path(__file__).resolve().parent
 INTERPRETED = os.environ.get("QANTARA_INTERPRETED", "") not in ("", "0")
 JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-# Wheels run on other machines than the one that builds them: nothing here depends on the local CPU.
-C_FLAGS = ["-O3", "-g0", "-fno-plt", "-fno-strict-aliasing"] if sys.platform == "linux" else ["-O3"]
+# Wheels run on other machines than the one that builds them: nothing here depends on the local CPU. Who sets CFLAGS has
+# the last word on how far to optimise.
+C_FLAGS = ["-g0", "-fno-plt", "-fno-strict-aliasing"] if sys.platform == "linux" else []
+C_FLAGS += [] if "CFLAGS" in os.environ else ["-O3"]
 
 # A `.py` file must mean the same compiled as interpreted, so it keeps Python's semantics: with the unchecked
 # set a plain `items[-1]` on a typed list reads outside it. A `.pyx` file is written for C and has its checks.

@@ -27,7 +27,7 @@ cdef class RateLimit(Stage):
     cdef public Buckets buckets
     cdef public long long[::1] rows
     cdef public dict numbers
-    @cython.locals(key=bytes, number=cython.longlong, now=cython.longlong, wait=cython.longlong)
+    @cython.locals(key=bytes, number=cython.longlong, began=double, wait=cython.longlong, following=Stage)
     cpdef enter(self, Exchange x)
     cpdef long long number_of(self, bytes key) except? 0
     cpdef refuse(self, Exchange x, long long wait)

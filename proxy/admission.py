@@ -45,7 +45,7 @@ class Shed(Stage):
         self.priority = priority
 
     def enter(self, x: Exchange) -> None:
-        if self.shedder.refuses(self.priority):
+        if self.shedder.level > 0.0 and self.shedder.refuses(self.priority):
             answer(x, OVERLOADED)
             return
         following = self.next
@@ -86,8 +86,10 @@ class RateLimit(Stage):
             return
         known = self.numbers.get(key)
         number = self.number_of(key) if known is None else known
-        now = int((monotonic() if x.waited else x.started) * SECOND)
-        wait = self.buckets.take(number, now, self.interval, self.depth)
+        began = x.started
+        if x.waited:
+            began = monotonic()
+        wait = self.buckets.take(number, int(began * SECOND), self.interval, self.depth)
         if wait:
             self.refuse(x, wait)
         elif self.remote is not None:
@@ -95,7 +97,9 @@ class RateLimit(Stage):
             self.remote.take(self.spec, number, asking)
         else:
             self.rows[L_TAKEN] += 1
-            self.go_on(x)
+            following = self.next
+            assert following is not None
+            following.enter(x)
 
     def number_of(self, key: bytes) -> int:
         """The number of a key's bucket, remembered."""

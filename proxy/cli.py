@@ -1,4 +1,5 @@
-"""The command line: qantara run | check | diff | reload | upgrade | stop | status | demo | schema.
+"""The command line: qantara run | check | diff | explain | top | reload | upgrade | stop | status | policy | demo |
+schema.
 
 Law of this file: it reads arguments and prints; what a command does is in control/ and server/.
 """
@@ -82,6 +83,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_run_dir(top)
     top.set_defaults(call=top_command)
 
+    policy = commands.add_parser("policy", help="begin a balancing algorithm of your own")
+    add_policy_actions(policy)
+
     demo = commands.add_parser("demo", help="start demo app servers and the proxy in front of them")
     demo.add_argument("--apps", action="store_true", help="in front of uvicorn, gunicorn and aiohttp instead")
     demo.set_defaults(call=demo_command)
@@ -89,6 +93,16 @@ def make_parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON Schema of the configuration, for editors")
     schema.set_defaults(call=schema_command)
     return parser
+
+
+def add_policy_actions(policy: argparse.ArgumentParser) -> None:
+    actions = policy.add_subparsers(dest="action", metavar="ACTION", required=True)
+    new = actions.add_parser("new", help="write an algorithm that works, with comments, and its test")
+    new.add_argument("name", metavar="NAME", help="such as least_loaded, least-loaded or LeastLoaded")
+    new.add_argument(
+        "--folder", default=".", metavar="DIR", help="where to; it is made if it is not there (default: here)"
+    )
+    new.set_defaults(call=new_policy_command)
 
 
 def add_run_dir(command: argparse.ArgumentParser) -> None:
@@ -231,6 +245,23 @@ def top_command(arguments: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return run_top(lambda path: ask(control, "GET", path), arguments.interval, arguments.once)
+
+
+def new_policy_command(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from .control.policy.new import next_steps, write_policy
+
+    try:
+        written = write_policy(arguments.name, Path(arguments.folder))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    print(next_steps(written), end="")
+    return 0
 
 
 def demo_command(arguments: argparse.Namespace) -> int:

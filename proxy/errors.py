@@ -236,6 +236,10 @@ class WriteBackError(QantaraError):
     """The configuration file was not changed: it is another one than was loaded, or cannot be edited in place."""
 
 
+class PolicyTooSlow(QantaraError):
+    """A balancing algorithm of a user's own has held requests up too often; treated as if it had raised by itself."""
+
+
 class ReportRefused(QantaraError, ValueError):
     """Something is wrong with a load report (upstream/orca.py); never goes further than the parser."""
 

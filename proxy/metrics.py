@@ -50,7 +50,8 @@ REASON_CELLS = {reason.name: C_REASONS + index for index, reason in enumerate(RE
     U_HEDGES_WON,
     U_HEDGES_REFUSED,
     U_BALANCER_FAILED,
-) = range(13)
+    U_BALANCER_SLOW,
+) = range(14)
 U_ACTIVE, U_QUEUE_LENGTH, U_CEILING, U_OPEN_UNTIL = UPSTREAM_GAUGES[:4]
 """Requests now, and those of them that wait; the adaptive limit of the worker, 0 if there is none; until when its
 circuit breaker is open (ns of CLOCK_MONOTONIC)."""

@@ -78,6 +78,8 @@ ELSEWHERE = {
     "server/takeover.py": ("e2e/test_processes.py", "needs processes that go"),
     "server/worker_process.py": ("e2e/test_processes.py", "needs a supervisor"),
     "server/workers.py": ("e2e/test_processes.py", "needs processes"),
+    "control/policy/skeleton.py": ("e2e/test_policy.py", "what is written of it is tested by its own test, and serves"),
+    "control/policy/skeleton_test.py": ("e2e/test_policy.py", "it is run there as a user runs it"),
     "control/chaos/contract.py": ("control/chaos/test_controller.py", "interfaces and plain data"),
     "control/sections/chaos.py": ("control/chaos/test_experiment.py", "models are tested through what they become"),
     "control/schema.py": ("control/test_load.py", "models are tested through what loads them"),

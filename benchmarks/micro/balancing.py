@@ -52,6 +52,8 @@ KEPT_OVER = 100_000
 NOTHING = "nothing"
 UPSTREAM, SECRET, ZONE = "app", b"a secret of the benchmark", "zone-0"
 REGIONS = ("eu-west", "us-east", "ap-south")
+OWN = BalanceSpec("proxy.control.policy.skeleton:Skeleton")
+"""What `qantara policy new` writes."""
 STICKY = StickySpec(UPSTREAM, (SECRET,))
 
 
@@ -82,6 +84,8 @@ def rows() -> dict[str, Row]:
     found["sticky, new"] = composed(BalanceSpec("power_of_two", sticky=STICKY), new_ones)
     everything = hashed._replace(overprovisioning=1.4, zone=ZoneSpec(ZONE), subset=SubsetSpec(20, "p"), sticky=STICKY)
     found["all of these, new"] = composed(everything, new_ones_with_keys)
+    found["one's own"] = composed(OWN, no_keys)
+    found["one's own, watched"] = composed(OWN._replace(slow=0.01), no_keys)
     return found
 
 

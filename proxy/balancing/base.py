@@ -3,6 +3,7 @@
 Law of this file: events keep the structure ready, a pick only reads it. `rebuild` and `tick` may be slow; `pick`,
 `took`, `dropped` and `reported` run on every request and neither allocate much, log, nor look at every backend. An
 algorithm never reads the clock: the times of the events are all that it knows, so a simulation is as good as service.
+(What times a user's own, watched.py, is no algorithm, and tells it nothing.)
 """
 
 from __future__ import annotations

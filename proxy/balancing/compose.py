@@ -2,14 +2,16 @@
 
 Law of this file: what is not asked for is not there, so an upstream with an algorithm and nothing else pays for nothing
 else. From the outside in: stickiness, with or without a key, priorities, zones, subset, and in each of these parts the
-algorithm. A subset is innermost, since priorities and zones are shared out by how many backends there are, not by how
-many of them this proxy uses: it uses so many of each priority and zone that it sends to.
+algorithm, around one of a user's own what watches how long it takes. Of the parts a subset is innermost, since
+priorities and zones are shared out by how many backends there are, not by how many of them this proxy uses: it uses so
+many of each priority and zone that it sends to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple
 
 from . import create
@@ -19,6 +21,7 @@ from .levels import Levels
 from .parts import Make
 from .sticky import Sticky, StickySpec
 from .subset import Subset
+from .watched import Watch, watched
 from .zones import Zones
 
 
@@ -49,11 +52,17 @@ class BalanceSpec(NamedTuple):
     zone: ZoneSpec | None = None
     subset: SubsetSpec | None = None
     sticky: StickySpec | None = None
+    slow: float = 0.0
+    """How long a call of the algorithm may take, in seconds, before it counts as slow; 0 if nobody looks. The fallback
+    is not watched: there is nobody to take its place."""
 
 
 def compose(spec: BalanceSpec) -> Balancer:
     """What picks the backends of an upstream. Raises ValueError in words for people."""
-    main = layered(spec, partial(create, spec.algorithm, **spec.params))
+    make: Make = partial(create, spec.algorithm, **spec.params)
+    if spec.slow > 0:
+        make = partial(watched, make, Watch(spec.slow, monotonic))
+    main = layered(spec, make)
     if main.needs_key and not main.needs_location:  # a location may be unknown, but it is never missing
         main = Keyed(main, _spare(spec))
     return stuck(spec, main)

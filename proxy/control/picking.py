@@ -43,6 +43,7 @@ def compile_balance(upstream: Upstream, config: Config, sticky: StickySpec | Non
         zone,
         SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
         sticky,
+        balance.slow if balance.own_code else 0.0,
     )
 
 
@@ -54,7 +55,8 @@ def compile_balancers(upstream: Upstream, spec: GroupSpec, located: bool) -> Cal
         raise ValueError("the algorithm needs a key: say where it comes from with `key`")
     if algorithm.needs_location and not located:
         raise ValueError("the algorithm needs to know where clients are: say where it is found out with `geo`")
-    trial, members = compose(spec.balance), [Backend(backend) for backend in spec.backends]
+    trial = compose(spec.balance._replace(slow=0.0))  # nobody waits for it
+    members = [Backend(backend) for backend in spec.backends]
     trial.census(members)
     trial.rebuild(members)
     spare(spec.balance)

@@ -42,6 +42,9 @@ def _upstream_warnings(name: str, upstream: Upstream, used: Collection[str | Non
         yield Finding(("upstreams", name), "no route uses this upstream", at_key=True)
     if upstream.discover is None and not any(backend.weight for backend in upstream.backends):
         yield Finding(("upstreams", name, "backends"), "every weight is 0: this upstream takes no requests")
+    if "slow" in upstream.balance.model_fields_set and not upstream.balance.own_code:
+        words = f"has no effect: {upstream.balance.algorithm} is no algorithm of your own"
+        yield Finding(("upstreams", name, "balance", "slow"), words, at_key=True)
 
 
 def _route_warnings(path: Path, route: Route) -> Iterator[Finding]:

@@ -3,6 +3,7 @@ cimport cython
 from .atomic cimport AtomicCells
 
 cdef int _WAYS, _MOST_RACES
+cdef long long _POSITIVE
 
 
 cdef class Buckets:

@@ -18,6 +18,8 @@ from .atomic import AtomicCells
 
 WAYS = 8
 _WAYS = WAYS
+_POSITIVE = 0x7FFFFFFFFFFFFFFF
+"""All bits of a key but its sign."""
 MOST_RACES = 8
 """How often a place is looked for anew because another worker has taken it meanwhile."""
 _MOST_RACES = MOST_RACES
@@ -58,7 +60,7 @@ class Buckets:
     def found(self, key: int) -> int:
         """The first cell of a key's bucket, -1 if it has none."""
         cells = self.cells
-        start = (key & 0x7FFFFFFFFFFFFFFF) % self.sets * 2 * _WAYS
+        start = (key & _POSITIVE) % self.sets * 2 * _WAYS
         for place in range(start, start + 2 * _WAYS, 2):
             if cells.get(place) == key:
                 return place
@@ -67,7 +69,7 @@ class Buckets:
     def place(self, key: int, now: int) -> int:
         """The first cell of a key's bucket, made if there is none; -1 if it could not be."""
         cells = self.cells
-        start = (key & 0x7FFFFFFFFFFFFFFF) % self.sets * 2 * _WAYS
+        start = (key & _POSITIVE) % self.sets * 2 * _WAYS
         for _ in range(_MOST_RACES):
             place = self.found(key)
             if place >= 0:

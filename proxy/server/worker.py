@@ -256,10 +256,11 @@ class Proxy:
             began = monotonic()
             await asyncio.sleep(TICK)
             now = monotonic()
+            lag = max(0.0, now - began - TICK)
             if shedder.spec is not None:
-                shedder.look(now - began - TICK, memory_used())
+                shedder.look(lag, memory_used())
             self.sweep.run(now)
-            self.registry.tick(now)
+            self.registry.tick(now, lag)
             self.board.beat()
 
     def snapshot(self) -> Snapshot:

@@ -41,6 +41,7 @@ class Breaker:
 
     def __init__(self, spec: BreakerSpec, board: Scoreboard, rows: Any) -> None:
         self.spec = spec
+        self.slow = spec.slow
         self.board = board
         self.rows = rows
         """The rows of all slots about the upstream; that of this worker begins at `own`."""
@@ -84,7 +85,7 @@ class Breaker:
 
     def record(self, started: float, now: float, failed: bool) -> None:
         """A request that began at `started` has ended."""
-        if 0.0 < self.spec.slow < now - started:
+        if 0.0 < self.slow < now - started:
             failed = True
         if self.opened:
             if started >= self.until:

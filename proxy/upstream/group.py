@@ -352,11 +352,11 @@ class Group(Picker):
                 return True
         return False
 
-    def tick(self, now: float) -> None:
-        """Once per tick: the adaptive limit, the breaker's window, the budget of retries, who waits too long, room that
-        other workers have made, and whether they wait for ours."""
+    def tick(self, now: float, lag: float = 0.0) -> None:
+        """Once per tick, `lag` seconds late: the adaptive limit, the breaker's window, the budget of retries, who waits
+        too long, room that other workers have made, and whether they wait for ours."""
         if self.gradient is not None:
-            self.gradient.tick(now, int(self.rows[U_ACTIVE]) - self.waiting)
+            self.gradient.tick(now, int(self.rows[U_ACTIVE]) - self.waiting, lag)
             self._set_ceiling()
         if self.breaker is not None:
             self.breaker.tick(now)

@@ -2,7 +2,7 @@ from .backend cimport Backend
 from .load_report cimport LoadReport
 from .queue cimport Queue
 
-cdef int U_BALANCER_FAILED
+cdef int U_BALANCER_FAILED, U_BALANCER_SLOW
 
 
 cdef class Picker:

@@ -8,10 +8,12 @@ its wait included, stays among those members. The group says when something has 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..metrics import U_BALANCER_FAILED
+from ..errors import PolicyTooSlow
+from ..metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from .backend import Backend
 from .load_report import LoadReport
 from .panic import in_panic, usable_of
@@ -138,13 +140,22 @@ class Picker:
 
     def balancer_failed(self, balancer: Any) -> Any:
         """An algorithm has raised (call this where the exception is caught): from now on another one picks, which is
-        returned. No request fails for it."""
+        returned. No request fails for it. One that was too slow has raised PolicyTooSlow."""
         self.cells[U_BALANCER_FAILED] += 1
+        error = sys.exc_info()[1]
+        slow = isinstance(error, PolicyTooSlow)
+        if slow:
+            self.cells[U_BALANCER_SLOW] += 1
         if balancer is not self.balancer or self.spare is None:
             return self.balancer
-        name = type(balancer).__name__
+        name = getattr(self.balance, "algorithm", type(balancer).__name__)
+        other = getattr(self.balance, "fallback", self.spare.name)
         self.spare.prober, self.spare.scope = self.balancer.prober, self.balancer.scope
-        log.exception("upstream %s: balancing algorithm %s failed, %s takes over", self.name, name, self.spare.name)
+        if slow:  # a traceback would lead to where the time is taken
+            words = "upstream %s: balancing algorithm %s is too slow, %s takes over: %s"
+            log.error(words, self.name, name, other, error)
+        else:
+            log.exception("upstream %s: balancing algorithm %s failed, %s takes over", self.name, name, other)
         self.balancer, self.spare = self.spare, None
         self._rebuild()
         return self.balancer

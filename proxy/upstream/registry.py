@@ -76,14 +76,14 @@ class Registry:
             group = self.groups.pop(name)
             self._retire(name, group.members)
 
-    def tick(self, now: float) -> None:
-        """Once per tick: see what others have said, end what is over."""
+    def tick(self, now: float, lag: float = 0.0) -> None:
+        """Once per tick, `lag` seconds late: see what others have said, end what is over."""
         self.board.refresh()
         epoch = self.board.epoch()
         for group in self.groups.values():
             if epoch != self.epoch or group.due <= now:
                 group.refresh(now)
-            group.tick(now)
+            group.tick(now, lag)
         self.epoch = epoch
         if self.retired:
             self._forget_retired()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Sequence
 
 from proxy.balancing import Balancer, Done
@@ -76,6 +78,38 @@ class FailsIn(Balancer):
     def _fail(self, method: str) -> None:
         if method == self.method:
             raise RuntimeError(f"broken in {method}")
+
+
+class Blocks(Balancer):
+    """Takes turns, and holds everything up in the method that it is told."""
+
+    name = "blocks"
+
+    def __init__(self, method: str, seconds: float = 0.02) -> None:
+        self.method = method
+        self.seconds = seconds
+        self.members: Sequence[Backend] = ()
+        self.turn = -1
+        self.blocked: Counter[str] = Counter()
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        self.members = members
+
+    def pick(self, key: bytes | None) -> Backend | None:
+        self._block("pick")
+        self.turn += 1
+        return self.members[self.turn % len(self.members)]
+
+    def took(self, backend: Backend) -> None:
+        self._block("took")
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        self._block("dropped")
+
+    def _block(self, method: str) -> None:
+        if method == self.method:
+            self.blocked[method] += 1
+            time.sleep(self.seconds)
 
 
 class NotABalancer:

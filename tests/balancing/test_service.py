@@ -20,7 +20,7 @@ from tests.balancing.algorithms import LastByKey
 from tests.support.client import connect
 from tests.support.origin import Origin, end_of_input, request, reset, response
 from tests.support.path import backend_of, until_true
-from tests.support.running import Running, running
+from tests.support.running import Running, running, unwatched
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 BY_KEY = "{algorithm: 'tests.balancing.algorithms:LastByKey', key: 'header:x-user', offset: 0}"
@@ -43,8 +43,7 @@ def balancer_of(proxy: Running) -> LastByKey:
     """The algorithm of the only upstream."""
     keyed = proxy.proxy.plan.groups["app"].balancer
     assert isinstance(keyed, Keyed)
-    assert isinstance(keyed.main, LastByKey)
-    return keyed.main
+    return unwatched(keyed.main, LastByKey)
 
 
 async def test_round_robin_shares_by_weight() -> None:

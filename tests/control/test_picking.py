@@ -52,6 +52,19 @@ def test_what_is_not_asked_for_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("balance", "slow"),
+    [
+        ("{algorithm: 'tests.balancing.algorithms:Broken'}", 0.01),
+        ("{algorithm: 'tests.balancing.algorithms:Broken', slow: 3ms}", 0.003),
+        ("{algorithm: 'tests.balancing.algorithms:Broken', slow: 0}", 0.0),
+        ("{algorithm: random, fallback: 'tests.balancing.algorithms:Broken', slow: 3ms}", 0.0),
+    ],
+)
+def test_only_algorithms_of_ones_own_are_watched(balance: str, slow: float) -> None:
+    assert spec_of(f"balance: {balance}").slow == slow
+
+
+@pytest.mark.parametrize(
     ("upstream", "top", "layers"),
     [
         ("backends: ['a:1']", "", (None, None, None)),

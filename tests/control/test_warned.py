@@ -36,6 +36,29 @@ routes:
 
 
 @pytest.mark.parametrize(
+    ("balance", "warned"),
+    [
+        ("{algorithm: random, slow: 5ms}", ["has no effect: random is no algorithm of your own"]),
+        (
+            "{algorithm: geographic, inner: random, slow: 5ms}",
+            ["has no effect: geographic is no algorithm of your own"],
+        ),
+        ("{algorithm: geographic, inner: 'm:C', slow: 5ms}", []),
+        ("{algorithm: geographic, inner: {algorithm: 'm:C'}, slow: 5ms}", []),
+        ("{algorithm: 'm:C', slow: 5ms}", []),
+        ("random", []),
+    ],
+)
+def test_how_long_an_algorithm_may_take_is_said_of_a_built_in_one(balance: str, warned: list[str]) -> None:
+    found = warnings_of(f"""
+listeners: [{{bind: ":8080"}}]
+upstreams: {{app: {{backends: [a:1], balance: {balance}}}}}
+routes: [{{upstream: app}}]
+""")
+    assert [each.partition("balance.slow: ")[2] for each in found] == warned
+
+
+@pytest.mark.parametrize(
     ("second", "hosts", "warned"),
     [
         ("{}", ("a.example", "a.example"), True),

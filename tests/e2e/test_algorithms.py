@@ -13,7 +13,7 @@ from proxy.upstream.backend import Backend
 from tests.support.client import connect
 from tests.support.origin import Origin, request, response
 from tests.support.path import until_true
-from tests.support.running import Running, running
+from tests.support.running import Running, running, unwatched
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 ALGORITHMS = ("power_of_two", "round_robin", "tests.e2e.test_algorithms:Learns")
@@ -75,7 +75,7 @@ async def test_a_change_of_the_algorithm_loses_no_request_and_keeps_what_was_lea
         group = proxy.proxy.plan.groups["app"]
         assert set(statuses) == {200}
         assert [backend.in_flight for backend in group.members] == [0, 0, 0]
-        assert isinstance(group.balancer, Learns)
+        assert unwatched(group.balancer, Learns)
         counted = sum(backend.learned["learns"][0] for backend in group.members)
         assert 0 < counted < len(statuses)  # of each time that it picked, and of no other
 
@@ -89,5 +89,5 @@ async def test_new_parameters_keep_it_too() -> None:
             await adopt(proxy, yaml(ALGORITHMS[2], [server], seed))
             assert (await client.request(GET)).status == 200
         group = proxy.proxy.plan.groups["app"]
-        assert group.balancer.turn == 6
+        assert unwatched(group.balancer, Learns).turn == 6
         assert group.members[0].learned["learns"] == [2]

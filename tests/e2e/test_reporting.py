@@ -17,7 +17,7 @@ from proxy.server.worker import Proxy
 from proxy.upstream.load_report import LoadReport
 from tests.balancing.listening import Listening
 from tests.support.path import until_true
-from tests.support.running import Running, running, to_backends
+from tests.support.running import Running, running, to_backends, unwatched
 from tests.support.servers import end, listen, start
 from tests.support.service import running as service
 from tests.support.service import until
@@ -44,9 +44,7 @@ async def serving(kind: str, folder: Path, more: str = "", probes: int = 0) -> A
 
 
 def heard(proxy: Proxy) -> list[LoadReport]:
-    balancer = proxy.plan.groups["app"].balancer
-    assert isinstance(balancer, Listening)
-    return [report for _, report in balancer.heard]
+    return [report for _, report in unwatched(proxy.plan.groups["app"].balancer, Listening).heard]
 
 
 async def until_heard(proxy: Proxy, wanted: Callable[[LoadReport], bool]) -> LoadReport:

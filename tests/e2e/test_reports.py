@@ -14,7 +14,7 @@ from tests.balancing.listening import Listening
 from tests.support.client import connect
 from tests.support.origin import Origin, Script, end_of_input, request, response, wait
 from tests.support.path import GET, GET_1_0, Path, path, until_true
-from tests.support.running import running, to_backends
+from tests.support.running import running, to_backends, unwatched
 
 ALGORITHM = "balance: 'tests.balancing.listening:Listening'"
 REPORT = b"endpoint-load-metrics: TEXT cpu_utilization=0.5, named_metrics.rif=3"
@@ -27,9 +27,7 @@ def reporting(*headers: bytes, body: bytes = b"ok", status: bytes = b"200 OK") -
 
 
 def listener(proxy: Proxy) -> Listening:
-    balancer = proxy.plan.groups["app"].balancer
-    assert isinstance(balancer, Listening)
-    return balancer
+    return unwatched(proxy.plan.groups["app"].balancer, Listening)
 
 
 def cell(way: Path, which: int) -> int:

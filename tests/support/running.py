@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from proxy.balancing.watched import Watched
 from proxy.control.compile import compile_plan
 from proxy.control.load import load_text
 from proxy.server.worker import Proxy
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,14 @@ async def running(yaml: str) -> AsyncIterator[Running]:
         first = proxy.addresses[0]
         address = first if isinstance(first, str) else (first[0], first[1])
         yield Running(proxy, address)
+
+
+def unwatched(balancer: Any, kind: type[T]) -> T:
+    """An algorithm of a test's own, out of what times it."""
+    assert isinstance(balancer, Watched)
+    found: Any = balancer.inner
+    assert isinstance(found, kind)
+    return found
 
 
 def to_backends(*addresses: str, more: str = "") -> str:

@@ -25,6 +25,8 @@ class Upstream:
     now: float = 1000.0
     times: Histogram = field(default_factory=Histogram)
     dead: bool = False
+    turn: float = 0.0
+    """Seconds that the worker's own event loop takes for each request that is there."""
 
     def __post_init__(self) -> None:
         self.gradient = Gradient(self.spec, self.times.cells, self.now)
@@ -32,14 +34,14 @@ class Upstream:
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / TICK)):
             there = min(self.offered, self.gradient.allowed)
-            took = self.seconds * max(1.0, there / self.places)
+            took = self.seconds * max(1.0, there / self.places) + self.turn * there
             if self.dead:
                 self.gradient.timeouts += there
             else:
                 for _ in range(round(there * TICK / took)):
                     self.times.observe(took)
             self.now += TICK
-            self.gradient.tick(self.now, there)
+            self.gradient.tick(self.now, there, lag=self.turn * there / 2)
 
 
 def test_it_finds_what_an_overloaded_upstream_can_do() -> None:
@@ -71,6 +73,18 @@ def test_an_upstream_that_becomes_slower_for_good_is_a_new_baseline() -> None:
     upstream.run(130.0)
     assert upstream.gradient.baseline == pytest.approx(0.05, rel=0.25)
     assert 20 <= upstream.gradient.limit <= 45
+
+
+def test_what_a_busy_worker_adds_itself_is_no_wait_at_the_upstream() -> None:
+    fast = Upstream(places=10_000, seconds=0.0001, turn=0.00002, offered=64)
+    fast.run(130.0)
+    assert fast.gradient.limit >= 64
+
+
+def test_a_busy_worker_still_sees_that_requests_wait_at_the_upstream() -> None:
+    upstream = Upstream(turn=0.00002)
+    upstream.run(130.0)
+    assert 20 <= upstream.gradient.limit <= 55
 
 
 def test_a_limit_that_is_not_used_does_not_grow() -> None:

@@ -16,7 +16,7 @@ from proxy.upstream.prober import Prober
 from tests.balancing.listening import Listening
 from tests.support.origin import Origin, Script, close, never, request, response, wait
 from tests.support.path import GET, Path, path, until_true
-from tests.support.running import running
+from tests.support.running import running, unwatched
 
 ALGORITHM = "balance: 'tests.balancing.listening:Listening'"
 JSON = b'{"cpu_utilization": 0.5, "named_metrics": {"rif": 3}}'
@@ -30,11 +30,9 @@ class Probed:
         self.way = way
         self.group: Group = way.proxy.plan.groups["app"]
         self.backend: Backend = way.backend
-        balancer = self.group.balancer
-        assert isinstance(balancer, Listening)
-        self.balancer = balancer
-        assert isinstance(balancer.prober, Prober)
-        self.prober: Prober = balancer.prober
+        self.balancer = unwatched(self.group.balancer, Listening)
+        assert isinstance(self.balancer.prober, Prober)
+        self.prober: Prober = self.balancer.prober
 
     def probe(self, times: int = 1) -> None:
         for _ in range(times):
@@ -169,8 +167,8 @@ async def test_the_prober_reaches_the_algorithm_behind_parts() -> None:
         upstream = f"{ALGORITHM}, subset: 1, load_reports: {{probe: {{timeout: 5s}}}}, backends: ['{origin.address}']"
         async with running(f"upstreams: {{app: {{{upstream}}}}}\nroutes: [{{upstream: app}}]\n") as alone:
             balancer = alone.proxy.plan.groups["app"].balancer
-            (inner,) = balancer.children.values()
-            assert isinstance(inner, Listening)
+            (child,) = balancer.children.values()
+            inner = unwatched(child, Listening)
             assert inner.prober is balancer.prober is not None
             inner.prober(alone.proxy.plan.groups["app"].members[0])
             await until_true(lambda: inner.heard)

@@ -23,6 +23,7 @@ from ...metrics import (
     REASON_CELLS,
     U_ACTIVE,
     U_BALANCER_FAILED,
+    U_BALANCER_SLOW,
     U_BREAKER_OPENED,
     U_BREAKER_REFUSED,
     U_CEILING,
@@ -193,7 +194,8 @@ class Exposition(Collector):
             "probes": (U_PROBES, "Probes that were sent"),
             "probes_answered": (U_PROBES_ANSWERED, "Probes that were answered in time, with a report"),
             "panicked": (U_PANICKED, "Requests that were picked for without regard to health"),
-            "balancer_failed": (U_BALANCER_FAILED, "How often a balancing algorithm has raised"),
+            "balancer_failed": (U_BALANCER_FAILED, "How often a balancing algorithm has raised, or was too slow"),
+            "balancer_slow": (U_BALANCER_SLOW, "How often of these it was too slow"),
         }
         for what, (cell, told) in counters.items():
             family = CounterMetricFamily(f"qantara_upstream_{what}", told, labels=["upstream"])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from .. import units
-from ..fields import BackendAddress, Count, List, Section, Whole
+from ..fields import BackendAddress, Count, GraceDuration, List, Section, Whole, duration
 from .overload import RateKey
 
 Algorithm = Annotated[str, AfterValidator(units.check_algorithm)]
@@ -32,11 +32,21 @@ class Balance(Section):
     together."""
     fallback: Algorithm = "power_of_two"
     """The algorithm for requests that lack the key, and the one that takes over if the other one fails."""
+    slow: GraceDuration = duration("10ms")
+    """How long a call of an algorithm of your own may take; one that often takes longer is replaced by the fallback as
+    one that fails. 0 allows any."""
 
     @property
     def params(self) -> Mapping[str, Any]:
         """The further parameters of the algorithm."""
         return self.model_extra or {}
+
+    @property
+    def own_code(self) -> bool:
+        """Whether an algorithm that is not of the table takes part: this one, or one inside of it."""
+        inner = self.params.get("inner")
+        named = inner.get("algorithm") if isinstance(inner, Mapping) else inner
+        return ":" in self.algorithm or (isinstance(named, str) and ":" in named)
 
 
 class Backend(Section):

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.control.admin.exposition import bucketed
-from proxy.metrics import U_BALANCER_FAILED, U_FINISH, U_OPEN_UNTIL, U_RETRIES, Counters, Histogram
+from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW, U_FINISH, U_OPEN_UNTIL, U_RETRIES, Counters, Histogram
 from proxy.scoreboard import EJECTED_FOR, EJECTED_UNTIL, REQUESTS, ROW, STATE, UPSTREAM_ROW
 from tests.control.admin.fake import Client, admin
 
@@ -103,10 +103,12 @@ async def test_what_goes_wrong_without_a_request_failing_for_it() -> None:
         board = call.fake.board
         for slot in (1, 2):
             board.upstream_rows("app")[slot * UPSTREAM_ROW + U_BALANCER_FAILED] = slot
+            board.upstream_rows("app")[slot * UPSTREAM_ROW + U_BALANCER_SLOW] = slot - 1
             Counters(board.slot_head(slot)).lines_dropped(10 * slot)
             Counters(board.slot_head(slot)).broke_off("relay.incomplete")
         found = await metrics(call)
         assert found["qantara_upstream_balancer_failed_total", ("upstream", "app")] == 3
+        assert found["qantara_upstream_balancer_slow_total", ("upstream", "app")] == 1
         assert found["qantara_access_log_lines_dropped_total",] == 30
         assert found["qantara_responses_broken_off_total",] == 2
         assert found["qantara_reasons_total", ("reason", "relay.incomplete"), ("stage", "relay")] == 2
