@@ -23,6 +23,8 @@ cdef class LeastConnections(Balancer):
     cpdef took(self, Backend backend)
     @cython.locals(record=Record)
     cpdef dropped(self, Backend backend, Done done)
+    @cython.locals(record=Record, fading=double)
+    cpdef tick(self, double now)
     cpdef double ratio(self, Record record, Backend backend) except -1.0
     @cython.locals(before=double)
     cpdef bint risen(self, Py_ssize_t at) except -1

@@ -110,7 +110,7 @@ class LeastConnections(Balancer):
         fading = exp((self.ticked - now) / FAILING_DECAY) if self.ticked else 1.0
         self.ticked = now
         for record in self.records:
-            record.failing *= fading
+            record.fade(fading)
         self.refresh()
 
     def explain(self) -> dict[str, Any]:

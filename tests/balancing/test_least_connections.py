@@ -173,6 +173,17 @@ def test_what_is_held_against_it_fades() -> None:
     assert balancer.pick(None) is members[0]
 
 
+def test_a_failure_of_long_ago_is_forgiven() -> None:
+    """Among idle members the least that is left of it would decide, and it would never be asked again."""
+    balancer, members = LeastConnections(seed=1), backends(1, 1, 1)
+    balancer.rebuild(members)
+    balancer.dropped(members[0], Done(0.001, FAILED))
+    balancer.tick(1.0)
+    assert {balancer.pick(None) for _ in range(4)} == set(members[1:])
+    balancer.tick(61.0)
+    assert {balancer.pick(None) for _ in range(6)} == set(members)
+
+
 def test_a_penalty_below_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="failure_penalty: must be at least 0, not -1"):
         LeastConnections(failure_penalty=-1)
