@@ -11,6 +11,8 @@ import importlib
 import json
 import pkgutil
 import sys
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     found = [(module, case) for module, case in cases() if options.only in f"{module}: {case.name}"]
     timings = [(module, time_case(case, options.batches)) for module, case in found]
-    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table(timings))
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    for each in tables(timings):
+        console.print(each)
     if options.json:
         save(options.json, timings)
     return 1 if options.strict and not all(timing.met for _, timing in timings) else 0
@@ -53,6 +57,19 @@ def cases() -> Iterator[tuple[str, Case]]:
         if module not in HARNESS:
             for case in importlib.import_module(f"{__package__}.{module}").cases():
                 yield module, case
+
+
+def tables(timings: list[tuple[str, Timing]]) -> Iterator[Table]:
+    """One of everything, and those of modules that make their own."""
+    others = []
+    for module, each in groupby(timings, itemgetter(0)):
+        own = getattr(importlib.import_module(f"{__package__}.{module}"), "tables", None)
+        if own is None:
+            others += each
+        else:
+            yield from own([timing for _, timing in each])
+    if others:
+        yield table(others)
 
 
 def table(timings: list[tuple[str, Timing]]) -> Table:

@@ -1,8 +1,9 @@
 """Timing one call: batches against a monotonic clock, with the cost of calling itself taken off.
 
-Law of this file: the number of calls in a batch is found once per case, so that a batch takes about
-BATCH_SECONDS; batches of the case and of an empty call take turns; the least empty batch is taken off each.
-The minimum is what the code costs, the median what it costs on this machine today. No garbage is collected.
+Law of this file: the number of calls in a batch is found once per case, so that a batch takes about BATCH_SECONDS;
+batches of the case and of an empty call, or what the case names in its place, take turns; the least empty batch is
+taken off each. The minimum is what the code costs, the median what it costs on this machine today. No garbage is
+collected.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 0.01
 
 
+def nothing() -> None:
+    """The empty call whose cost is taken off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to time. `calls`: operations in one call; `mark`: what one may cost, in ns."""
+    """One thing to time. `calls`: operations in one call; `mark`: what one may cost, in ns; `empty`: what is off it."""
 
     name: str
     call: Callable[[], object]
     calls: int = 1
     mark: float | None = None
+    empty: Callable[[], object] = nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,6 @@ class Timing:
     @property
     def met(self) -> bool:
         return self.mark is None or self.minimum <= self.mark
-
-
-def nothing() -> None:
-    """The empty call whose cost is taken off."""
 
 
 def batch(call: Callable[[], object], number: int) -> int:
@@ -71,7 +73,7 @@ def time_case(case: Case, batches: int) -> Timing:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        pairs = [(batch(case.call, number), batch(nothing, number)) for _ in range(batches)]
+        pairs = [(batch(case.call, number), batch(case.empty, number)) for _ in range(batches)]
     finally:
         if was_enabled:
             gc.enable()

@@ -15,10 +15,13 @@ cdef class Fleet:
 
 
 cdef class Learned:
+    # what a pick reads of eight of them comes first, side by side in memory
     cdef public Backend backend
-    cdef public double share, capacity, variance, when, latency, error, error_when, costs, costed, cost_when
-    cdef public double cpu, memory, reported_when, inverse, base, penalty, pace, silence, prior, recent, tagged
+    cdef public double inverse, base, penalty
     cdef public int picks, tag
+    cdef public double latency, share, silence, prior
+    cdef public double capacity, variance, when, error, error_when, costs, costed, cost_when
+    cdef public double cpu, memory, reported_when, pace, recent, tagged
 
     cpdef fade(self, double now, double prior)
     @cython.locals(ratio=double, stretch=double, beside=double, gain=double, observed=double, step=double)

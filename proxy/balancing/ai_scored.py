@@ -138,7 +138,8 @@ class AiScored(Balancer):
         self.tagging = chance < self.control
         if self.tagging != self.contest.fallen_back:
             return self.of_two()
-        random = int(chance * 9007199254740992.0) * FACTOR & MASK
+        random = int(chance * 9007199254740992.0)
+        random = random * FACTOR & MASK
         self.trace = [] if (random >> 20) & TRACED == 0 else None
         if self.in_fleet and self.pool.count > 1:
             best = self.of_pool()

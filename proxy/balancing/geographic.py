@@ -27,7 +27,7 @@ from .base import Balancer
 from .keyed import Keyed
 from .levels import ability, shares_of
 from .locations import BUILTIN, Location, distance, ordered
-from .parts import Make, Part, Parts, behind_location, bounds_of
+from .parts import Make, Part, Parts, bounds_of
 
 SPILLS = ("local_preferred", "local_only", "any")
 """To the next regions as far as needed; to none; or no region goes before another."""
@@ -228,8 +228,9 @@ class Geographic(Parts):
     def pick(self, key: bytes | None) -> Backend | None:
         rest: bytes | None = None
         if key is not None and self.keyed:
-            rest = behind_location(key)
-            key = key.partition(b"\n")[0]
+            end = key.find(b"\n")
+            if end >= 0:
+                rest, key = key[end + 1 :], key[:end]
         found = self.plans.get(key)
         plan: Plan = self.anywhere if found is None else found
         plan.picks += 1

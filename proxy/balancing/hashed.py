@@ -53,7 +53,7 @@ class Hashed(Balancer):
         self.least = 0.0
         """Requests that limits are worked out for at least."""
         self.mine = 0
-        """Requests that this worker has at the members."""
+        """Requests that this worker has at the members; with a limit, kept up with each of them."""
         self.others = 0
         """Those of the other workers, as of the last tick."""
 
@@ -111,11 +111,11 @@ class Hashed(Balancer):
         return full  # there is room by definition, unless what other workers have has changed since the last tick
 
     def took(self, backend: Backend) -> None:
-        if backend in self.places:
+        if self.factor > 0.0 and backend in self.places:
             self.mine += 1
 
     def dropped(self, backend: Backend, done: Done) -> None:
-        if backend in self.places:
+        if self.factor > 0.0 and backend in self.places:
             self.mine -= 1
 
     def tick(self, now: float) -> None:

@@ -4,7 +4,7 @@ from ..upstream.backend cimport Backend
 from .base cimport Balancer, Done
 from .records cimport Record
 
-cdef int ATTEMPTS
+cdef int ATTEMPTS, WIDTH
 
 
 cdef class LeastConnections(Balancer):
@@ -13,25 +13,33 @@ cdef class LeastConnections(Balancer):
     cdef public list members, records
     cdef public str key
     cdef public Py_ssize_t size
-    cdef public long long[::1] heap, spots
-    cdef public double[::1] ratios, turns
-    cdef public bint shared
+    cdef public int[::1] heap, spots
+    cdef public double[::1] order
+    cdef public bint shared, served
 
-    @cython.locals(at=Py_ssize_t, attempts=int, backend=Backend)
+    @cython.locals(attempts=int, backend=Backend)
     cpdef Backend pick(self, bytes key)
     @cython.locals(record=Record)
     cpdef took(self, Backend backend)
     @cython.locals(record=Record)
     cpdef dropped(self, Backend backend, Done done)
+    @cython.locals(record=Record, fading=double)
+    cpdef tick(self, double now)
     cpdef double ratio(self, Record record, Backend backend) except -1.0
     @cython.locals(before=double)
     cpdef bint risen(self, Py_ssize_t at) except -1
-    @cython.locals(at=Py_ssize_t, before=double, ratio=double)
+    @cython.locals(spot=Py_ssize_t, before=double, ratio=double)
     cpdef move(self, Record record, Backend backend)
+    cpdef settle(self)
     @cython.locals(load=cython.longlong, weight=cython.longlong, backend=Backend, at=Py_ssize_t, spot=Py_ssize_t)
     cpdef refresh(self)
-    cpdef bint before(self, Py_ssize_t one, Py_ssize_t other) except -1
-    @cython.locals(heap=cython.longlong[::1], spots=cython.longlong[::1], at=Py_ssize_t, below=Py_ssize_t)
+    @cython.locals(
+        order=cython.double[::1], heap=cython.int[::1], spots=cython.int[::1], at=int, ratio=double, turn=double,
+        best=Py_ssize_t, least=double, earliest=double, below=Py_ssize_t, end=Py_ssize_t, load=double,
+    )
     cpdef sink(self, Py_ssize_t spot)
-    @cython.locals(heap=cython.longlong[::1], spots=cython.longlong[::1], at=Py_ssize_t, above=Py_ssize_t)
+    @cython.locals(
+        order=cython.double[::1], heap=cython.int[::1], spots=cython.int[::1], at=int, ratio=double, turn=double,
+        above=Py_ssize_t, load=double,
+    )
     cpdef rise(self, Py_ssize_t spot)

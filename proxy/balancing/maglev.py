@@ -1,16 +1,18 @@
 """Maglev: a key's hash is the index of a table that backends have filled in turns (see sharding/maglev.py).
 
-Of all algorithms by key it spreads keys most evenly, each backend has its share to one entry of 65,537; when a backend
-leaves, a few keys of others move as well. Envoy: MAGLEV. A pick costs one hash and one lookup.
+Of all algorithms by key it spreads keys most evenly; when a backend leaves, a few keys of others move as well. The
+table is another one above 128 backends in rotation, so nearly every key moves where an upstream grows beyond that.
+Envoy: MAGLEV, where there is one kind of table for any number. A pick costs one hash and one lookup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from ..sharding.maglev import SIZE, check_size
 from ..sharding.maglev import Maglev as Table
+from ..sharding.maglev import check_size
 from ..sharding.placement import Placement
+from ..upstream.backend import Backend
 from .hashed import QUIET, Hashed
 
 
@@ -19,13 +21,21 @@ class Maglev(Hashed):
 
     name = "maglev"
 
-    def __init__(self, table: int = SIZE, factor: float | None = None, quiet: float = QUIET) -> None:
+    def __init__(self, table: int | None = None, factor: float | None = None, quiet: float = QUIET) -> None:
         super().__init__(factor, quiet)
-        try:
-            check_size(table)
-        except ValueError as error:
-            raise ValueError(f"table: {error}") from None
-        self.table = table
+        if table is not None:
+            try:
+                check_size(table)
+            except ValueError as error:
+                raise ValueError(f"table: {error}") from None
+        self.table = table or 0
+        """How many entries; 0 for what the number of backends asks for."""
+        self.configured = 0
+        """How many are in rotation, healthy or not: the size of the table must not depend on who is healthy, or
+        everybody's keys would move."""
+
+    def census(self, members: Sequence[Backend]) -> None:
+        self.configured = len(members)
 
     def place(self, weights: Mapping[str, float]) -> Placement:
-        return Table(weights, self.table)
+        return Table(weights, self.table, self.configured)

@@ -1,7 +1,7 @@
 from .base cimport Balancer
 
 cdef int ANSWERED, FAILED
-cdef double GAIN
+cdef double GAIN, FORGIVEN
 
 
 cdef class Record:
@@ -12,3 +12,4 @@ cdef class Record:
     cdef public bint heard
 
     cpdef judge(self, int outcome)
+    cpdef fade(self, double keep)

@@ -14,6 +14,8 @@ from .base import ANSWERED, FAILED, Balancer
 
 FAILING_DECAY = 10.0
 """Seconds in which what is held against a backend for its failures fades to 37 %."""
+FORGIVEN = 0.001
+"""Of `failing`, what counts as nothing: among idle backends the least bit of it decides, and it would never be 0."""
 GAIN = 0.1
 """How far one request takes `failing` towards 0 or 1."""
 
@@ -40,7 +42,13 @@ class Record:
         if outcome == FAILED:
             self.failing += GAIN * (1.0 - self.failing)
         elif outcome == ANSWERED:
-            self.failing -= GAIN * self.failing
+            self.fade(1.0 - GAIN)
+
+    def fade(self, keep: float) -> None:
+        """So much of what is held against it is left."""
+        self.failing *= keep
+        if self.failing < FORGIVEN:
+            self.failing = 0.0
 
 
 def key_of(balancer: Balancer) -> str:

@@ -3,7 +3,9 @@ cimport cython
 
 cdef class Urn:
     cdef public object dice
-    cdef public list members, keep, alias
+    cdef public list members
+    cdef public double[::1] keep
+    cdef public long long[::1] alias
     cdef public Py_ssize_t size
     cdef public bint even
 

@@ -1,12 +1,13 @@
 """Drawing members by chance, each in proportion to its weight, at a cost that does not depend on how many there are.
 
-Law of this file: all work is done in `fill`; a draw is one random number and two list accesses. With unequal weights
+Law of this file: all work is done in `fill`; a draw is one random number and two looks at arrays. With unequal weights
 that is the alias method (Vose, "A linear algorithm for generating random numbers with a given distribution", IEEE
 Transactions on Software Engineering 17(9), 1991).
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from random import Random, random
 
@@ -44,8 +45,8 @@ class Urn:
         self.size = 0
         self.even = True
         """Whether all weights are equal."""
-        self.keep: list[float] = []
-        self.alias: list[int] = []
+        self.keep = array("d")
+        self.alias = array("q")
 
     def fill(self, members: Sequence[Backend]) -> None:
         """These are the members from now on."""
@@ -54,7 +55,8 @@ class Urn:
         weights = [backend.weight for backend in self.members]
         self.even = len(set(weights)) < 2
         if not self.even:
-            self.keep, self.alias = alias_table(weights)
+            keep, alias = alias_table(weights)
+            self.keep, self.alias = array("d", keep), array("q", alias)
 
     def draw(self) -> int:
         """The place in `members` of one of them, drawn by weight. There has to be one."""

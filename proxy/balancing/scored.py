@@ -221,7 +221,7 @@ class Scored(Balancer):
         least = total = 0.0
         heard = 0
         for record in self.records:
-            record.failing *= failing
+            record.fade(failing)
             if record.heard:
                 heard += 1
                 total += record.seconds

@@ -7,16 +7,21 @@ does not matter in which order they were listed.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Mapping
 
-from .tables import hash_of
+from .tables import hash_of, tally
+
+MOST_NAMES = 65_535
+"""Tables say in 16 bits who somebody is, or that it is nobody."""
 
 
 class Placement:
-    """Names of which each key belongs to one. Weights are greater than 0; only their ratios matter."""
+    """Names of which each key belongs to one. Weights are greater than 0; only their ratios matter. Raises ValueError
+    if there are more than MOST_NAMES."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
+        if len(weights) > MOST_NAMES:
+            raise ValueError(f"{len(weights)} names are more than {MOST_NAMES}")
         self.names = tuple(sorted(weights))
         self.weights = array("d", [weights[name] for name in self.names])
         self.seeds = array("Q", [hash_of(name.encode()) for name in self.names])
@@ -38,5 +43,4 @@ class Placement:
 
 def counted(names: tuple[str, ...], owners: array[int]) -> dict[str, float]:
     """The part of a table that each name has."""
-    found = Counter(owners)
-    return {name: found[at] / len(owners) for at, name in enumerate(names)}
+    return {name: entries / len(owners) for name, entries in zip(names, tally(owners, len(names)), strict=True)}

@@ -1,7 +1,8 @@
 """What places keys and names, in C: the hash, and the filling of tables that have up to millions of entries.
 
 Law of this file: functions over arrays that know neither names nor keys, and give the same result for the same input
-everywhere. Compiled even where everything else is interpreted, as a table takes Python a thousand times as long.
+everywhere. An owner is a place in the list of seeds, in 16 bits, so that there are few lines of memory for a lookup to
+miss. Compiled even where everything else is interpreted, as a table takes Python a thousand times as long.
 
 A name is a seed, the hash of its bytes, and everything that it needs more random numbers for comes from the
 sequence of SplitMix64 that begins there (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA
@@ -17,9 +18,12 @@ from libc.math cimport HUGE_VAL, log
 from libc.string cimport memcpy, memset
 
 ctypedef unsigned long long Hash
+ctypedef unsigned short Owner
 
 cdef enum:
-    NOBODY = -1
+    NOBODY = 0xFFFF
+    OWNER_BITS = 16
+    PER_BUCKET = 4
     HEAP_BITS = 6
     HEAPS = 64
 
@@ -48,11 +52,13 @@ cpdef Hash next_hash(Hash number) noexcept:
 
 
 cpdef tuple ring(seeds, counts):
-    """A ring with `counts[i]` points for `seeds[i]`: the points in ascending order, the owner of each, and where those
-    begin whose topmost bits are 0, 1, 2 and so on; and by how many bits a place is to be shifted to get these.
+    """A ring with `counts[i]` points for `seeds[i]`: the points in ascending order, each with its owner as the last 16
+    bits; where those begin whose topmost bits are 0, 1, 2 and so on; and by how many bits a place is to be shifted to get
+    these. There are about PER_BUCKET points for each: so many share a line of memory, and all the beginnings stay in the
+    cache.
 
     As points are spread evenly, sorting is dealing them out: by their topmost bits into heaps that fit into the
-    processor's cache, then by some more of them, which leaves one or two together.
+    processor's cache, then by some more of them, which leaves a few together.
     """
     cdef const Hash[::1] seed = seeds
     cdef const int[::1] count = counts
@@ -61,16 +67,15 @@ cpdef tuple ring(seeds, counts):
     cdef Hash point
     for i in range(count.shape[0]):
         total += count[i]
-    while buckets < total:
+    while buckets * PER_BUCKET < total:
         buckets *= 2
         shift -= 1
-    points, owners = array("Q", bytes(8 * total)), array("i", bytes(4 * total))
-    starts = array("i", bytes(4 * (buckets + 1)))
+    points, starts = array("Q", bytes(8 * total)), array("i", bytes(4 * (buckets + 1)))
     if not total:
-        return points, owners, starts, shift
-    dealt_points, dealt_owners, fills = points[:], owners[:], starts[:]
+        return points, starts, shift
+    dealt_points, fills = points[:], starts[:]
     cdef Hash[::1] dealt = dealt_points, ordered = points
-    cdef int[::1] whose = dealt_owners, owner = owners, start = starts, fill = fills
+    cdef int[::1] start = starts, fill = fills
     cdef Py_ssize_t heaps[HEAPS + 1]
     with nogil:
         memset(heaps, 0, sizeof(heaps))
@@ -83,8 +88,7 @@ cpdef tuple ring(seeds, counts):
             for k in range(1, count[i] + 1):
                 point = mix(seed[i] + <Hash>k * GOLDEN)
                 bucket = <Py_ssize_t>(point >> (64 - HEAP_BITS))
-                dealt[heaps[bucket]] = point
-                whose[heaps[bucket]] = <int>i
+                dealt[heaps[bucket]] = (point >> OWNER_BITS << OWNER_BITS) | <Hash>i
                 heaps[bucket] += 1
         for k in range(total):
             start[<Py_ssize_t>(dealt[k] >> shift) + 1] += 1
@@ -98,33 +102,31 @@ cpdef tuple ring(seeds, counts):
             fill[bucket] += 1
             while at > start[bucket] and ordered[at - 1] > point:
                 ordered[at] = ordered[at - 1]
-                owner[at] = owner[at - 1]
                 at -= 1
             ordered[at] = point
-            owner[at] = whose[k]
-    return points, owners, starts, shift
+    return points, starts, shift
 
 
-cpdef object maglev(seeds, weights, int size):
+cpdef object maglev(seeds, weights, int size, int rest):
     """The owner of each of `size` entries, a prime number: whose turn it is takes the next free entry of its own
-    order, and turns come in proportion to `weights`. The list of seeds decides who is first."""
+    order, and turns come in proportion to `weights`. The list of seeds decides who is first. The last `rest` entries are
+    nobody's turn: each belongs to the owner of the slot of `darts` that it falls into."""
     cdef const Hash[::1] seed = seeds
     cdef const double[::1] weight = weights
-    cdef Py_ssize_t i, n = seed.shape[0], left = size
-    cdef int entry
+    cdef Py_ssize_t i, n = seed.shape[0], left = size if n else 0
+    cdef int entry, bits = max(1, (rest - 1).bit_length())
     cdef double turn = 0.0, most = 0.0
-    owners = array("i", [NOBODY]) * size
-    if not n:
-        return owners
+    owners, slots = array("H", [NOBODY]) * size, darts(seeds, weights, bits)
     entries, skips, targets = array("i", bytes(4 * n)), array("i", bytes(4 * n)), array("d", bytes(8 * n))
-    cdef int[::1] owner = owners, at = entries, skip = skips
+    cdef Owner[::1] owner = owners, slot = slots
+    cdef int[::1] at = entries, skip = skips
     cdef double[::1] target = targets
     with nogil:
         for i in range(n):
             at[i] = <int>(mix(seed[i] + GOLDEN) % <Hash>size)
             skip[i] = <int>(mix(seed[i] + 2 * GOLDEN) % <Hash>(size - 1)) + 1
             most = max(most, weight[i])
-        while left:
+        while left > rest:
             turn += 1.0
             for i in range(n):
                 if turn * weight[i] < target[i]:
@@ -135,11 +137,14 @@ cpdef object maglev(seeds, weights, int size):
                     entry += skip[i]
                     if entry >= size:
                         entry -= size
-                owner[entry] = <int>i
+                owner[entry] = <Owner>i
                 at[i] = entry
                 left -= 1
-                if not left:
+                if left <= rest:
                     break
+        for entry in range(size):
+            if owner[entry] == NOBODY:
+                owner[entry] = slot[(<Hash>entry << bits) / <Hash>size]
     return owners
 
 
@@ -156,11 +161,11 @@ cpdef object darts(seeds, weights, int bits):
     cdef int shift = 64 - bits
     cdef double total = 0.0, until, moment, phase, each
     cdef Hash number, own
-    owners, thrown = array("i", [NOBODY]) * size, array("Q", bytes(8 * n))
+    owners, thrown = array("H", [NOBODY]) * size, array("Q", bytes(8 * n))
     moments = array("d", [HUGE_VAL]) * size
     if not n:
         return owners
-    cdef int[::1] owner = owners
+    cdef Owner[::1] owner = owners
     cdef Hash[::1] count = thrown
     cdef double[::1] best = moments
     with nogil:
@@ -177,9 +182,33 @@ cpdef object darts(seeds, weights, int bits):
                     slot = <Py_ssize_t>(mix(own + number * GOLDEN) >> shift)
                     if moment < best[slot]:
                         left -= owner[slot] == NOBODY
-                        owner[slot] = <int>i
+                        owner[slot] = <Owner>i
                         best[slot] = moment
                     moment = (number + phase) * each
                 count[i] = number
             until += size / total
     return owners
+
+
+cpdef object tally(owners, Py_ssize_t count):
+    """How many entries of a table each of `count` owners has."""
+    cdef const Owner[::1] owner = owners
+    cdef Py_ssize_t entry
+    found = array("q", bytes(8 * count))
+    cdef long long[::1] has = found
+    for entry in range(owner.shape[0] if count else 0):
+        has[owner[entry]] += 1
+    return found
+
+
+cpdef object arcs(points, Py_ssize_t count):
+    """The part of a ring that each of `count` owners has: an arc ends at his point, and begins behind the one before."""
+    cdef const Hash[::1] point = points
+    cdef Py_ssize_t at, last = point.shape[0] - 1
+    found = array("d", bytes(8 * count))
+    cdef double[::1] has = found
+    for at in range(last + 1):
+        has[point[at] & NOBODY] += <double>(point[at] - point[at - 1 if at else last]) * 2.0 ** -64
+    if last == 0:
+        has[point[0] & NOBODY] = 1.0
+    return found

@@ -92,6 +92,29 @@ def test_the_mark_of_the_issue(algorithm: str) -> None:
 
 
 @every
+@pytest.mark.parametrize("factor", [1.25, 1.5])
+def test_thousands_of_requests_under_way(algorithm: str, factor: float) -> None:
+    """At 200 backends of different weights, with keys by Zipf's law; requests end in any order. Whoever gets one has no
+    more then than the factor times his share, and the limit is not slack: some have exactly that."""
+    balancer, chance = make(algorithm, factor), random.Random(11)
+    members = backends(*[1 + at % 5 for at in range(200)])
+    balancer.rebuild(members)
+    total, flying, full = sum(backend.weight for backend in members), list[Backend](), 0
+    for key in zipf(chance, 20_000, 15_000):
+        backend = take(balancer, key)
+        flying.append(backend)
+        limit = ceil(factor * len(flying) * backend.weight / total - 1e-9)
+        assert backend.in_flight <= limit
+        full += backend.in_flight == limit
+        if len(flying) > 5000:
+            last = chance.randrange(len(flying))
+            flying[last], flying[-1] = flying[-1], flying[last]
+            drop(balancer, flying.pop())
+    assert len(flying) == 5000
+    assert full > 100
+
+
+@every
 @pytest.mark.parametrize("quiet", [1.0, 4.0])
 def test_a_quiet_pool_keeps_keys_together(algorithm: str, quiet: float) -> None:
     """As many parallel requests of one key stay as the limit allows for `quiet` requests at each backend."""

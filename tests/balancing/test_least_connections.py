@@ -53,12 +53,27 @@ def test_many_members_and_requests_stay_in_order() -> None:
         flying.append(request)
         if len(flying) > 3000:
             flying.pop(dice.randrange(len(flying))).answered(0.01)
-    heap = picker.balancer
-    assert isinstance(heap, LeastConnections)
-    for spot in range(1, heap.size):
-        assert not heap.before(heap.heap[spot], heap.heap[(spot - 1) // 2])
-    assert [heap.heap[heap.spots[at]] for at in range(heap.size)] == list(range(heap.size))
-    assert list(heap.ratios) == loads(heap.members)
+    balancer = picker.balancer
+    assert isinstance(balancer, LeastConnections)
+    order = [tuple(balancer.order[2 * spot : 2 * spot + 2]) for spot in range(balancer.size)]
+    for spot in range(1, balancer.size):
+        assert order[(spot - 1) // 4] <= order[spot]
+    assert [balancer.heap[balancer.spots[at]] for at in range(balancer.size)] == list(range(balancer.size))
+    assert [order[balancer.spots[at]][0] for at in range(balancer.size)] == loads(balancer.members)
+
+
+def test_a_pick_that_came_to_nothing_was_a_turn_all_the_same() -> None:
+    """The request went elsewhere, for want of room: whoever has had its turn is not the next one."""
+    balancer, members = LeastConnections(seed=1), backends(1, 1, 1)
+    balancer.rebuild(members)
+    picked = [balancer.pick(None) for _ in range(3)]
+    assert set(picked) == set(members)
+    other = members[0]
+    balancer.pick(None)
+    other.in_flight += 1
+    balancer.took(other)
+    assert balancer.explain()["backends"][other.name]["load_by_weight"] == 1
+    assert {balancer.pick(None), balancer.pick(None)} == set(members[1:])
 
 
 def test_idle_members_take_turns_by_weight() -> None:
@@ -156,6 +171,17 @@ def test_what_is_held_against_it_fades() -> None:
     balancer.tick(61.0)
     assert balancer.explain()["backends"]["a"]["failing"] < 0.01
     assert balancer.pick(None) is members[0]
+
+
+def test_a_failure_of_long_ago_is_forgiven() -> None:
+    """Among idle members the least that is left of it would decide, and it would never be asked again."""
+    balancer, members = LeastConnections(seed=1), backends(1, 1, 1)
+    balancer.rebuild(members)
+    balancer.dropped(members[0], Done(0.001, FAILED))
+    balancer.tick(1.0)
+    assert {balancer.pick(None) for _ in range(4)} == set(members[1:])
+    balancer.tick(61.0)
+    assert {balancer.pick(None) for _ in range(6)} == set(members)
 
 
 def test_a_penalty_below_nothing_is_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.balancing.maglev import Maglev
 from proxy.sharding import maglev
+from proxy.sharding.maglev import LARGE, MANY
 
 from .members import backends
 
@@ -28,6 +29,21 @@ def test_shares_follow_the_weights_as_far_as_chance_lets_keys() -> None:
     for name, weight in (("a", 1), ("b", 2), ("c", 5)):
         wanted = weight / 8
         assert abs(counts[name] / len(KEYS) - wanted) <= 4 * (wanted * (1 - wanted) / len(KEYS)) ** 0.5
+
+
+def test_an_unhealthy_backend_does_not_change_the_size_of_the_table() -> None:
+    """It goes by all that are in rotation: with another size, nearly every key would move."""
+    balancer = Maglev()
+    members = backends(*[1] * (MANY + 1))
+    balancer.census(members)
+    balancer.rebuild(members[1:])
+    assert isinstance(balancer.placement, maglev.Maglev)
+    assert balancer.placement.size == LARGE
+    fixed = Maglev(table=1009)
+    fixed.census(members)
+    fixed.rebuild(members)
+    assert isinstance(fixed.placement, maglev.Maglev)
+    assert fixed.placement.size == 1009
 
 
 def test_the_size_is_checked() -> None:

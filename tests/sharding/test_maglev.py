@@ -1,4 +1,4 @@
-"""Maglev: against the algorithm of the paper and of Envoy written down plainly; even to an entry; which keys move."""
+"""Maglev: against the algorithm of the paper and of Envoy written down plainly; how even it is; which keys move."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.sharding import Maglev
-from proxy.sharding.maglev import check_size, next_prime
-from proxy.sharding.tables import next_hash
+from proxy.sharding.maglev import LARGE, MANY, REST, SIZE, check_size, next_prime
+from proxy.sharding.tables import darts, next_hash
 
 from .moving import HASHES, equal, joining, leaving, moved, owners
 
@@ -16,15 +16,16 @@ GOLDEN = 0x9E3779B97F4A7C15
 WEIGHTS = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 256), min_size=1, max_size=8)
 
 
-def plainly(table: Maglev) -> list[int]:
-    """Envoy's MaglevTable (source/extensions/load_balancing_policies/maglev/maglev_lb.cc), step by step."""
+def plainly(table: Maglev, rest: int) -> list[int]:
+    """Envoy's MaglevTable (source/extensions/load_balancing_policies/maglev/maglev_lb.cc), step by step, until `rest`
+    entries are nobody's."""
     size, count = table.size, len(table.names)
     offsets = [next_hash(seed) % size for seed in table.seeds]
     skips = [next_hash((seed + GOLDEN) % 2**64) % (size - 1) + 1 for seed in table.seeds]
     most = max(table.weights)
     filled: list[int] = [-1] * size
     nexts, targets = [0] * count, [0.0] * count
-    turn, left = 0, size
+    turn, left = 0, size - rest
     while left:
         turn += 1
         for at in range(count):
@@ -43,14 +44,35 @@ def plainly(table: Maglev) -> list[int]:
 @given(WEIGHTS, st.sampled_from([11, 101, 1009]))
 def test_it_is_the_table_of_envoy(weights: dict[str, int], size: int) -> None:
     table = Maglev({name: float(weight) for name, weight in weights.items()}, size)
-    assert list(table.owners) == plainly(table)
+    assert list(table.owners) == plainly(table, 0)
 
 
-@pytest.mark.parametrize("count", [1, 3, 100, 600])
+@settings(max_examples=50)
+@given(WEIGHTS, st.sampled_from([11, 101, 1009]))
+def test_for_many_names_the_last_entries_go_by_rendezvous(weights: dict[str, int], size: int) -> None:
+    table = Maglev({name: float(weight) for name, weight in weights.items()}, size, MANY + 1)
+    rest = size // REST
+    slots = darts(table.seeds, table.weights, max(1, (rest - 1).bit_length()))
+    filled = plainly(table, rest)
+    assert filled.count(-1) == rest
+    assert list(table.owners) == [
+        slots[entry * len(slots) // size] if owner == -1 else owner for entry, owner in enumerate(filled)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 3, 100, 128])
 def test_equal_weights_have_equal_shares_to_one_entry(count: int) -> None:
     table = Maglev(equal(count))
     entries = [share * table.size for share in table.shares().values()]
     assert max(entries) - min(entries) <= 1.001
+
+
+@pytest.mark.parametrize("count", [129, 1000])
+def test_equal_weights_of_many_have_equal_shares_to_some_percent(count: int) -> None:
+    """Chance has a hand in one entry of sixteen."""
+    shares = Maglev(equal(count)).shares()
+    assert max(shares.values()) <= 1.04 / count
+    assert min(shares.values()) >= 0.96 / count
 
 
 def test_weights_are_honoured() -> None:
@@ -64,13 +86,22 @@ def test_everybody_is_found_by_the_rest_of_his_hash() -> None:
         assert table.at(place) == table.owners[place % 101]
 
 
-@pytest.mark.parametrize(("count", "most"), [(10, 2.2), (100, 2.2), (1000, 8.0)])
+@pytest.mark.parametrize(("count", "most"), [(3, 1.1), (10, 1.2), (100, 1.8), (1000, 2.2), (10_000, 4.5)])
 def test_keys_that_move(count: int, most: float) -> None:
-    """Some 0.6 % of all keys move beside those of the leaver, which at 1,000 is more than his own."""
+    """Of one that leaves and of others together. With a table of 65,537, filled to the end, it was 6.8 at 1,000."""
     everything, foreign = leaving(Maglev, count)
     assert everything <= most
-    assert foreign <= 0.01 * count
-    assert joining(Maglev, count)[0] <= most
+    assert everything - foreign == pytest.approx(1.0, abs=0.2)
+    if count <= 1000:
+        assert joining(Maglev, count)[0] <= most + 0.1
+
+
+def test_the_table_is_larger_for_many() -> None:
+    assert [Maglev(equal(count)).size for count in (0, 128, 129)] == [SIZE, SIZE, LARGE]
+    assert Maglev(equal(3), count=129).size == LARGE
+    assert list(Maglev(equal(3), 1009, 128).owners) != list(Maglev(equal(3), 1009, 129).owners)
+    for size in (SIZE, LARGE):
+        check_size(size)
 
 
 def test_a_changed_weight_moves_little() -> None:

@@ -31,6 +31,12 @@ def test_nobody_is_an_error_in_words(make: type[Placement]) -> None:
 
 
 @every
+def test_there_are_16_bits_for_who_it_is(make: type[Placement]) -> None:
+    with pytest.raises(ValueError, match="65536 names are more than 65535"):
+        make(dict.fromkeys(map(str, range(65_536)), 1.0))
+
+
+@every
 def test_shares_add_up(make: type[Placement]) -> None:
     assert sum(make(equal(9)).shares().values()) == pytest.approx(1.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -22,14 +23,16 @@ def test_a_lookup_finds_the_next_point(weights: dict[str, float], places: list[i
     ring = Ring(weights, 50)
     points = list(ring.points)
     assert points == sorted(points)
-    for place in [*places, 0, 2**64 - 1, *points, *(point + 1 for point in points[:-1])]:
-        at = bisect_left(points, place)
-        assert ring.at(place) == ring.owners[at % len(points)]
+    bounds = [point >> 16 for point in points]
+    for place in [*places, 0, 2**64 - 1, *points, *(point + 0x10000 for point in points[:-1])]:
+        at = bisect_left(bounds, place >> 16)
+        assert ring.at(place) == points[at % len(points)] & 0xFFFF
 
 
 def test_there_are_as_many_points_as_the_weight_says() -> None:
     ring = Ring({"a": 1.0, "b": 2.5, "c": 0.001})
-    counts = [list(ring.owners).count(at) for at in range(3)]
+    owners = [point & 0xFFFF for point in ring.points]
+    counts = [owners.count(at) for at in range(3)]
     assert counts == [POINTS, 2.5 * POINTS, 1]
     assert len(Ring(equal(2)).points) == 1024
 
@@ -44,13 +47,16 @@ def test_no_key_moves_between_two_others(weights: dict[str, float], name: str, w
     assert moved(after, owners(Ring({**others, name: weight / 2})), name) == 0
 
 
-@pytest.mark.parametrize("count", [10, 100, 1000])
+@pytest.mark.parametrize("count", [3, 10, 100, 1000, 10_000])
 def test_keys_that_move(count: int) -> None:
-    everything, foreign = leaving(Ring, count)
+    def make(weights: Mapping[str, float]) -> Ring:
+        return Ring(weights, unit_for(POINTS, count + 1))
+
+    everything, foreign = leaving(make, count)
     assert everything <= 1.1
     assert foreign == 0
-    everything, foreign = joining(Ring, count)
-    assert everything <= 1.15  # the share of the one who comes, as chance has it
+    everything, foreign = joining(make, count)
+    assert everything <= (1.15 if count <= 1000 else 2.0)  # the share of the one who comes, as chance has it
     assert foreign == 0
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.sharding.tables import darts, hash_of, maglev, next_hash, ring
+from proxy.sharding.tables import arcs, darts, hash_of, maglev, next_hash, ring, tally
+
+NOBODY = 0xFFFF
 
 
 @given(st.binary(max_size=100))
@@ -32,19 +34,34 @@ def test_a_hash_of_another_type_is_refused() -> None:
 
 def test_without_anybody_tables_are_empty() -> None:
     nobody, none = array("Q"), array("d")
-    points, owners, starts, _ = ring(nobody, array("i"))
-    assert (len(points), len(owners), set(starts)) == (0, 0, {0})
-    assert set(maglev(nobody, none, 11)) == {-1}
-    assert set(darts(nobody, none, 4)) == {-1}
+    points, starts, _ = ring(nobody, array("i"))
+    assert (len(points), set(starts)) == (0, {0})
+    assert set(maglev(nobody, none, 11, 0)) == set(maglev(nobody, none, 11, 5)) == {NOBODY}
+    assert set(darts(nobody, none, 4)) == {NOBODY}
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 200)), max_size=10))
 def test_the_points_of_a_ring_are_all_there(given: list[tuple[int, int]]) -> None:
     seeds, counts = array("Q", [seed for seed, _ in given]), array("i", [count for _, count in given])
-    points, owners, starts, shift = ring(seeds, counts)
+    points, starts, shift = ring(seeds, counts)
     assert list(points) == sorted(points)
-    assert Counter(owners) == Counter({at: count for at, count in enumerate(counts) if count})
+    assert Counter(point & 0xFFFF for point in points) == Counter(
+        {at: count for at, count in enumerate(counts) if count}
+    )
     assert starts[-1] == len(points)
     for at, point in enumerate(points):
         bucket = point >> shift
         assert starts[bucket] <= at < starts[bucket + 1]
+
+
+def test_who_has_how_much_of_a_table() -> None:
+    assert list(tally(array("H", [2, 0, 2, 2]), 4)) == [1, 0, 3, 0]
+    assert list(tally(array("H", [NOBODY] * 4), 0)) == []
+
+
+def test_who_has_how_much_of_a_ring() -> None:
+    """An arc ends at its owner's point; that of the first begins behind the last."""
+    quarter = 1 << 62
+    assert list(arcs(array("Q", [quarter, 2 * quarter | 1, 3 * quarter]), 2)) == [0.75, 0.25]
+    assert list(arcs(array("Q", [quarter]), 1)) == [1.0]
+    assert list(arcs(array("Q"), 0)) == []

@@ -1,0 +1,5 @@
+from .parts cimport Parts
+
+
+cdef class Levels(Parts):
+    cdef public double factor

@@ -1,0 +1,5 @@
+from .hashed cimport Hashed
+
+
+cdef class Rendezvous(Hashed):
+    cdef public int slots

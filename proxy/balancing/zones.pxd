@@ -1,0 +1,7 @@
+from .parts cimport Parts
+
+
+cdef class Zones(Parts):
+    cdef public str zone
+    cdef public dict proxies
+    cdef public Py_ssize_t min_backends
