@@ -10,7 +10,8 @@ top is in the list, and a count is too high by at most that of the smallest. Cou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from .exchange import Exchange
 
@@ -22,13 +23,19 @@ NAME_LIMIT = 96
 DIMENSIONS = ("client", "host", "path", "route", "upstream")
 
 
-class Count(NamedTuple):
+@dataclass(slots=True)
+class Count:
     """What one name has asked for, in samples, and bytes sent for it."""
 
-    requests: float
-    bytes: float
-    errors: float
+    requests: float = 0.0
+    bytes: float = 0.0
+    errors: float = 0.0
     """Of the requests, those that ended with a status of 500 and above, or were given up."""
+
+    def add(self, requests: float, size: float, errors: float) -> None:
+        self.requests += requests
+        self.bytes += size
+        self.errors += errors
 
 
 Sketch = dict[str, Count]
@@ -45,15 +52,16 @@ class Talkers:
         """Look at a request that is over at time `now` (monotonic)."""
         if now - self.halved >= HALF_LIFE:
             self._halve(now)
-        for name, value in zip(DIMENSIONS, names_of(x), strict=True):
-            if value:
-                add(self.sketches[name], value, Count(1.0, float(x.bytes_out), float(x.status >= 499)))
+        for sketch, name in zip(self.sketches.values(), names_of(x), strict=True):
+            if name:
+                place(sketch, name).add(1.0, x.bytes_out, x.status >= 499)
 
     def _halve(self, now: float) -> None:
         if self.halved:
             for name, sketch in self.sketches.items():
-                halves = {key: Count(*(part / 2 for part in count)) for key, count in sketch.items()}
-                self.sketches[name] = {key: count for key, count in halves.items() if count.requests >= 0.1}
+                for count in sketch.values():
+                    count.add(-count.requests / 2, -count.bytes / 2, -count.errors / 2)
+                self.sketches[name] = {key: count for key, count in sketch.items() if count.requests >= 0.1}
         self.halved = now
 
 
@@ -68,15 +76,23 @@ def names_of(x: Exchange) -> tuple[str, str, str, str, str]:
     return x.client_address(), host, path, *names
 
 
-def add(sketch: Sketch, name: str, count: Count) -> None:
-    """Count a name; if there is no place left, it takes that of the smallest."""
-    known = sketch.get(name)
-    if known is None and len(sketch) >= PLACES:
-        smallest = min(sketch, key=lambda key: sketch[key].requests)
-        known = sketch.pop(smallest)._replace(bytes=0.0, errors=0.0)
-    if known is not None:
-        count = Count(known.requests + count.requests, known.bytes + count.bytes, known.errors + count.errors)
-    sketch[name] = count
+def place(sketch: Sketch, name: str) -> Count:
+    """The count of a name; if there is no place left, it takes that of the smallest."""
+    count = sketch.get(name)
+    if count is None:
+        count = sketch[name] = Count(_leave(sketch) if len(sketch) >= PLACES else 0.0)
+    return count
+
+
+def _leave(sketch: Sketch) -> float:
+    """The name with the fewest requests leaves; how many it had."""
+    smallest, count = min(sketch.items(), key=_requests_of)
+    del sketch[smallest]
+    return count.requests
+
+
+def _requests_of(item: tuple[str, Count]) -> float:
+    return item[1].requests
 
 
 def merged(parts: Iterable[Mapping[str, Any]]) -> Sketch:
@@ -84,8 +100,7 @@ def merged(parts: Iterable[Mapping[str, Any]]) -> Sketch:
     found: Sketch = {}
     for part in parts:
         for name, count in part.items():
-            known = found.get(name, Count(0.0, 0.0, 0.0))
-            found[name] = Count(*(have + more for have, more in zip(known, count, strict=True)))
+            found.setdefault(name, Count()).add(count.requests, count.bytes, count.errors)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from proxy.talkers import HALF_LIFE, PLACES, Count, Sketch, Talkers, add, merged, top
+from proxy.talkers import HALF_LIFE, PLACES, Count, Sketch, Talkers, merged, place, top
 from tests.support.origin import request, response
 from tests.support.path import GET, path
 
@@ -16,7 +16,7 @@ def test_the_top_is_found_among_very_many_and_memory_is_bounded() -> None:
     names = ["big"] * 300 + ["middle"] * 150 + [f"small {n}" for n in range(5000)]
     Random(1).shuffle(names)
     for name in names:
-        add(sketch, name, ONE)
+        place(sketch, name).add(1.0, 10.0, 0.0)
     assert len(sketch) == PLACES
     found = top(sketch, 2)
     assert [name for name, _, _ in found] == ["big", "middle"]
