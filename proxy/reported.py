@@ -39,6 +39,8 @@ class ReportedRelay(ReturnStage):
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
         report = self.listen(head)
         if report is not None and x.backend is not None:
+            if report.in_flight >= 1.0:  # it counts this request, which is over when anybody goes by the report
+                report.in_flight -= 1.0
             x.report = report
             self.group.heard(x.backend, report, monotonic())
         self.following.head(x, head, body_end, complete)

@@ -63,6 +63,11 @@ def must_be_built() -> list[Path]:
     return [*CYTHON, *augmented()] if os.environ.get("QANTARA_FORM") == "compiled" else CYTHON
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: begun last, it would keep one process busy while the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("packaging") is None)
+
+
 def pytest_report_header() -> str:
     files = augmented()
     count = sum(map(built, files))

@@ -112,7 +112,8 @@ class Server:
         """The load report of this moment, as ORCA writes it."""
         used = len(self.jobs) / self.capacity
         fields = [f"cpu_utilization={min(1.0, used):.4f}", f"application_utilization={used:.4f}"]
-        fields.append(f"named_metrics.rif={len(self.jobs)}")
+        answered = cost is not None
+        fields.append(f"named_metrics.rif={len(self.jobs) + answered}")  # the request that is answered counts, too
         if cost is not None:
             fields.append(f"request_cost.cpu={cost:.6f}")
         return ("TEXT " + ", ".join(fields)).encode()

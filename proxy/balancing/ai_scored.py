@@ -273,7 +273,7 @@ class AiScored(Balancer):
             if self.costed > 0.0:
                 self.costed *= 0.99
         else:
-            in_flight = self.heard(state, done.report, 1.0, now)
+            in_flight = self.heard(state, done.report, now)
             cost = done.report.cost
         self.learn(state, done, cost, in_flight, control)
 
@@ -310,16 +310,16 @@ class AiScored(Balancer):
         self.now = now
         state: Learned | None = self.known.get(backend)
         if state is not None:
-            self.heard(state, report, 0.0, now)
+            self.heard(state, report, now)
 
-    def heard(self, state: Learned, report: LoadReport, ended: float, now: float) -> float:
-        """A report; `ended` is 1 if it came with a response. What it says is in flight there, -1 if it does not."""
+    def heard(self, state: Learned, report: LoadReport, now: float) -> float:
+        """A report. What it says is in flight there, -1 if it does not."""
         state.told(report, now)
         in_flight = report.in_flight
         if not 0.0 <= in_flight < 1e9:
             return -1.0
         own = state.backend.load()
-        self.own += 0.01 * (own + ended - self.own)
+        self.own += 0.01 * (own - self.own)
         self.everybodys += 0.01 * (in_flight - self.everybodys)
         self.mean_load += 0.01 * (in_flight - self.mean_load)
         if own > 0.0:

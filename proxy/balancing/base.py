@@ -40,7 +40,8 @@ class Done:
         """Requests that the backend had when this one was picked, itself included."""
         self.report = report
         """What the backend said of its load in the head of this response; None if it said nothing, `wants_reports` is
-        not set, or the rest of the response took so long that it is too old (`load_reports.max_age`)."""
+        not set, or the rest of the response took so long that it is too old (`load_reports.max_age`). Its `in_flight`
+        does not count this request."""
 
 
 class Balancer:

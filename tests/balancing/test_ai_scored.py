@@ -8,6 +8,7 @@ import pytest
 
 from proxy.balancing import create
 from proxy.balancing.ai_scored import AiScored
+from proxy.balancing.base import Done
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.upstream.load_report import LoadReport
 
@@ -65,6 +66,22 @@ def test_what_was_learned_stays_with_the_backend() -> None:
     successor.rebuild(members)
     assert [backend.learned["ai_scored"].capacity for backend in members] == learned
     assert learned[3] < min(learned[:3])
+
+
+@pytest.mark.parametrize(("of_others", "fleet"), [(0.0, False), (1.0, True)])
+def test_other_proxies_are_seen_by_what_backends_report(of_others: float, fleet: bool) -> None:
+    balancer = create("ai_scored", seed=1)
+    assert isinstance(balancer, AiScored)
+    balancer.rebuild(backends(4))
+    now = 1000.0
+    for _ in range(300):  # one request at a time: this proxy has none there when a response is heard
+        now += 0.05
+        backend = balancer.pick(None)
+        assert backend is not None
+        balancer.took(backend)
+        balancer.dropped(backend, Done(0.05, now=now, report=LoadReport(in_flight=of_others, cost=0.05)))
+        balancer.tick(now)
+    assert balancer.in_fleet is fleet
 
 
 def test_reports_that_are_no_numbers_are_ignored() -> None:
