@@ -18,7 +18,7 @@ from .policies import rows
 from .runs import Plan, Run, results
 from .scenarios import SCENARIOS
 from .summary import Outcome
-from .tables import HEAD, Cell, Situation, collect, has, lines, load, markdown, save, title
+from .tables import HEAD, Cell, Situation, collect, digest, has, lines, load, markdown, save, title
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="keep what is in --out, run what is missing there")
     parser.add_argument("--show", type=Path, help="only show (and draw) what a file of results holds")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument("--digest", action="store_true", help="print one line of Markdown for each situation")
     parser.add_argument("--plot", type=Path, help="draw p99 over load for each number of proxies: FOLDER")
     return parser.parse_args()
 
@@ -48,7 +49,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     found = load(options.show) if options.show else simulate(options)
-    if options.markdown:
+    if options.digest:
+        print(digest(found), end="")
+    elif options.markdown:
         print(markdown(found), end="")
     else:
         show(found)

@@ -40,7 +40,7 @@ class Oracle(Balancer):
     name = "oracle"
 
     def __init__(self, servers: Sequence[Server], seed: int) -> None:
-        self.servers = servers
+        self.servers = list(servers)
         self.dice = Random(seed)
 
     def rebuild(self, members: Sequence[Backend]) -> None:
@@ -85,12 +85,14 @@ class C3(Balancer):
         if self.pool.count < 2:
             return self.urn.members[self.urn.draw()]
         probes = self.pool.probes[: self.pool.count]
-        best = min(range(len(probes)), key=lambda at: self.rank(probes[at].backend, probes[at]))
+        best = min(range(len(probes)), key=lambda at: self.rank(probes[at]))
         backend = probes[best].backend
         self.pool.used(best, True)
         return backend
 
-    def rank(self, backend: Backend, probe: Probe) -> float:
+    def rank(self, probe: Probe) -> float:
+        backend = probe.backend
+        assert backend is not None
         serves = self.serves[backend]
         return probe.latency - serves + (1 + backend.load() + probe.in_flight) ** 3 * serves
 

@@ -42,13 +42,18 @@ def outcome(world: World) -> Outcome:
     latencies = sorted(world.latencies) + [DEADLINE] * world.deadlines
     requests = len(world.latencies) + world.errors
     queues, usages = sorted(world.queues), sorted(world.usages)
+    p50, p90, p99, p999 = (1e3 * percentile(latencies, part) for part in (0.5, 0.9, 0.99, 0.999))
     return Outcome(
-        world.setting.seed,
-        requests,
-        *(1e3 * percentile(latencies, part) for part in (0.5, 0.9, 0.99, 0.999)),
-        100.0 * world.errors / max(1, requests),
-        *(percentile(queues, part) for part in (0.5, 0.99)),
-        percentile(usages, 0.99) / mean(usages) if usages and mean(usages) else 0.0,
+        seed=world.setting.seed,
+        requests=requests,
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        p999=p999,
+        errors=100.0 * world.errors / max(1, requests),
+        queue_p50=percentile(queues, 0.5),
+        queue_p99=percentile(queues, 0.99),
+        cpu_spread=percentile(usages, 0.99) / mean(usages) if usages and mean(usages) else 0.0,
     )
 
 

@@ -109,6 +109,35 @@ def markdown(results: dict[Situation, list[Cell]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+DIGEST = ("ai_scored", "in auto", "no reports", "best other", "power_of_two", "oracle", "/ best other", "/ oracle")
+
+
+def digest(results: dict[Situation, list[Cell]]) -> str:
+    """One line for each situation, in Markdown: p99 in ms, and ai_scored (in its mode for so many proxies) to others,
+    seed by seed."""
+    head = ("scenario", "load", "proxies", *DIGEST)
+    lines = ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
+    for at, cells in results.items():
+        rows = {cell.policy: cell for cell in cells}
+        own, best = rows.get(f"{OWN} {'local' if at.proxies == 1 else 'fleet'}"), best_other(cells)
+        if own is None or best is None:
+            continue
+        names = (f"{OWN} auto", f"{OWN} no reports", best.policy, "power_of_two", "oracle")
+        told = [shown(rows[name].spread("p99")) if name in rows else "" for name in names]
+        told[2] = f"{best.policy}: {told[2]}"
+        compared = [ratios(own, best), ratios(own, rows["oracle"]) if "oracle" in rows else ""]
+        line = (at.scenario, f"{at.level:g} x", str(at.proxies), shown(own.spread("p99")), *told, *compared)
+        lines.append("| " + " | ".join(line) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def ratios(own: Cell, other: Cell) -> str:
+    """The p99 of one over that of another, of the seeds that both have."""
+    theirs = {each.seed: each.p99 for each in other.outcomes}
+    found = [each.p99 / theirs[each.seed] for each in own.outcomes if each.seed in theirs]
+    return shown(spread(found), 2) if found else ""
+
+
 def save(path: Path, results: dict[Situation, list[Cell]], about: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     situations = [
