@@ -100,6 +100,23 @@ async def test_a_worker_that_hangs_is_ended_and_replaced(tmp_path: Path) -> None
             await says(client, b"hello")
 
 
+async def test_a_worker_has_one_thread_also_after_a_reload(tmp_path: Path) -> None:
+    """A second one makes each read and write of the process dearer, and be it idle."""
+    async with running(tmp_path, HELLO) as service:
+        (worker,) = (await service.workers()).values()
+        tasks = Path(f"/proc/{worker}/task")
+        async with connect(service.address) as client:
+            await says(client, b"hello")
+            assert len(list(tasks.iterdir())) == 1
+            assert (await service.reload(HELLO.replace("hello", "changed")))["ok"]
+            await says(client, b"changed")
+
+        async def alone() -> bool:
+            return len(list(tasks.iterdir())) == 1
+
+        await until(alone)
+
+
 async def test_the_spare_is_replaced_too(tmp_path: Path) -> None:
     async with running(tmp_path, HELLO) as service:
         [spare] = (await service.status())["spares"]
