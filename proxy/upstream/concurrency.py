@@ -16,8 +16,8 @@ upstream never runs dry. Where these differ from each other, and what users of t
 - The limit grows only if it is used. Otherwise a night without load would end with a limit that means nothing.
 - What the worker itself adds is no wait at the upstream. The times end when a response is read, so they hold what the
   event loop did meanwhile: a busy worker before a fast upstream would see itself, lower its limit to `min`, and pay for
-  each turn of its loop, with three requests in it, as much as for one with thirty. So the lateness of the loop in the
-  window is allowed on top of the baseline.
+  each turn of its loop, with three requests in it, as much as for one with thirty. So the lateness of the loop is
+  allowed on top of the baseline.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROBE = 1.0
 FALL, GROWTH = 0.5, 1.5
 """What a limit is multiplied by at least and at most in a window."""
 FOLLOW = 0.1
-"""How much of the difference the baseline goes up by in a window without load."""
+"""How much of the difference the baseline goes up by in a window without load, and the mean lag follows in a tick."""
 TURNS = 2.0
 """A tick that is due at any moment is late by half a turn of the loop on average; a response may wait a whole one."""
 START = 20.0
@@ -71,9 +71,9 @@ class Gradient:
         """The most requests in flight in this window."""
         self.timeouts = 0
         """Requests of this window that were not answered in time."""
-        self.lags = 0.0
-        """Seconds by which the event loop was late in this window, the sum over its ticks."""
-        self.ticks = 0
+        self.lag = 0.0
+        """Seconds by which the event loop is late, a mean over the latest ticks: one alone says little, since a tick is
+        due at any moment of a turn."""
         self.probe_ends = 0.0
         """When the measurement that is going on has to be over; 0 if there is none."""
         self.settling = False
@@ -84,8 +84,7 @@ class Gradient:
     def _begin(self, now: float) -> None:
         self.began = now
         self.before = list(self.cells)
-        self.highest = self.timeouts = self.ticks = 0
-        self.lags = 0.0
+        self.highest = self.timeouts = 0
 
     def _measure(self, now: float) -> None:
         self.probe_ends = now + PROBE
@@ -99,8 +98,7 @@ class Gradient:
     def tick(self, now: float, in_flight: int, lag: float = 0.0) -> None:
         """Look at what has come back since the last time, at time `now`; the event loop is `lag` seconds late."""
         self.highest = max(self.highest, in_flight)
-        self.lags += lag
-        self.ticks += 1
+        self.lag += (lag - self.lag) * FOLLOW if self.lag else lag
         if self.probe_ends:
             self._probe(now, in_flight)
             return
@@ -126,8 +124,7 @@ class Gradient:
             self.baseline += (median - self.baseline) * FOLLOW
             self.measured = now
             return
-        turn = TURNS * self.lags / self.ticks
-        self._set((self.baseline + turn) * (1.0 + self.spec.buffer) / median)
+        self._set((self.baseline + TURNS * self.lag) * (1.0 + self.spec.buffer) / median)
 
     def _set(self, factor: float) -> None:
         wanted = self.limit * min(GROWTH, max(FALL, factor)) + (sqrt(self.limit) if factor > FALL else 0.0)
