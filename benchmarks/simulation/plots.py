@@ -17,19 +17,22 @@ HIGHEST = 1000.0
 
 def draw(results: dict[Situation, list[Cell]], folder: Path, scenario: str = "S1") -> list[Path]:
     """Draw what there is of a scenario. Returns the files."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for proxies in sorted({at.proxies for at in results if at.scenario == scenario}):
-        figure = Figure(figsize=(8, 5), layout="constrained")
+        figure = Figure(figsize=(9.5, 5), layout="constrained")
         axes = figure.subplots()
+        axes.set_prop_cycle(color=colormaps["tab20"].colors)
         curves(axes, {at.level: cells for at, cells in results.items() if at[0] == scenario and at.proxies == proxies})
         axes.set(xlabel="load, as a multiple of what is allotted", ylabel="p99, ms", ylim=(150, HIGHEST), yscale="log")
         axes.set_yticks([200, 250, 300, 400, 500, 700, 1000], labels=["200", "250", "300", "400", "500", "700", "1000"])
         axes.set_title(f"{scenario}: {proxies} prox{'y' if proxies == 1 else 'ies'}, 100 backends")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", loc="upper left")
+        axes.tick_params(which="minor", labelleft=False)
+        figure.legend(fontsize="small", loc="outside right upper")
         for suffix in ("svg", "png"):
             written.append(folder / f"simulation-{scenario.lower()}-{proxies}.{suffix}")
             figure.savefig(written[-1], dpi=110, metadata={"Date": None} if suffix == "svg" else None)
