@@ -21,5 +21,5 @@ cdef class Geographic(Parts):
     cdef public dict regions, plans
     cdef public Plan anywhere
 
-    @cython.locals(plan=Plan, child=Balancer, rest=bytes, end=Py_ssize_t, place=double, at=Py_ssize_t, last=Py_ssize_t)
+    @cython.locals(plan=Plan, child=Balancer, rest=bytes, end=Py_ssize_t)
     cpdef Backend pick(self, bytes key)

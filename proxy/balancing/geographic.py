@@ -19,8 +19,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import mmh3
-
 from ..upstream.backend import Backend
 from . import create
 from .base import Balancer
@@ -239,12 +237,7 @@ class Geographic(Parts):
             return child.pick(rest)
         if not plan.children:
             return None
-        place = self.dice() if rest is None else mmh3.hash(rest, self.seed, False) / 4294967296.0
-        at = 0
-        last = len(plan.bounds) - 1
-        while at < last and place >= plan.bounds[at]:
-            at += 1
-        child = plan.children[at]
+        child = self.drawn(plan.children, plan.bounds, rest)
         return child.pick(rest)
 
     def reach(self, key: bytes | None) -> Sequence[Backend] | None:

@@ -13,8 +13,10 @@ cdef class Parts(Balancer):
     cdef public dict children, owner
     cdef public Balancer only
 
-    @cython.locals(child=Balancer, own=bytes, place=double, at=Py_ssize_t, last=Py_ssize_t)
+    @cython.locals(child=Balancer, own=bytes)
     cpdef Backend pick(self, bytes key)
+    @cython.locals(place=double, at=Py_ssize_t, last=Py_ssize_t)
+    cpdef Balancer drawn(self, list shared, list bounds, bytes key)
     @cython.locals(child=Balancer)
     cpdef took(self, Backend backend)
     @cython.locals(child=Balancer)

@@ -104,13 +104,17 @@ class Parts(Balancer):
         own = key
         if key is not None and self.located:
             own = behind_location(key)
-        place = self.dice() if own is None else mmh3.hash(own, self.seed, False) / 4294967296.0
-        at = 0
-        last = len(self.bounds) - 1
-        while at < last and place >= self.bounds[at]:
-            at += 1
-        child = self.shared[at]
+        child = self.drawn(self.shared, self.bounds, own)
         return child.pick(key)
+
+    def drawn(self, shared: Sequence[Balancer], bounds: Sequence[float], key: bytes | None) -> Balancer:
+        """One of those that share the requests up to these bounds: by chance, the same one for the same key."""
+        place = self.dice() if key is None else mmh3.hash(key, self.seed, False) / 4294967296.0
+        at = 0
+        last = len(bounds) - 1
+        while at < last and place >= bounds[at]:
+            at += 1
+        return shared[at]
 
     def reach(self, key: bytes | None) -> Sequence[Backend] | None:
         found: list[Backend] = []

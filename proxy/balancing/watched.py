@@ -151,33 +151,24 @@ class Watched(Balancer):
     # --- off it ---
 
     def tick(self, now: float) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
-            self.inner.tick(now)
-            watch.over(watch.ticks, "tick", begun)
+        self._timed(self.watch.ticks, "tick", now)
 
     def roster(self, members: Sequence[Backend]) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
-            self.inner.roster(members)
-            watch.over(watch.rebuilds, "roster", begun)
+        self._timed(self.watch.rebuilds, "roster", members)
 
     def census(self, members: Sequence[Backend]) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
-            self.inner.census(members)
-            watch.over(watch.rebuilds, "census", begun)
+        self._timed(self.watch.rebuilds, "census", members)
 
     def rebuild(self, members: Sequence[Backend]) -> None:
+        self.inner.prober, self.inner.scope = self.prober, self.scope
+        self._timed(self.watch.rebuilds, "rebuild", members)
+
+    def _timed(self, series: Series, call: str, argument: Any) -> None:
         watch = self.watch
         if not watch.verdict:
-            self.inner.prober, self.inner.scope = self.prober, self.scope
             begun = watch.clock()
-            self.inner.rebuild(members)
-            watch.over(watch.rebuilds, "rebuild", begun)
+            getattr(self.inner, call)(argument)
+            watch.over(series, call, begun)
 
     def explain(self) -> dict[str, Any]:
         return self.inner.explain()

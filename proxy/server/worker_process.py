@@ -172,7 +172,11 @@ class WorkerProcess:
             self.proxy = proxy
             settle_memory()
         else:
-            await self.proxy.adopt(await beside(COMPILED_WITHIN, self._compile, assignment, registry), sockets)
+            try:
+                plan = await beside(COMPILED_WITHIN, self._compile, assignment, registry)
+            except TimeoutError:  # an OSError, which is told as one of the access log
+                raise QantaraError(f"the configuration was not compiled within {COMPILED_WITHIN:g} s") from None
+            await self.proxy.adopt(plan, sockets)
         self._serving = self.proxy.sockets()
 
     def _compile(self, assignment: Assignment, registry: Registry) -> Plan:

@@ -1,4 +1,5 @@
-"""A few backends that answer in simulated time: each works on so many requests at a time, and the rest shares it."""
+"""Requests that pass through a balancer: so many at a time; or in simulated time, in which a few backends each work on
+so many requests at a time, and the rest shares it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,24 @@ from proxy.balancing import Balancer, Done
 from proxy.balancing.base import ANSWERED, FAILED
 from proxy.upstream.backend import Backend
 from proxy.upstream.load_report import LoadReport
+
+
+def passed_through(balancer: Balancer, *, most: int, requests: int = 10_000) -> Counter[str]:
+    """Who got how many requests, of which each has a key of its own, and `most` are in flight at a time."""
+    counts: Counter[str] = Counter()
+    flying: list[Backend] = []
+    for number in range(requests):
+        backend = balancer.pick(b"key-%d" % number)
+        assert backend is not None
+        backend.in_flight += 1
+        balancer.took(backend)
+        counts[backend.name] += 1
+        flying.append(backend)
+        if len(flying) > most:
+            over = flying.pop(0)
+            over.in_flight -= 1
+            balancer.dropped(over, Done(0.001))
+    return counts
 
 
 def serve(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from proxy.balancing import ALGORITHMS, Balancer, Done, create
 
 from .members import backends
+from .serving import passed_through
 
 every = pytest.mark.parametrize("algorithm", ALGORITHMS)
 ONE_AFTER_THE_OTHER = {"first"}
@@ -109,19 +109,7 @@ def test_shares_follow_the_weights(algorithm: str) -> None:
     balancer = create(algorithm)
     weights = (1, 2, 3, 4)
     balancer.rebuild(backends(*weights))
-    counts: Counter[str] = Counter()
-    flying = []
-    for n in range(10_000):
-        backend = balancer.pick(b"key-%d" % n)
-        assert backend is not None
-        backend.in_flight += 1
-        balancer.took(backend)
-        counts[backend.name] += 1
-        flying.append(backend)
-        if len(flying) > 10 * len(weights):
-            over = flying.pop(0)
-            over.in_flight -= 1
-            balancer.dropped(over, Done(0.001))
+    counts = passed_through(balancer, most=10 * len(weights))
     for backend_name, weight in zip("abcd", weights, strict=True):
         assert 0.8 * weight / 10 <= counts[backend_name] / 10_000 <= 1.2 * weight / 10
 

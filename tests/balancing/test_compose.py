@@ -14,9 +14,9 @@ from proxy.balancing.parts import Parts
 from proxy.balancing.round_robin import RoundRobin
 from proxy.balancing.subset import Subset
 from proxy.balancing.zones import Zones
-from proxy.upstream.backend import Backend
 
 from .members import backends, placed, settle
+from .serving import passed_through
 
 PRIORITIES = {"overprovisioning": 1.4}
 ZONES = {"zone": ZoneSpec("a")}
@@ -78,19 +78,7 @@ def test_shares_inside_follow_the_weights(algorithm: str, layers: str) -> None:
     balancer = composed(algorithm, layers)
     weights = (1, 2, 3, 4)
     settle(balancer, backends(*weights, zone="a"))
-    counts: Counter[str] = Counter()
-    flying: list[Backend] = []
-    for n in range(10_000):
-        backend = balancer.pick(b"key-%d" % n)
-        assert backend is not None
-        backend.in_flight += 1
-        balancer.took(backend)
-        counts[backend.name] += 1
-        flying.append(backend)
-        if len(flying) > 10 * len(weights):
-            over = flying.pop(0)
-            over.in_flight -= 1
-            balancer.dropped(over, Done(0.001))
+    counts = passed_through(balancer, most=10 * len(weights))
     for name, weight in zip("abcd", weights, strict=True):
         assert 0.7 * weight / 10 <= counts[name] / 10_000 <= 1.3 * weight / 10
 
