@@ -177,7 +177,7 @@ async def measure(variant: str, times: float, port: int, seconds: float) -> Outc
 
 
 def started(argv: list[str], port: int) -> subprocess.Popen[bytes]:
-    """A process that listens on a port by now."""
+    """A process that answers on a port by now: that it listens is not enough, what came before it serves would wait."""
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 20
     while True:
@@ -191,8 +191,12 @@ def started(argv: list[str], port: int) -> subprocess.Popen[bytes]:
 
 
 async def _reach(port: int) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST)
+    answered = await reader.read(1)
     writer.close()
+    if not answered:
+        raise ConnectionResetError(port)
 
 
 def run(options: argparse.Namespace, folder: Path) -> list[Outcome]:
