@@ -1,7 +1,7 @@
 """Maglev: a key's hash is the index of a table that backends have filled in turns (see sharding/maglev.py).
 
 Of all algorithms by key it spreads keys most evenly; when a backend leaves, a few keys of others move as well. The
-table is another one above 128 backends in rotation, so nearly every key moves where an upstream grows beyond that.
+table is another one above 128 backends in rotation, and above 1,024, so many keys move where an upstream grows beyond.
 Envoy: MAGLEV, where there is one kind of table for any number. A pick costs one hash and one lookup.
 """
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.sharding import Maglev
-from proxy.sharding.maglev import LARGE, MANY, REST, SIZE, check_size, next_prime
+from proxy.sharding.maglev import LARGE, LARGE_REST, MANY, REST, SIZE, VERY_MANY, check_size, next_prime
 from proxy.sharding.tables import darts, next_hash
 
 from .moving import HASHES, equal, joining, leaving, moved, owners
@@ -48,10 +48,12 @@ def test_it_is_the_table_of_envoy(weights: dict[str, int], size: int) -> None:
 
 
 @settings(max_examples=50)
-@given(WEIGHTS, st.sampled_from([11, 101, 1009]))
-def test_for_many_names_the_last_entries_go_by_rendezvous(weights: dict[str, int], size: int) -> None:
-    table = Maglev({name: float(weight) for name, weight in weights.items()}, size, MANY + 1)
-    rest = size // REST
+@given(WEIGHTS, st.sampled_from([11, 101, 1009]), st.sampled_from([(MANY + 1, REST), (VERY_MANY + 1, LARGE_REST)]))
+def test_for_many_names_the_last_entries_go_by_rendezvous(
+    weights: dict[str, int], size: int, many: tuple[int, float]
+) -> None:
+    table = Maglev({name: float(weight) for name, weight in weights.items()}, size, many[0])
+    rest = int(size * many[1])
     slots = darts(table.seeds, table.weights, max(1, (rest - 1).bit_length()))
     filled = plainly(table, rest)
     assert filled.count(-1) == rest
@@ -75,6 +77,12 @@ def test_equal_weights_of_many_have_equal_shares_to_some_percent(count: int) -> 
     assert min(shares.values()) >= 0.96 / count
 
 
+def test_equal_weights_of_very_many_have_shares_as_even_as_those_of_a_ring() -> None:
+    shares = Maglev(equal(10_000)).shares()
+    assert max(shares.values()) <= 1.25 / 10_000
+    assert min(shares.values()) >= 0.75 / 10_000
+
+
 def test_weights_are_honoured() -> None:
     shares = Maglev({"a": 1.0, "b": 2.0, "c": 5.0}).shares()
     assert [shares[name] for name in "abc"] == pytest.approx([1 / 8, 2 / 8, 5 / 8], rel=0.001)
@@ -86,14 +94,24 @@ def test_everybody_is_found_by_the_rest_of_his_hash() -> None:
         assert table.at(place) == table.owners[place % 101]
 
 
-@pytest.mark.parametrize(("count", "most"), [(3, 1.1), (10, 1.2), (100, 1.8), (1000, 2.2), (10_000, 4.5)])
+@pytest.mark.parametrize(("count", "most"), [(3, 1.1), (10, 1.2), (100, 1.8), (1000, 2.2)])
 def test_keys_that_move(count: int, most: float) -> None:
     """Of one that leaves and of others together. With a table of 65,537, filled to the end, it was 6.8 at 1,000."""
     everything, foreign = leaving(Maglev, count)
     assert everything <= most
     assert everything - foreign == pytest.approx(1.0, abs=0.2)
-    if count <= 1000:
-        assert joining(Maglev, count)[0] <= most + 0.1
+    assert joining(Maglev, count)[0] <= most + 0.1
+
+
+def test_keys_that_move_of_very_many() -> None:
+    """Entry by entry: whoever leaves, mostly the same few entries of others change, so that a sample of keys would say
+    little."""
+    weights = equal(10_000)
+    places = range(LARGE)
+    before = owners(Maglev(weights), places)
+    for leaver in ("10.0.0.0:80", "10.0.24.106:80"):
+        after = owners(Maglev({name: 1.0 for name in weights if name != leaver}), places)
+        assert moved(before, after) / LARGE <= 2.2 / 10_000
 
 
 def test_the_table_is_larger_for_many() -> None:
