@@ -3,7 +3,8 @@ cimport cython
 from ..upstream.backend cimport Backend
 from ..upstream.load_report cimport LoadReport
 
-cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, PEAK_FADES, COSTS_KEPT, PENALTY, DOUBT, CHANCE
+cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, IDLE_FADES, COSTS_KEPT, PENALTY, DOUBT, CHANCE
+cdef int RESPONSES
 
 
 cdef class Fleet:
@@ -18,7 +19,7 @@ cdef class Learned:
     # what a pick reads of eight of them comes first, side by side in memory
     cdef public Backend backend
     cdef public double inverse, base, penalty
-    cdef public int picks, tag
+    cdef public int picks, tag, answers
     cdef public double latency, share, silence, prior
     cdef public double capacity, variance, when, error, error_when, costs, costed, cost_when
     cdef public double cpu, memory, reported_when, pace, recent, tagged
@@ -26,8 +27,8 @@ cdef class Learned:
     cpdef fade(self, double now, double prior)
     @cython.locals(ratio=double, stretch=double, beside=double, gain=double, observed=double, step=double)
     cpdef completed(self, double seconds, double cost, double at_pick, double at_end, double now, Fleet fleet)
-    @cython.locals(ratio=double, gap=double, kept=double)
-    cpdef answered(self, double seconds, double now, Fleet fleet)
+    @cython.locals(root=double)
+    cpdef answered(self, double seconds, Fleet fleet)
     cpdef failed(self, double now)
     @cython.locals(errors=double)
     cpdef told(self, LoadReport report, double now)

@@ -26,8 +26,10 @@ CONTENDED = 1.05
 """Stretch above which requests were in each other's way."""
 ERRORS_FADE = 10.0
 """Seconds after which the share of errors is half forgotten."""
-PEAK_FADES = 10.0
-"""Seconds after which a peak of the latency is half forgotten."""
+RESPONSES = 8
+"""The mean latency is that of so many responses."""
+IDLE_FADES = 10.0
+"""Seconds after which the latency of an idle backend is half forgotten."""
 COSTS_KEPT = 500.0
 """Responses over which the mean cost of requests at this backend is taken."""
 PENALTY = 20.0
@@ -51,7 +53,9 @@ class Learned:
         self.when = 0.0
         """When it last answered; or began to work, if it has not answered since."""
         self.latency = 0.0
-        """Peak-sensitive mean of the time until the response over that of all; used when costs are not reported."""
+        """Mean of the time until the response, over that of all; used when costs are not reported. The mean is that of
+        the square roots, since requests differ: a long one is to say little of the backend that it was sent to."""
+        self.answers = 0
         self.error = 0.0
         """Share of failed requests lately."""
         self.error_when = 0.0
@@ -115,15 +119,13 @@ class Learned:
         self.pace = fleet.pace(self.costs, self.costed)
         self.settle()
 
-    def answered(self, seconds: float, now: float, fleet: Fleet) -> None:
+    def answered(self, seconds: float, fleet: Fleet) -> None:
         """A response, whatever it cost: its latency, and that it was no error."""
-        ratio = seconds / fleet.latency
-        if ratio > self.latency:
-            self.latency = ratio
-        else:
-            gap = now - self.when
-            kept = PEAK_FADES / (PEAK_FADES + gap) if gap > 0.0 else 1.0
-            self.latency = ratio + (self.latency - ratio) * kept
+        if self.answers < RESPONSES:
+            self.answers += 1
+        root = sqrt(self.latency)
+        root += (sqrt(seconds / fleet.latency) - root) / self.answers
+        self.latency = root * root
         self.silence = 1.0
         if self.error > 0.0:
             self.error *= 0.9
@@ -162,7 +164,7 @@ class Learned:
         if in_flight == 0:
             if gap > fleet.step:
                 self.fade(now, fleet.capacity)
-                self.latency = 1.0 + (self.latency - 1.0) * PEAK_FADES / (PEAK_FADES + fleet.step)
+                self.latency = 1.0 + (self.latency - 1.0) * IDLE_FADES / (IDLE_FADES + fleet.step)
                 self.when = now
         else:
             full = (in_flight + 1) * self.inverse

@@ -3,13 +3,13 @@
 What it goes by, of a sample of the backends: requests in flight over the learned capacity (see ai_learned.py), which
 gives by how much a request will be slowed down; errors, as a penalty; silence, since a backend that does not answer
 says something too; and as long as nothing better is known, what it reports of CPU and memory (ai_features.py). Without
-reported costs it goes by latency, as peak-EWMA does. A control group tells whether all that helps; if it does not,
-power of two choices takes over (ai_guard.py).
+reported costs it goes by the mean latency times requests in flight. A control group tells whether all that helps; if
+it does not, power of two choices takes over (ai_guard.py).
 
 Two modes. `local`: this proxy sends all of the load, so its own count of requests in flight is the truth; the
 sample is drawn by chance. `fleet`: other proxies send to the same backends, so the truth is what backends report;
 the sample is the pool of the latest reports (as in Prequal), and old ones are believed less. `auto` compares the two
-counts. A pick looks at 16 backends at most. Own work; the pool is Prequal's, the peak-sensitive mean is Finagle's.
+counts. A pick looks at 16 backends at most. Own work; the pool is Prequal's.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ class AiScored(Balancer):
         fleet = self.fleet
         own = state.backend.load()
         fleet.latency += 0.002 * (done.seconds - fleet.latency)
-        state.answered(done.seconds, done.now, fleet)
+        state.answered(done.seconds, fleet)
         if not 0.0 < cost < 1e6:  # NAN is neither
             state.when = done.now
             state.settle()
