@@ -66,7 +66,7 @@ cdef class Exchange(Requester):
     cdef public long long serial
     cdef public double started, picked, headed, reached, queued_since
     cdef public long long bytes_in, bytes_out
-    cdef public str backend_name
+    cdef public str backend_name, address
 
     cpdef begin(self, Client client, Plan plan, double now)
     cpdef refuse(self, Client client, Plan plan, double now)

@@ -142,6 +142,7 @@ class Exchange(Requester):
         """Let go of everything that belonged to the request."""
         self.client: Client | None = None
         self.plan: Plan | None = None
+        self.address: str | None = None  # of the client, once it was worked out from what trusted proxies say
         self.route: RoutePlan | None = None
         self.relay: ReturnStage | None = None
         self.group: Group | None = None
@@ -179,8 +180,7 @@ class Exchange(Requester):
         """Since when it has wanted room in the upstream; 0 if it never had to wait."""
         self.reached = 0.0
         """When the connection was there, if that is later than `picked`: it had to wait for one. NEVER until it is."""
-        self.beside = 0
-        """Requests that the backend had when this one was given to it, itself included."""
+        self.beside = 0  # requests that the backend had when this one was given to it, itself included
         self.report: LoadReport | None = None
         """What the backend said of its load in the response, if the algorithm wants to know."""
         self.request_edits: HeaderEdits | None = None
@@ -221,9 +221,11 @@ class Exchange(Requester):
         """The address that the request comes from: what trusted proxies say, else that of the peer."""
         client, plan = self.client, self.plan
         assert client is not None and plan is not None
-        if client.trusted and self.head.data is not None:
-            return client_address(self.head, client.address, plan.settings.trusts)
-        return client.address
+        if not client.trusted:
+            return client.address
+        if self.address is None and self.head.data is not None:
+            self.address = client_address(self.head, client.address, plan.settings.trusts)
+        return self.address or client.address
 
     def request_data(self, data: Any) -> None:
         """More of the request body, to be sent on."""
@@ -250,6 +252,10 @@ class Exchange(Requester):
             self.upstream.expect_head(now + self.response_head)
 
     # --- what the upstream connection tells: handed to the way back of this route ---
+
+    def fits(self) -> bool:
+        assert self.group is not None and self.picker is not None
+        return self.picker.any_of(self.tried or (), self.key, self.group)
 
     def room(self) -> None:
         assert self.relay is not None

@@ -139,7 +139,7 @@ class Pick(Stage):
             group.rows[U_ACTIVE] += 1
             group.tokens += group.per_request
         try:
-            if new and self.key is not None:
+            if self.key is not None and (new or x.tried is not None):
                 x.key = self.key.of(x)
             backend = balancer.pick(x.key) if x.tried is None else picker.another(x.tried, x.key)
         except Exception:
@@ -176,7 +176,7 @@ class Pick(Stage):
         if group.has_room(0):  # this request is among those that it has
             if group.below_limit(backend):
                 return backend
-            other = group.with_room(self.picker, x.key) if x.tried is None else None
+            other = group.with_room(self.picker, x.tried or (), x.key)
             if other is not None:
                 return other
         x.queued = True

@@ -81,13 +81,15 @@ class Balancer:
         """The backend for the next request, None if there is none. `key` is None unless `needs_key` or
         `needs_location`."""
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
-        """Whom a request with this key may go to at all, if that is not every usable member (None): a retry, or a
-        request whose backend is full, goes to one of these. Few need it; not on the path of every request."""
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        """Whom a request with this key may go to at all, best ones first, if that is not every usable member alike
+        (None): a retry, or a request whose backend is full, goes to one of the first of these groups in which there is
+        one for it. Few need it; not on the path of every request."""
         return None
 
     def took(self, backend: Backend) -> None:
-        """A request was given to `backend`."""
+        """A request was given to `backend`, and `dropped` will say that it is over. It need not be the one that `pick`
+        has named, nor one of the members: a session may stay where it is."""
 
     def dropped(self, backend: Backend, done: Done) -> None:
         """A request at `backend` is over."""

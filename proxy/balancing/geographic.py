@@ -15,7 +15,7 @@ has changed, in `rebuild` and `tick`; what regions have learned stays in their b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -161,8 +161,8 @@ class Geographic(Parts):
             if name in old:
                 region.room = old[name].room
 
-    def all_of(self, part: Part) -> Sequence[Backend]:
-        return [backend for backend in self.everyone if backend.spec.region == part.label] or part.members
+    def label_of(self, backend: Backend) -> Hashable:
+        return backend.spec.region
 
     def rebuild(self, members: Sequence[Backend]) -> None:
         super().rebuild(members)
@@ -240,12 +240,14 @@ class Geographic(Parts):
         child = self.drawn(plan.children, plan.bounds, rest)
         return child.pick(rest)
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
-        if self.spill != "local_only":
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        if self.spill == "any":
             return None
         location = (key or b"").partition(b"\n")[0]
-        plan = self.plans.get(location, self.anywhere)
-        return [backend for name in plan.shares for backend in self.regions[name].members]
+        tiers = self.plans.get(location, self.anywhere).tiers
+        if self.spill == "local_only":
+            tiers = tiers[:1]
+        return [[backend for name in tier for backend in self.regions[name].members] for tier in tiers]
 
     # --- for people ---
 

@@ -26,6 +26,10 @@ class Keyed(Balancer):
     def wants_reports(self) -> bool:  # type: ignore[override]
         return self.main.wants_reports or self.other.wants_reports
 
+    def roster(self, members: Sequence[Backend]) -> None:
+        self.main.roster(members)
+        self.other.roster(members)
+
     def census(self, members: Sequence[Backend]) -> None:
         self.main.census(members)
         self.other.census(members)
@@ -39,7 +43,7 @@ class Keyed(Balancer):
     def pick(self, key: bytes | None) -> Backend | None:
         return self.other.pick(None) if key is None else self.main.pick(key)
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
         return self.other.reach(None) if key is None else self.main.reach(key)
 
     def took(self, backend: Backend) -> None:

@@ -11,7 +11,8 @@ and what their level gets is still measured by the healthy ones.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
 
 from ..upstream.backend import Backend
 from .parts import Make, Part, Parts
@@ -44,8 +45,11 @@ class Levels(Parts):
             if level in levels
         ]
 
-    def all_of(self, part: Part) -> Sequence[Backend]:
-        return [backend for backend in self.everyone if backend.spec.priority == part.label] or part.members
+    def label_of(self, backend: Backend) -> Hashable:
+        return backend.spec.priority
+
+    def ranked(self, parts: Sequence[Sequence[Sequence[Backend]]]) -> Sequence[Sequence[Backend]]:
+        return list(chain(*parts))  # in the order of the levels
 
 
 def counted(members: Iterable[Backend]) -> Counter[int]:

@@ -5,7 +5,7 @@ from .base cimport Balancer, Done
 
 
 cdef class Parts(Balancer):
-    cdef public object make, everyone, dice
+    cdef public object make, enrolled, everyone, dice
     cdef public Balancer model
     cdef public long long seed
     cdef public bint located

@@ -8,6 +8,7 @@ its algorithm. Requests are shared out over the parts by chance, those with a ke
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import mmh3
@@ -42,6 +43,8 @@ class Parts(Balancer):
         self.located = self.model.needs_location
         self.dice = dice(seed)
         self.seed = self.salt
+        self.enrolled: Sequence[Backend] = ()
+        """All members, drained ones too."""
         self.everyone: Sequence[Backend] = ()
         """All members in rotation, healthy or not."""
         self.parts: list[Part] = []
@@ -69,26 +72,38 @@ class Parts(Balancer):
         """The parts of the usable members; those without members are left out. The shares add up to 1."""
         raise NotImplementedError
 
+    def roster(self, members: Sequence[Backend]) -> None:
+        self.enrolled = members
+
     def census(self, members: Sequence[Backend]) -> None:
         self.everyone = members
 
     def rebuild(self, members: Sequence[Backend]) -> None:
         self.parts = self.divide(members)
-        old = self.children
+        old, owner = self.children, self.owner
         self.children = {part.label: old.get(part.label) or self.make() for part in self.parts}
         self.owner = {}
         for part in self.parts:
-            child, everyone = self.children[part.label], self.all_of(part)
+            child, everyone = self.children[part.label], self.of_part(part, self.everyone)
             child.prober, child.scope = self.prober, self.scope
+            child.roster(self.of_part(part, self.enrolled))
             child.census(everyone)
             child.rebuild(part.members)
             self.owner.update(dict.fromkeys(everyone, child))
             self.owner.update(dict.fromkeys(part.members, child))
+        stay = set(self.children.values())
+        for backend, child in owner.items():  # who has left may have requests that are not over
+            if backend not in self.owner and child in stay and backend.load() > 0:
+                self.owner[backend] = child
         self._share_out([part for part in self.parts if part.share > 0])
 
-    def all_of(self, part: Part) -> Sequence[Backend]:
-        """All members in rotation that belong to a part, healthy or not."""
-        return part.members
+    def of_part(self, part: Part, backends: Sequence[Backend]) -> Sequence[Backend]:
+        """Those that belong to a part, usable or not; the usable ones if there are none, since nobody has said more."""
+        return [backend for backend in backends if self.label_of(backend) == part.label] or part.members
+
+    def label_of(self, backend: Backend) -> Hashable:
+        """To which part a backend belongs."""
+        raise NotImplementedError
 
     def _share_out(self, parts: Sequence[Part]) -> None:
         self.shared = [self.children[part.label] for part in parts]
@@ -116,12 +131,14 @@ class Parts(Balancer):
             at += 1
         return shared[at]
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
-        found: list[Backend] = []
-        for part in self.parts:
-            inside = self.children[part.label].reach(key)
-            found += part.members if inside is None else inside
-        return found
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        inside = [(part.members, self.children[part.label].reach(key)) for part in self.parts]
+        return self.ranked([[members] if reach is None else reach for members, reach in inside])
+
+    def ranked(self, parts: Sequence[Sequence[Sequence[Backend]]]) -> Sequence[Sequence[Backend]]:
+        """Whom a request may go to, from what each part says of that: the best of all parts first. Subclasses of which
+        the parts have an order of their own say so."""
+        return [list(chain(*rank)) for rank in zip_longest(*parts, fillvalue=())]
 
     def took(self, backend: Backend) -> None:
         child = self.owner.get(backend)

@@ -33,6 +33,11 @@ class Subset(Parts):
         kept = [backend for backend in usable if backend in chosen]
         return [Part("subset", kept, 1.0)] if kept else []
 
+    def of_part(self, part: Part, backends: Sequence[Backend]) -> Sequence[Backend]:
+        """The members, and of the others those that would be chosen next, up to as many as are used if all are well."""
+        others = set(backends).difference(part.members)
+        return [*part.members, *nlargest(self.size - len(part.members), others, key=self.affinity)]
+
     def affinity(self, backend: Backend) -> int:
         """How much this proxy wants a backend."""
         return mmh3.hash(self.identity + b"\n" + backend.name.encode(), signed=False)

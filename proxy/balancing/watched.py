@@ -139,7 +139,7 @@ class Watched(Balancer):
             self.inner.reported(backend, report, now)
             watch.over(watch.path, "reported", begun)
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
         watch = self.watch
         if watch.verdict:
             return None

@@ -9,7 +9,7 @@ nobody knows what they can serve: then they are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from ..upstream.backend import Backend
 from .parts import Make, Part, Parts
@@ -51,6 +51,12 @@ class Zones(Parts):
         total = sum(weights.values())
         shares = self.shares({zone: weight / total for zone, weight in weights.items()})
         return [Part(zone, each, shares[zone]) for zone, each in zones.items()]
+
+    def of_part(self, part: Part, backends: Sequence[Backend]) -> Sequence[Backend]:
+        return backends or part.members if part.label == ALL else super().of_part(part, backends)
+
+    def label_of(self, backend: Backend) -> Hashable:
+        return backend.spec.zone
 
     def shares(self, backends: Mapping[str | None, float]) -> dict[str | None, float]:
         """What each zone gets, if it has this share of the backends."""

@@ -10,6 +10,7 @@ cdef int IDLE, AWAITING, BODY, UNTIL_CLOSE, TUNNEL, CLOSED
 cdef class Requester:
     cdef public bint request_done, head_only, decode_chunks, upgrading
     cdef public double response_head, response_idle, queued_at, queued_for
+    cpdef bint fits(self) except -1
     cpdef room(self)
     cpdef connected(self, UpstreamConnection connection)
     cpdef connect_failed(self, reason)

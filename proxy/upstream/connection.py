@@ -51,6 +51,10 @@ class Requester:
         self.queued_at = self.queued_for = 0.0
         """Since when it waits in the queue of its upstream, and how long it has done so, all in all."""
 
+    def fits(self) -> bool:
+        """Whether a request that waits in the queue of its upstream may go where there is room."""
+        return True
+
     def room(self) -> None:
         """There is room at the upstream for a request that waited in its queue."""
 

@@ -7,6 +7,7 @@ from .breaker cimport Breaker
 from .connection cimport Requester
 from .load_report cimport LoadReport
 from .picker cimport Picker
+from .queue cimport Queue
 
 cdef int IN_FLIGHT, UPSTREAM_ROW, U_ACTIVE, U_QUEUED, U_QUEUE_LENGTH, U_QUEUE_REFUSED, U_QUEUE_EXPIRED, U_REPORTS
 
@@ -15,7 +16,7 @@ cdef class Group(Picker):
     cdef public Scoreboard board
     cdef public object spec
     cdef public tuple members
-    cdef public list seen, pickers
+    cdef public list pickers
     cdef public dict subsets
     cdef public frozenset wanted
     cdef public long long waiting
@@ -43,5 +44,5 @@ cdef class Group(Picker):
     cpdef enqueue(self, Requester requester, Picker picker, int priority, double since, double now)
     cdef bint _some_room(self, Picker picker) except -1
     cdef _wait(self, long long more)
-    @cython.locals(requester=Requester, length=cython.longlong)
+    @cython.locals(requester=Requester, queue=Queue, passed=cython.int)
     cdef _wake(self, Picker picker)

@@ -44,6 +44,8 @@ from .retry import BUDGET_SECONDS
 from .weights import next_due, weights_of
 
 NO_LIMIT = 1 << 62
+PASSED = 8
+"""Requests that are passed over, each time somebody is woken, since there is no room where they may go."""
 
 
 class Group(Picker):
@@ -54,8 +56,6 @@ class Group(Picker):
         self.board = board
         self.spec = GroupSpec(name, (), None)
         self.members: tuple[Backend, ...] = ()
-        self.seen: list[tuple[Backend, int, int, bool]] = []
-        """The members in rotation with their weights and whether they are healthy, as pickers know them."""
         self.subsets: dict[Selector, Picker] = {}
         """Of routes that want only members with certain labels. They outlive the plan that names them by one more: its
         last requests may need them."""
@@ -199,11 +199,8 @@ class Group(Picker):
         for backend, (weight, scale) in zip(rotating, weights, strict=True):
             backend.weight, backend.scale, backend.well = weight, scale, backend.healthy(now_ns)
         self.due = next_due(self.members, now, now_ns, spec.slow_start)
-        seen = [(backend, backend.weight, backend.scale, backend.well) for backend in rotating]
-        changed = anyway or seen != self.seen
-        self.seen = seen
         for picker in self.pickers:
-            picker.settle(self.members, rotating, spec.panic, spec.overprovisioning, now_ns, changed)
+            picker.settle(self.members, rotating, spec.panic, spec.overprovisioning, now_ns, anyway)
 
     def explain(self) -> dict[str, Any]:
         """What the algorithm knows, for people; under `subsets` what those of routes with labels know."""
@@ -281,10 +278,9 @@ class Group(Picker):
 
     # --- limits ---
 
-    def with_room(self, picker: Picker, key: bytes | None = None) -> Backend | None:
-        """The least loaded backend that a request with this key may go to, if it is below its limit."""
-        backend = picker.first_of((), key)
-        return backend if backend is not None and self.below_limit(backend) else None
+    def with_room(self, picker: Picker, tried: Sequence[Backend], key: bytes | None) -> Backend | None:
+        """The first backend below its limit of those that a request with this key may go to and was not sent to yet."""
+        return picker.first_of(tried, key, self)
 
     def below_limit(self, backend: Backend) -> bool:
         """Whether a backend may have one more request."""
@@ -334,16 +330,20 @@ class Group(Picker):
             self.waking = False
 
     def _wake(self, picker: Picker) -> None:
-        for _ in range(picker.queue.length):
-            length = picker.queue.length
+        queue, passed = picker.queue, 0
+        for _ in range(queue.length):
             if not self.has_room(1) or not self._some_room(picker):
                 return
-            requester: Requester = picker.queue.pop()
+            requester: Requester | None = queue.peek(passed)
+            while requester is not None and not requester.fits():  # there is room, but not where this one may go
+                passed += 1
+                requester = queue.peek(passed) if passed < PASSED else None
+            if requester is None:
+                return
+            queue.pop(passed)
             self._wait(-1)
             note_wait(requester, monotonic(), self.pick_seconds)
             requester.room()
-            if picker.queue.length >= length:  # there is room, but not where this one may go: it waits on
-                return
 
     def _some_room(self, picker: Picker) -> bool:
         """Whether there is a member that may have one more request."""

@@ -9,7 +9,7 @@ cdef class Picker:
     cdef public str name
     cdef public object selector, balance, balancer, spare
     cdef public long long[::1] cells
-    cdef public list everyone, rotating, usable
+    cdef public list everyone, rotating, seen, usable
     cdef public set known
     cdef public bint panicking
     cdef public int available

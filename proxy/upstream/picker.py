@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import PolicyTooSlow
 from ..metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
@@ -20,6 +20,13 @@ from .panic import in_panic, usable_of
 from .queue import Queue
 
 log = logging.getLogger("qantara")
+
+
+class Limits(Protocol):
+    """Says who may have more."""
+
+    def below_limit(self, backend: Backend) -> bool:
+        """Whether a backend may have one more request."""
 
 
 class Selector(NamedTuple):
@@ -55,6 +62,8 @@ class Picker:
         """Its members, drained ones too."""
         self.rotating: list[Backend] = []
         """Members in rotation, healthy or not."""
+        self.seen: list[tuple[Backend, int, int, bool]] = []
+        """The same with their weights and whether they are healthy, as the algorithm knows them."""
         self.known: set[Backend] = set()
         """The same, to look one up."""
         self.usable: list[Backend] = []
@@ -79,9 +88,10 @@ class Picker:
         panic: float,
         factor: float,
         now_ns: int,
-        changed: bool,
+        anyway: bool,
     ) -> None:
-        """Work out who may be picked of those in rotation; tell the algorithm if something has `changed`, or that has.
+        """Work out who may be picked of those in rotation; tell the algorithm if that, or one of them, has changed, or
+        `anyway`.
 
         `panic` and `factor` are those of upstream/panic.py.
         """
@@ -97,8 +107,9 @@ class Picker:
                 *(self.name, self.available, len(mine)),
                 "health is ignored, all are used (panic)" if panicking else "health counts again",
             )
-        if changed or usable != self.usable or mine != self.rotating:
-            self.rotating, self.known, self.usable = mine, set(mine), usable
+        seen = [(backend, backend.weight, backend.scale, backend.well) for backend in mine]
+        if anyway or seen != self.seen or usable != self.usable:
+            self.rotating, self.seen, self.known, self.usable = mine, seen, set(mine), usable
             self.everyone = selected(selector, members)
             self._rebuild()
 
@@ -168,18 +179,34 @@ class Picker:
                 return backend
         return self.first_of(tried, key)
 
-    def first_of(self, tried: Sequence[Backend], key: bytes | None = None) -> Backend | None:
-        """The least loaded usable backend of the first priority that was not tried."""
-        free = [backend for backend in self._within_reach(key) if backend not in tried and backend.weight > 0]
-        return min(free, key=precedence) if free else None
+    def first_of(
+        self, tried: Sequence[Backend], key: bytes | None = None, limits: Limits | None = None
+    ) -> Backend | None:
+        """The least loaded usable backend of the first priority that was not tried and is within `limits`, of those
+        that the algorithm lets a request with this key go to first."""
+        for rank in self._within_reach(key):
+            free = [backend for backend in rank if backend.weight > 0 and backend not in tried]
+            if limits is not None:
+                free = [backend for backend in free if limits.below_limit(backend)]
+            if free:
+                return min(free, key=precedence)
+        return None
 
-    def _within_reach(self, key: bytes | None) -> Sequence[Backend]:
-        """Whom a request with this key may go to at all, whoever the algorithm would choose."""
+    def any_of(self, tried: Sequence[Backend], key: bytes | None, limits: Limits) -> bool:
+        """Whether `first_of` would find somebody."""
+        for rank in self._within_reach(key):
+            for backend in rank:
+                if backend.weight > 0 and limits.below_limit(backend) and backend not in tried:
+                    return True
+        return False
+
+    def _within_reach(self, key: bytes | None) -> Sequence[Sequence[Backend]]:
+        """Whom a request with this key may go to at all, whoever the algorithm would choose; the best first."""
         try:
-            reach: Sequence[Backend] | None = self.balancer.reach(key)
+            reach: Sequence[Sequence[Backend]] | None = self.balancer.reach(key)
         except Exception:
             reach = self.balancer_failed(self.balancer).reach(key)
-        return self.usable if reach is None else reach
+        return (self.usable,) if reach is None else reach
 
 
 def precedence(backend: Backend) -> tuple[int, float]:

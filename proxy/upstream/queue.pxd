@@ -9,7 +9,8 @@ cdef class Queue:
     cdef public list lines
 
     cpdef bint push(self, who, int priority, double now, double deadline) except -1
-    cpdef pop(self)
+    cpdef peek(self, Py_ssize_t at=*)
+    cpdef pop(self, Py_ssize_t at=*)
 
 
 cpdef note_wait(Requester who, double now, Histogram seconds)

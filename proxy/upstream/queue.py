@@ -49,12 +49,24 @@ class Queue:
         self.length += 1
         return True
 
-    def pop(self) -> Any:
-        """Who is next, None if nobody waits."""
+    def peek(self, at: int = 0) -> Any:
+        """Who is next, or comes so many later; None if fewer wait."""
         for line in self.lines:
-            if line:
+            if at < len(line):
+                return line[-1 - at if self.standing else at][0]
+            at -= len(line)
+        return None
+
+    def pop(self, at: int = 0) -> Any:
+        """Take out who is next, or comes so many later; None if fewer wait."""
+        for line in self.lines:
+            if at < len(line):
+                place = -1 - at if self.standing else at
+                who = line[place][0]
+                del line[place]
                 self.length -= 1
-                return line.pop()[0] if self.standing else line.popleft()[0]
+                return who
+            at -= len(line)
         return None
 
     def leave(self, who: Any) -> None:

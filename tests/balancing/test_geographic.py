@@ -117,12 +117,22 @@ def test_local_only_has_nobody_elsewhere() -> None:
     members = regions(fra=2, ill=1)
     settle(balancer, members)
     assert regional(balancer, "home", 200) == only("fra")
-    assert balancer.reach(b"home") == members[:1]
+    assert balancer.reach(b"home") == [members[:1]]
     members[0].well = False
     settle(balancer, members)
     assert balancer.pick(b"home") is None
-    assert balancer.reach(b"home") == []
-    assert geographic().reach(b"home") is None
+    assert balancer.reach(b"home") == [[]]
+
+
+def test_a_retry_goes_to_the_nearest_region_that_has_somebody_left() -> None:
+    """And so does a request whose backend is full."""
+    balancer = geographic()
+    members = regions(ams=1, fra=2)
+    settle(balancer, members)
+    reach = balancer.reach(b"home")
+    assert reach is not None
+    assert [{backend.spec.region for backend in rank} for rank in reach] == [{"fra"}, {"ams"}, {"nyc"}]
+    assert geographic(spill="any").reach(b"home") is None
 
 
 def test_where_nobody_is_healthy_the_nearest_that_is_left_to_panic_gets_all() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proxy.balancing import Done
 from proxy.balancing.keyed import Keyed
 from proxy.balancing.round_robin import RoundRobin
+from proxy.upstream.backend import Backend
 from proxy.upstream.load_report import LoadReport
 from tests.balancing.algorithms import LastByKey
 
@@ -53,6 +56,15 @@ def test_it_explains_both() -> None:
 
 
 def test_reach_is_that_of_who_picks() -> None:
-    keyed = Keyed(LastByKey(), RoundRobin())
-    assert keyed.reach(None) is None
-    assert keyed.reach(b"x") is None
+    class Reaches(LastByKey):
+        def __init__(self, *whom: Backend) -> None:
+            super().__init__()
+            self.whom = [whom]
+
+        def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+            return self.whom
+
+    a, b = backends(1, 1)
+    keyed = Keyed(Reaches(a), Reaches(b))
+    assert keyed.reach(None) == [(b,)]
+    assert keyed.reach(b"x") == [(a,)]

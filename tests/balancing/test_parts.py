@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pytest
@@ -71,6 +71,9 @@ class Halves(Parts):
 
     def divide(self, members: Sequence[Backend]) -> list[Part]:
         return [Part(n, [each], share) for n, (each, share) in enumerate(zip(members, self.wanted, strict=False))]
+
+    def label_of(self, backend: Backend) -> Hashable:
+        return next((part.label for part in self.parts if backend in part.members), None)
 
 
 def test_requests_are_shared_out_by_chance() -> None:
@@ -165,7 +168,58 @@ def test_everyone_is_within_reach_that_a_part_has() -> None:
     levels = Levels(PowerOfTwo)
     members = backends(1, 1) + placed("later", 1, priority=1)
     settle(levels, members)
-    assert levels.reach(None) == members  # a retry may go to a later level, if the first is used up
+    assert levels.reach(None) == [members[:2], members[2:]]  # to a later level, if the first is used up
+
+
+def test_what_is_best_in_each_part_comes_first_and_levels_go_by_themselves() -> None:
+    class Split(Ledger):
+        def reach(self, key: bytes | None) -> list[list[Backend]]:
+            return [[backend] for backend in self.usable]
+
+    a, b, c = members = backends(1, 1) + placed("c", 1, priority=1)
+    halves = Halves(0.5, 0.5)
+    settle(halves, [a, b])
+    assert halves.reach(None) == [[a, b]]
+    levels = Levels(Split)
+    settle(levels, members)
+    assert levels.reach(None) == [[a], [b], [c]]
+    a.spec, b.spec = a.spec._replace(zone="a"), b.spec._replace(zone="b")
+    zones = Zones(Split, "a", min_backends=2)
+    settle(zones, [a, b])
+    assert zones.reach(None) == [[a, b]]
+
+
+def test_each_part_is_told_who_is_in_it_of_all_that_there_are() -> None:
+    class Enrols(Ledger):
+        def roster(self, members: Sequence[Backend]) -> None:
+            self.enrolled = list(members)
+
+    a, b, c = members = backends(1, 1) + placed("c", 1, priority=1)
+    levels = Levels(Enrols)
+    levels.roster(members)
+    levels.census([a, c])
+    levels.rebuild([a, c])
+    first, second = (levels.children[n] for n in (0, 1))
+    assert isinstance(first, Enrols)
+    assert isinstance(second, Enrols)
+    assert (first.enrolled, list(first.all), second.enrolled) == ([a, b], [a], [c])
+
+
+def test_a_request_of_one_that_has_left_is_over_for_its_part_too() -> None:
+    a, b = members = backends(1, 1)
+    levels = Levels(Ledger)
+    settle(levels, members)
+    levels.took(b)
+    b.in_flight = 1
+    settle(levels, [a])
+    settle(levels, [a])
+    levels.dropped(b, Done(0.1))
+    child = levels.children[0]
+    assert isinstance(child, Ledger)
+    assert child.open["b"] == 0
+    b.in_flight = 0
+    settle(levels, [a])
+    assert set(levels.owner) == {a}
 
 
 def test_it_explains_its_parts() -> None:

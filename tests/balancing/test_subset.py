@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.subset import Subset
@@ -11,6 +12,17 @@ from proxy.upstream.backend import Backend
 from .members import backends, placed, settle
 
 PROXIES = [f"proxy-{n}" for n in range(200)]
+
+
+class Counted(PowerOfTwo):
+    """Keeps what it is told of."""
+
+    def census(self, members: Sequence[Backend]) -> None:
+        self.all = members
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        super().rebuild(members)
+        self.usable = members
 
 
 def chosen(identity: str, members: list[Backend], size: int = 10) -> set[Backend]:
@@ -23,7 +35,22 @@ def test_only_so_many_are_used_and_all_of_those() -> None:
     subset = Subset(PowerOfTwo, 3, "proxy-1")
     settle(subset, backends(*[1] * 10))
     assert len({subset.pick(None) for _ in range(300)}) == 3
-    assert set(subset.reach(None) or ()) == {subset.pick(None) for _ in range(300)}
+    (reach,) = subset.reach(None) or ()
+    assert set(reach) == {subset.pick(None) for _ in range(300)}
+
+
+def test_what_it_would_use_does_not_depend_on_who_is_well() -> None:
+    """Of ten used, nine well: the algorithm is told of ten in rotation, of whom one is ill."""
+    members = backends(*[1] * 30)
+    settle(subset := Subset(Counted, 10, "proxy-1"), members)
+    used = set(subset.parts[0].members)
+    ill = next(iter(used))
+    subset.rebuild([backend for backend in members if backend is not ill])
+    child = subset.children["subset"]
+    assert isinstance(child, Counted)
+    assert len(child.all) == len(child.usable) == 10
+    subset.rebuild(members[:4])
+    assert (len(child.all), len(child.usable)) == (10, 4)
 
 
 def test_fewer_than_that_are_all_used() -> None:

@@ -57,9 +57,9 @@ class Takes(Balancer):
         self.call(f"pick {key!r}")
         return self.backend
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
         self.call("reach")
-        return [self.backend]
+        return [[self.backend]]
 
     def took(self, backend: Backend) -> None:
         self.call(f"took {backend.name}")
@@ -108,7 +108,7 @@ def test_everything_gets_to_the_algorithm_and_back() -> None:
     balancer.scope, balancer.prober = "a=b", print
     calls = calls_of(balancer, inner)
     assert calls["pick"]() is inner.backend
-    assert calls["reach"]() == [inner.backend]
+    assert calls["reach"]() == [[inner.backend]]
     for what in ("took", "dropped", "reported", "tick", "roster", "census", "rebuild"):
         assert calls[what]() is None
     assert balancer.explain() == {"backends": {}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -15,10 +16,10 @@ from proxy.balancing.round_robin import RoundRobin
 from proxy.deadlines import Sweep
 from proxy.errors import QUEUE_TIMEOUT, Reason
 from proxy.metrics import U_BALANCER_FAILED, U_QUEUE_LENGTH
-from proxy.scoreboard import DOWN, DRAIN, HEALTH, STATE, alone
+from proxy.scoreboard import DOWN, DRAIN, HEALTH, STATE, WEIGHT, alone
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.connection import Requester
-from proxy.upstream.group import Group
+from proxy.upstream.group import PASSED, Group
 from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.load_report import LoadReport
 from proxy.upstream.picker import Selector
@@ -106,7 +107,7 @@ def test_retries_stay_inside() -> None:
     assert picker.another([c1], None) is c2
     assert picker.another([c1, c2], None) is None
     assert picker.first_of([c2]) is c1
-    assert group.with_room(picker) in (c1, c2)
+    assert group.with_room(picker, (), None) in (c1, c2)
 
 
 def test_the_algorithm_of_a_subset_lives_on_through_reloads_and_is_told_of_new_members() -> None:
@@ -197,20 +198,21 @@ def test_a_census_that_changes_alone_is_told() -> None:
 class Waiting(Requester):
     """Takes what it is told down; takes its place if there is room."""
 
-    def __init__(self, group: Group, selector: Selector | None) -> None:
+    def __init__(self, group: Group, selector: Selector | None = None, key: bytes | None = None) -> None:
         super().__init__()
         self.group = group
+        self.key = key
         self.picker = group if selector is None else group.subset(selector)
         self.told: list[str] = []
 
     def room(self) -> None:
-        backend = self.group.with_room(self.picker)
-        if backend is None:
-            self.told.append("again")
-            self.group.enqueue(self, self.picker, 0, self.since, monotonic())
-        else:
-            backend.in_flight += 1
-            self.told.append(backend.name[:2])
+        backend = self.group.with_room(self.picker, (), self.key)
+        assert backend is not None
+        backend.in_flight += 1
+        self.told.append(backend.name[:2])
+
+    def fits(self) -> bool:
+        return self.picker.any_of((), self.key, self.group)
 
     def connect_failed(self, reason: Reason) -> None:
         self.told.append(reason.name)
@@ -253,33 +255,101 @@ def test_each_queue_has_its_limit_and_is_left_and_times_out() -> None:
     assert group.waiting == group.rows[U_QUEUE_LENGTH] == 0
 
 
-class Elsewhere(RoundRobin):
-    """Lets no request go anywhere."""
+class Ranked(RoundRobin):
+    """Lets a request go to the backends that its key names, in this order; without a key everywhere."""
 
-    def reach(self, key: bytes | None) -> list[Any] | None:
-        return None if key is None else []
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        super().rebuild(members)
+        self.known = {backend.name[:2]: backend for backend in members}
+
+    def reach(self, key: bytes | None) -> list[list[Backend]] | None:
+        if key is None:
+            return None
+        return [[self.known[name] for name in rank.split(",")] for rank in key.decode().split(";")]
 
 
-def test_who_finds_no_place_where_it_may_go_keeps_its_deadline() -> None:
-    group = group_of(spec=SPEC._replace(limits=LimitSpec(requests_per_backend=1)), balancer=Elsewhere)
+def ranked_group(queue: int = 20) -> Group:
+    """With one request at each backend, which is all that it may have."""
+    limits = LimitSpec(requests_per_backend=1, queue=queue)
+    group = group_of(spec=SPEC._replace(limits=limits), balancer=Ranked)
+    for backend in group.members:
+        backend.in_flight = 1
+    return group
 
-    class Picky(Waiting):
-        def room(self) -> None:
-            assert self.group.with_room(self.picker, b"key") is None
-            self.told.append("again")
-            self.group.enqueue(self, self.picker, 0, self.since, monotonic())
 
+def test_who_finds_no_place_where_it_may_go_does_not_hold_up_the_others() -> None:
+    """It stays where it is in the queue, with its deadline."""
+    group = ranked_group()
     now = monotonic()
-    waiting = Picky(group, None).wait(now)
-    more = Picky(group, None).wait(now)
+    picky, other, last = (Waiting(group, key=key).wait(now) for key in (b"c1", b"s1", b"c1"))
+    group.members[0].in_flight = 0
     group.wake()
-    assert (waiting.told, more.told, group.waiting) == (["again"], [], 2)  # one try each time, not one for each
+    assert (picky.told, other.told, last.told, group.waiting) == ([], ["s1"], [], 2)
+    assert sum(group.pick_seconds.cells) == 1  # a wait is over once
+    group.members[2].in_flight = 0
+    group.wake()
+    assert (picky.told, last.told) == (["c1"], [])
     group.tick(now + 1.1)
-    assert waiting.told[-1] == more.told[-1] == QUEUE_TIMEOUT.name
+    assert last.told == [QUEUE_TIMEOUT.name]
+
+
+def test_only_some_are_passed_over_each_time() -> None:
+    group = ranked_group()
+    for _ in range(PASSED):
+        Waiting(group, key=b"c1").wait()
+    behind = Waiting(group, key=b"s1").wait()
+    group.members[0].in_flight = 0
+    group.wake()
+    assert (behind.told, group.waiting) == ([], PASSED + 1)
+
+
+def test_who_has_room_is_taken_although_a_full_one_comes_first() -> None:
+    """By priority, and by load in proportion to weight."""
+    members = (spec_of("p1", "x"), spec_of("q1", "x", 1), spec_of("q2", "x", 1))
+    group = group_of(spec=SPEC._replace(backends=members, limits=LimitSpec(requests_per_backend=4)))
+    p1, q1, q2 = group.members
+    p1.in_flight, q1.in_flight, q2.in_flight = 4, 4, 3
+    q1.weight = 10
+    assert group.with_room(group, (), None) is q2
+    assert group.with_room(group, (q2,), None) is None
+    assert group.any_of((), None, group)
+    assert not group.any_of((q2,), None, group)
+
+
+def test_a_request_goes_to_the_first_rank_that_has_somebody_for_it() -> None:
+    group = ranked_group()
+    s1, s2, c1, _ = group.members
+    c1.in_flight = s2.in_flight = 0
+    assert group.with_room(group, (), b"s1,c2;c1;s2") is c1
+    assert group.with_room(group, (c1,), b"s1,c2;c1;s2") is s2
+    assert group.with_room(group, (c1,), b"s1,c2;c1") is None
+    assert group.first_of((), b"s1;c1") is s1
+    assert group.first_of((s1,), b"s1;c1") is c1
 
 
 def test_a_selector_is_told_in_words() -> None:
     assert str(Selector((("tier", "web"), ("version", "canary")))) == "tier=web, version=canary"
+
+
+def test_only_the_algorithms_whose_members_have_changed_are_told() -> None:
+    told: list[str | None] = []
+
+    class Told(RoundRobin):
+        def rebuild(self, members: Sequence[Backend]) -> None:
+            told.append(self.scope)
+            super().rebuild(members)
+
+    group = group_of(CANARY, balancer=Told)
+    told.clear()
+    down(group, 0)
+    assert told == [None]
+    down(group, 0, 2)
+    assert told == [None, None, "version=canary"]
+    group.members[3].rows[WEIGHT] = 8
+    group.refresh(monotonic())
+    assert told[3:] == [None, "version=canary"]
+    group.refresh(monotonic())
+    assert len(told) == 5
 
 
 def test_subsets_that_no_route_names_any_more_are_forgotten_a_reload_later() -> None:

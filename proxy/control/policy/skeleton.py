@@ -61,8 +61,8 @@ class Skeleton(Balancer):
         return first
 
     def took(self, backend: Backend) -> None:
-        """A request was given to `backend`, which counts it already. It need not be one that `pick` has named: a
-        session that stays where it is, or a backend with room where the one that was picked had none."""
+        """A request was given to `backend`, which counts it already. It need not be the one that `pick` has named: a
+        backend with room where that had none, or one that `rebuild` has left out, whose sessions stay with it."""
         self.picked[backend.name] = self.picked.get(backend.name, 0) + 1
 
     def explain(self) -> dict[str, Any]:
@@ -82,8 +82,9 @@ class Skeleton(Balancer):
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         """A backend has told of its load in an answer to a probe. Only with `wants_reports`."""
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
-        """Whom a request with this key may go to at all, for retries and where a backend is full; None for all."""
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        """Whom a request with this key may go to at all, for retries and where a backend is full: groups of backends,
+        the best first; None for all alike."""
         return None
 
     def roster(self, members: Sequence[Backend]) -> None:
