@@ -69,7 +69,7 @@ class HedgedSend(Stage):
         try:
             return picker.another(tried, x.key)
         except Exception:
-            picker.balancer_failed(x.balancer)
+            picker.balancer_failed(picker.balancer)
             return None
 
 

@@ -2,7 +2,6 @@ cimport cython
 
 from .exchange cimport Client, Exchange
 from .geo.locator cimport Locator
-from .plan cimport Plan
 
 
 cdef class RequestKey:
@@ -12,7 +11,7 @@ cdef class RequestKey:
 
 cdef class LocatedKey(RequestKey):
     cdef public Locator locator
-    @cython.locals(client=Client, plan=Plan, location=bytes, key=bytes)
+    @cython.locals(client=Client, locator=Locator, location=bytes, key=bytes)
     cpdef bytes of(self, Exchange x)
 
 

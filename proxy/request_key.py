@@ -63,8 +63,11 @@ class LocatedKey(RequestKey):
         self.locator = locator
 
     def of(self, x: Exchange) -> bytes | None:
-        client, plan = x.client, x.plan
-        assert client is not None and plan is not None
-        location = self.locator.find(x.head, client.address, client.trusted, plan.settings.trusts)
+        client, locator = x.client, self.locator
+        assert client is not None
+        location = locator.said(x.head) if client.trusted else None
+        if location is None and locator.by_address:
+            location = locator.of(x.client_address())
+        location = location or locator.default
         key = RequestKey.of(self, x) if self.parts else None
         return location if key is None else location + b"\n" + key

@@ -1,6 +1,6 @@
 cimport cython
 
-from .balancing.sticky cimport Marks, packed, row_of
+from .balancing.sticky cimport Sticky, packed, row_of
 from .exchange cimport Exchange
 from .http1.codec cimport HeaderEdits, ResponseHead
 from .plan cimport RoutePlan
@@ -25,11 +25,10 @@ cdef class CookieKey(StickyKey):
 
 
 cdef class CookieRelay(Relay):
-    cdef public Marks marks
     cdef public bytes start, attributes
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     cpdef switched(self, Exchange x, ResponseHead head)
-    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, lines=bytes)
+    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, lines=bytes, sticky=Sticky)
     cpdef tell(self, Exchange x, ResponseHead head)
 
 
@@ -46,5 +45,5 @@ cdef class LearnedRelay(Relay):
     cdef public Sessions sessions
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     cpdef switched(self, Exchange x, ResponseHead head)
-    @cython.locals(backend=Backend, session=bytes)
+    @cython.locals(backend=Backend, session=bytes, row=cython.longlong)
     cpdef learn(self, Exchange x, ResponseHead head)

@@ -8,9 +8,10 @@ a 5xx is nothing to stick to, so clients are not told of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from .balancing.keys import Key
-from .balancing.sticky import TOKEN_LENGTH, Marks, packed, row_of
+from .balancing.sticky import TOKEN_LENGTH, Sticky, packed, row_of
 from .exchange import Exchange, Stage
 from .http1.codec import HeaderEdits, ResponseHead
 from .plan import RoutePlan
@@ -62,15 +63,19 @@ class CookieKey(StickyKey):
         value: bytes | None = None
         others = []
         for line in x.head.get_all(b"cookie"):
+            if not self.strip and self.prefix not in line:
+                continue
             for pair in line.split(b";"):
                 pair = pair.strip()
                 if not pair.startswith(self.prefix):
                     others.append(pair)
                 elif value is None:  # of several the first counts, which is that of the longest path (RFC 6265 5.4)
                     value = pair[len(self.prefix) :]
+                    if not self.strip:
+                        return value if len(value) == TOKEN_LENGTH else None
         if value is None:
             return None
-        if self.strip and x.route is not None:
+        if x.route is not None:
             edits = x.route.request_edits
             line = b"Cookie: %b\r\n" % b"; ".join(others) if others else b""
             x.request_edits = (NOTHING if edits is None else edits).plus(line, b"cookie")
@@ -84,9 +89,8 @@ class CookieRelay(Relay):
     it says of caches; one without the cookie is not touched.
     """
 
-    def __init__(self, group: Group, pick: Stage, send: Stage, marks: Marks, name: bytes, attributes: bytes) -> None:
+    def __init__(self, group: Group, pick: Stage, send: Stage, name: bytes, attributes: bytes) -> None:
         super().__init__(group, pick, send)
-        self.marks = marks
         self.start = b"Set-Cookie: %b=" % name
         self.attributes = attributes + b"\r\n"
 
@@ -103,7 +107,8 @@ class CookieRelay(Relay):
         backend, route = x.backend, x.route
         assert backend is not None and route is not None
         edits = route.response_edits
-        mark = self.marks.of(backend)
+        sticky: Sticky = x.balancer
+        mark = sticky.marks.of(backend)
         if mark != x.stuck and head.status < 500:
             lines = self.start + mark + self.attributes
             if x.head.method in CACHED and shared(route, head):
@@ -170,12 +175,14 @@ class LearnedRelay(Relay):
         """A session that the response names; or the one of the request, if it was known and has moved."""
         backend = x.backend
         assert backend is not None
-        row = row_of(backend, self.upstream)
         session = self.named(head)
-        if not session and x.stuck is not None and x.stuck != b"%d" % row:
+        if not session and x.stuck is None:
+            return
+        row = row_of(backend, self.upstream)
+        if not session and x.stuck != b"%d" % row:
             session = self.asked(x.head)
         if session:
-            self.sessions.keep(session, row, x.started)
+            self.sessions.keep(session, row, monotonic())
 
 
 def set_cookie(prefix: bytes, head: ResponseHead) -> bytes | None:

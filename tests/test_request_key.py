@@ -42,3 +42,10 @@ def test_no_two_keys_are_written_alike() -> None:
 )
 def test_what_a_client_counts_as(address: str, lines: str, counts_as: bytes) -> None:
     assert client_of(exchange(lines, address, "10.0.0.0/8")) == counts_as
+
+
+def test_what_trusted_proxies_say_is_read_once_for_each_request() -> None:
+    x = exchange("X-Forwarded-For: 203.0.113.9\r\n", trusted="10.0.0.0/8")
+    assert x.client_address() is x.client_address()
+    x.clear()
+    assert x.address is None

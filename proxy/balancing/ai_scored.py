@@ -24,6 +24,7 @@ from .ai_guard import Contest
 from .ai_learned import Fleet, Learned
 from .base import CANCELLED, FAILED, Balancer, Done
 from .probe_pool import Probe, ProbePool, Prober
+from .records import key_of
 from .sampling import Urn, dice
 
 SLOPE = 0.1
@@ -115,10 +116,11 @@ class AiScored(Balancer):
         self.urn.fill(members)
         self.states = []
         mean = sum(backend.weight for backend in self.urn.members) / max(1, self.urn.size)
+        key = key_of(self)
         for backend in self.urn.members:
-            state = backend.learned.get(self.name)
+            state = backend.learned.get(key)
             if state is None:
-                state = backend.learned[self.name] = Learned(backend, self.fleet.capacity)
+                state = backend.learned[key] = Learned(backend, self.fleet.capacity)
             state.share = backend.weight / mean
             state.settle()
             self.states.append(state)

@@ -35,5 +35,8 @@ class ConsistentHash(Hashed):
     def census(self, members: Sequence[Backend]) -> None:
         self.configured = sum(backend.spec.weight for backend in members)
 
+    def extent(self, weights: Mapping[str, float]) -> float:
+        return unit_for(self.points, max(self.configured, sum(weights.values())))
+
     def place(self, weights: Mapping[str, float]) -> Placement:
-        return Ring(weights, unit_for(self.points, max(self.configured, sum(weights.values()))))
+        return Ring(weights, self.extent(weights))

@@ -11,7 +11,8 @@ cdef double _WHOLE
 
 cdef class Hashed(Balancer):
     cdef public double factor, quiet, least
-    cdef public dict described, places
+    cdef public tuple described
+    cdef public dict places
     cdef public Placement placement
     cdef public list members
     cdef public double[::1] limits

@@ -10,7 +10,7 @@ next place is a jump and not the neighbour, lest the neighbour drown: Chen, Cole
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from ..sharding.placement import Placement
@@ -42,8 +42,8 @@ class Hashed(Balancer):
     def __init__(self, factor: float | None, quiet: float) -> None:
         self.factor = checked_factor(factor)
         self.quiet = checked_quiet(quiet)
-        self.described: dict[str, float] = {}
-        """What the placement was made from."""
+        self.described: tuple[dict[str, float], Hashable] = {}, None
+        """What the placement was made from: weights by name, and its extent."""
         self.placement: Placement | None = None
         self.members: list[Backend] = []
         """In the order of the placement's names."""
@@ -57,6 +57,10 @@ class Hashed(Balancer):
         self.others = 0
         """Those of the other workers, as of the last tick."""
 
+    def extent(self, weights: Mapping[str, float]) -> Hashable:
+        """How large the placement of these is to be, if that follows from more than from them."""
+        return None
+
     def place(self, weights: Mapping[str, float]) -> Placement:
         """The placement of names with these weights, at least one."""
         raise NotImplementedError
@@ -66,8 +70,9 @@ class Hashed(Balancer):
         self.members = [named[name] for name in sorted(named)]
         self.places = {backend: at for at, backend in enumerate(self.members)}
         weights = {backend.name: backend.weight / backend.scale for backend in self.members}
-        if weights != self.described or self.placement is None:
-            self.described = weights
+        described = weights, self.extent(weights)
+        if described != self.described or self.placement is None:
+            self.described = described
             self.placement = self.place(weights) if weights else None
         factor, total = self.factor, sum(weights.values())
         self.limits = array("d", [factor * weight / total for weight in weights.values()])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..sharding.maglev import Maglev as Table
-from ..sharding.maglev import check_size
+from ..sharding.maglev import check_size, extent_for
 from ..sharding.placement import Placement
 from ..upstream.backend import Backend
 from .hashed import QUIET, Hashed
@@ -36,6 +36,9 @@ class Maglev(Hashed):
 
     def census(self, members: Sequence[Backend]) -> None:
         self.configured = len(members)
+
+    def extent(self, weights: Mapping[str, float]) -> tuple[int, int]:
+        return extent_for(max(self.configured, len(weights)), self.table)
 
     def place(self, weights: Mapping[str, float]) -> Placement:
         return Table(weights, self.table, self.configured)

@@ -117,6 +117,9 @@ class Prober:
         """After a request: the probes that are due."""
         self.owed += self.rate
         urn = self.urn
+        if not urn.size:
+            self.owed = 0.0
+            return
         last = -1
         while self.owed >= 1.0:
             self.owed -= 1.0

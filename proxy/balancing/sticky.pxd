@@ -16,7 +16,6 @@ cdef class Sticky(Balancer):
     cdef public Marks marks
     cdef public object everyone
     cdef public bint draining
-    cdef public set members
     cdef public dict usable, leaving
     cdef public long long now_ns
 

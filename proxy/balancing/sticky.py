@@ -21,6 +21,7 @@ from ..upstream.load_report import LoadReport
 from .base import Balancer, Done
 
 TOKEN_BYTES = 16
+UNMARKED = b"\0"
 TOKEN_LENGTH = 22
 """Characters of a token in base64url without padding."""
 
@@ -92,8 +93,9 @@ def row_of(backend: Backend, upstream: str) -> int:
 
 def packed(mark: bytes | None, key: bytes | None) -> bytes:
     """A mark, which is shorter than 256 bytes, and the algorithm's key in one."""
-    mark = mark or b""
-    return bytes((len(mark),)) + mark if key is None else b"%c%b=%b" % (len(mark), mark, key)
+    if mark is None:
+        return UNMARKED if key is None else UNMARKED + b"=" + key
+    return b"%c%b" % (len(mark), mark) if key is None else b"%c%b=%b" % (len(mark), mark, key)
 
 
 def behind_mark(key: bytes) -> bytes | None:
@@ -112,8 +114,6 @@ class Sticky(Balancer):
         self.marks = Marks(spec)
         self.draining = spec.draining
         self.everyone: Sequence[Backend] = ()
-        self.members: set[Backend] = set()
-        """Those that the algorithm knows."""
         self.usable: dict[bytes, Backend] = {}
         self.leaving: dict[bytes, Backend] = {}
         """Those that get nothing new; whether they keep what they have is seen when a request asks for one."""
@@ -129,12 +129,11 @@ class Sticky(Balancer):
 
     def rebuild(self, members: Sequence[Backend]) -> None:
         self.main.prober, self.main.scope = self.prober, self.scope
-        self.members = set(members)
-        self.usable = self.marks.known(backend for backend in members if backend.weight > 0)
+        weighty = {backend for backend in members if backend.weight > 0}
+        self.usable = self.marks.known(weighty)
         self.leaving = {}
         if self.draining:
-            marked = self.marks.known((*self.everyone, *members))
-            self.leaving = {mark: backend for mark, backend in marked.items() if mark not in self.usable}
+            self.leaving = self.marks.known({*self.everyone, *members} - weighty)
         self.main.rebuild(members)
 
     def pick(self, key: bytes | None) -> Backend | None:
@@ -147,7 +146,7 @@ class Sticky(Balancer):
                 return backend
         return self.main.pick(behind_mark(key))
 
-    def reach(self, key: bytes | None) -> Sequence[Backend] | None:
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
         return self.main.reach(None if key is None else behind_mark(key))
 
     def target(self, mark: bytes) -> Backend | None:
@@ -166,8 +165,7 @@ class Sticky(Balancer):
         return bool(kept) and backend.ejected_until() <= self.now_ns
 
     def took(self, backend: Backend) -> None:
-        if backend in self.members:
-            self.main.took(backend)
+        self.main.took(backend)
 
     def dropped(self, backend: Backend, done: Done) -> None:
         self.main.dropped(backend, done)

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..balancing.keys import make_key
-from ..balancing.sticky import Marks, StickySpec
+from ..balancing.sticky import StickySpec
 from ..exchange import Exchange, Stage
 from ..http1.codec import ResponseHead
 from ..limits.rate import salt_of
@@ -107,9 +107,7 @@ class Stickiness(NamedTuple):
         """The way back."""
         cookie, learned = self.sticky.cookie, self.sticky.learn
         if cookie is not None:
-            return CookieRelay(
-                group, pick, send, Marks(self.spec), cookie.name.encode(), attributes_of(cookie).encode()
-            )
+            return CookieRelay(group, pick, send, cookie.name.encode(), attributes_of(cookie).encode())
         assert learned is not None
         kind, _, name = learned.session.partition(":")
         named = (

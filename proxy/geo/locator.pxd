@@ -12,7 +12,9 @@ cdef class Locator:
     cdef public Database database
     cdef public Networks networks
 
-    @cython.locals(value=bytes, text=str)
-    cpdef bytes find(self, RequestHead head, str peer, bint trusted, trusts)
+    cdef public bint by_address
+
+    @cython.locals(value=bytes, found=bytes)
+    cpdef bytes said(self, RequestHead head)
     @cython.locals(address=bytes, found=bytes)
     cpdef bytes of(self, str text)

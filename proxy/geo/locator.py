@@ -5,11 +5,10 @@ Law of this file: a header is believed only from trusted proxies, and only names
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from socket import AF_INET, AF_INET6, inet_ntop
 
 from ..http1.codec import RequestHead
-from ..http1.forwarded import client_address
 from .database import Database
 from .networks import Networks, packed
 
@@ -34,21 +33,16 @@ class Locator:
         self.database = database
         self.networks = networks
         self.default = default
+        self.by_address = database is not None or networks is not None
+        """Whether an address says anything."""
 
-    def find(self, head: RequestHead, peer: str, trusted: bool, trusts: Callable[[str], bool]) -> bytes:
-        """The location of the client behind `peer`, which is `trusted` or not."""
-        if trusted and self.header is not None:
-            value = head.get(self.header)
-            if value is not None:
-                found = self.values.get(value.lower())
-                if found is not None:
-                    return found
-                if value in self.known:
-                    return value
-        if self.database is None and self.networks is None:
-            return self.default
-        text = client_address(head, peer, trusts) if trusted else peer
-        return self.of(text) or self.default
+    def said(self, head: RequestHead) -> bytes | None:
+        """The location that the header of a request says, if it says one; ask only if its peer is trusted."""
+        value = head.get(self.header) if self.header is not None else None
+        if value is None:
+            return None
+        found = self.values.get(value.lower())
+        return found if found is not None else value if value in self.known else None
 
     def of(self, text: str) -> bytes:
         """The location of an address; b"" where nobody knows it."""

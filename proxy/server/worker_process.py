@@ -40,7 +40,7 @@ from .worker import Proxy, settle_memory
 
 log = logging.getLogger("qantara")
 
-COMPILED_WITHIN = 60.0
+COMPILED_WITHIN = 45.0
 """Seconds that a configuration may take to become a plan."""
 
 

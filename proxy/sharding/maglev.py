@@ -38,13 +38,12 @@ class Maglev(Placement):
     ValueError unless `size` is a prime number that every name fits in."""
 
     def __init__(self, weights: Mapping[str, float], size: int = 0, count: int = 0) -> None:
-        count = max(count, len(weights))
-        size = size or (LARGE if count > MANY else SIZE)
+        size, rest = extent_for(max(count, len(weights)), size)
         check_size(size)
         if len(weights) > size:
             raise ValueError(f"{len(weights)} names do not fit into a table of {size} entries")
         super().__init__(weights)
-        self.owners = maglev(self.seeds, self.weights, size, rest_of(size, count))
+        self.owners = maglev(self.seeds, self.weights, size, rest)
         self.size = size
 
     def at(self, place: int) -> int:
@@ -54,11 +53,12 @@ class Maglev(Placement):
         return counted(self.names, self.owners)
 
 
-def rest_of(size: int, count: int) -> int:
-    """How many of `size` entries are nobody's turn if there are `count` names."""
+def extent_for(count: int, size: int = 0) -> tuple[int, int]:
+    """How many entries there are for `count` names, unless `size` says so, and how many of them are nobody's turn."""
     if count <= MANY:
-        return 0
-    return int(size * (REST if count <= VERY_MANY else LARGE_REST))
+        return size or SIZE, 0
+    size = size or LARGE
+    return size, int(size * (REST if count <= VERY_MANY else LARGE_REST))
 
 
 def check_size(size: int) -> None:

@@ -157,8 +157,3 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<Backend {self.name} weight={self.weight} in_flight={self.in_flight}>"
-
-
-def load_of(backend: Backend) -> float:
-    """Requests in flight in proportion to the weight."""
-    return backend.load() / backend.weight

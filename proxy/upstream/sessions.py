@@ -39,7 +39,7 @@ class Sessions:
         for at in range(first, first + WAYS):
             cell = self.cells[at]
             if cell >> (ROW + SECOND) == tag and cell & (ROW_MASK << SECOND):
-                age = second - cell & SECOND_MASK
+                age = self._age(cell, second)
                 if age > self.ttl:
                     return -1
                 if age > FRESH:
@@ -57,12 +57,17 @@ class Sessions:
             if cell >> (ROW + SECOND) == tag:
                 chosen = at
                 break
-            age = second - cell & SECOND_MASK if cell else SECOND_MASK + 1
+            age = self._age(cell, second) if cell else SECOND_MASK
             if age > oldest:
                 chosen, oldest = at, age
         wanted = (tag << ROW | row + 1) << SECOND | second
         if self.cells[chosen] != wanted:
             self.cells[chosen] = wanted
+
+    def _age(self, cell: int, second: int) -> int:
+        """Seconds since a cell was used; 0 if another worker, whose clock read more, has used it meanwhile."""
+        age = second - cell & SECOND_MASK
+        return age if age <= SECOND_MASK // 2 else 0
 
     def _place(self, session: bytes) -> tuple[int, int]:
         """The first cell of a session's set, and its tag."""

@@ -10,6 +10,7 @@ from proxy.balancing import create
 from proxy.balancing.ai_scored import AiScored
 from proxy.balancing.base import Done
 from proxy.balancing.power_of_two import PowerOfTwo
+from proxy.upstream.backend import Backend
 from proxy.upstream.load_report import LoadReport
 
 from .members import backends
@@ -107,3 +108,29 @@ def test_parameters_are_checked(params: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=next(iter(params))) as caught:
         create("ai_scored", **params)
     assert said in str(caught.value)
+
+
+def test_what_is_learned_of_a_subset_is_its_own() -> None:
+    """Its capacities are in proportion to the weights there, and its control group has places there."""
+    members = backends(1, 1)
+    whole, part = AiScored(), AiScored()
+    part.scope = "version=canary"
+    whole.rebuild(members)
+    part.rebuild(members[:1])
+    assert part.states[0] is not whole.states[0]
+    again = AiScored()
+    again.scope = "version=canary"
+    again.rebuild(members)
+    assert again.states[0] is part.states[0]
+
+
+def test_a_session_that_stays_where_nobody_else_goes_asks_nobody() -> None:
+    """The last member is drained, and its sessions go on."""
+    balancer = AiScored(mode="fleet")
+    (only,) = members = backends(1)
+    balancer.rebuild(members)
+    asked: list[Backend] = []
+    balancer.prober = asked.append
+    balancer.rebuild([])
+    balancer.took(only)
+    assert asked == []

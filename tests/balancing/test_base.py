@@ -70,6 +70,24 @@ def test_after_a_rebuild_only_the_new_members_count(algorithm: str) -> None:
 
 
 @every
+def test_who_is_left_out_may_still_get_requests(algorithm: str) -> None:
+    """A drained backend keeps its sessions."""
+    balancer = create(algorithm)
+    members = backends(1, 1, 1)
+    balancer.census(members)
+    balancer.rebuild(members[1:])
+    members[0].in_flight += 1
+    balancer.took(members[0])
+    balancer.tick(1.0)
+    balancer.rebuild([])
+    balancer.took(members[0])
+    members[0].in_flight -= 1
+    balancer.dropped(members[0], Done(0.1, now=2.0))
+    balancer.rebuild(members[1:])
+    assert {balancer.pick(b"%d" % n) for n in range(300)} <= set(members[1:])
+
+
+@every
 def test_the_requests_of_who_has_left_end_all_the_same(algorithm: str) -> None:
     """Also where others have its place, and when it comes back."""
     balancer = create(algorithm)

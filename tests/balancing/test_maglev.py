@@ -8,7 +8,7 @@ import pytest
 
 from proxy.balancing.maglev import Maglev
 from proxy.sharding import maglev
-from proxy.sharding.maglev import LARGE, MANY
+from proxy.sharding.maglev import LARGE, MANY, SIZE
 
 from .members import backends
 
@@ -44,6 +44,17 @@ def test_an_unhealthy_backend_does_not_change_the_size_of_the_table() -> None:
     fixed.rebuild(members)
     assert isinstance(fixed.placement, maglev.Maglev)
     assert fixed.placement.size == 1009
+
+
+def test_the_table_is_made_anew_when_so_many_are_in_rotation_that_its_size_is_another() -> None:
+    """Be it that those who came are ill: a worker that starts then has the larger one."""
+    balancer = Maglev()
+    members = backends(*[1] * (MANY + 1))
+    for rotating, size in ((members[1:], SIZE), (members, LARGE), (members[:9], SIZE)):
+        balancer.census(rotating)
+        balancer.rebuild(members[1:9])
+        assert isinstance(balancer.placement, maglev.Maglev)
+        assert balancer.placement.size == size
 
 
 def test_the_size_is_checked() -> None:

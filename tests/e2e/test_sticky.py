@@ -17,6 +17,7 @@ from time import monotonic
 
 import pytest
 
+from proxy.balancing.sticky import packed
 from proxy.scoreboard import DRAIN, MAINT, STATE
 from proxy.server.worker import Proxy
 from proxy.upstream.group import Group
@@ -269,6 +270,19 @@ async def test_a_status_that_is_tried_again_moves_the_session(answer: bytes) -> 
         got = await there.ask()
         assert got.body == b"well"
         assert (await there.ask(b"Cookie: " + cookie(got))).body == b"well"
+        assert len(there.origins[0].requests) == 1
+
+
+async def test_a_request_that_leaves_its_backend_goes_where_its_key_leads() -> None:
+    """And not where the fewest requests are, which is at the first one."""
+    failing: Script = [request(), response(b"sick", b"503 Service Unavailable")]
+    balance, more = "{algorithm: maglev, key: 'header:x-user'}", "retry: {on: [503], backoff: 1ms}"
+    scripts = (failing, answering(b"1"), answering(b"2"))
+    async with way("{cookie: {}}", *scripts, balance=balance, more=more) as there:
+        sick, _, home = there.group.members
+        user = next(name for n in range(99) if there.group.balancer.pick(packed(None, name := b"%d" % n)) is home)
+        pair = b"Cookie: qantara_route=" + there.group.balancer.marks.of(sick)
+        assert (await there.ask(pair, b"X-User: " + user)).body == b"2"
         assert len(there.origins[0].requests) == 1
 
 

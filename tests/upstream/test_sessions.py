@@ -63,6 +63,19 @@ def test_a_clock_that_has_run_for_long_is_no_matter() -> None:
     assert sessions.find(b"s", SECOND_MASK + 70.0) == -1
 
 
+def test_what_another_worker_has_used_a_moment_ago_is_neither_old_nor_the_oldest() -> None:
+    """Requests carry the time when they began, and another worker may have written since."""
+    sessions = table(ttl=60.0)
+    sessions.keep(b"s", 1, 101.0)
+    assert sessions.find(b"s", 100.9) == 1
+    assert sessions.find(b"s", 161.0) == 1  # it was not set back
+    for n in range(WAYS - 1):
+        sessions.keep(b"s%d" % n, n, 90.0 + n)
+    sessions.keep(b"new", 9, 100.5)
+    assert sessions.find(b"s", 102.0) == 1
+    assert sessions.find(b"s0", 102.0) == -1
+
+
 def test_upstreams_are_apart() -> None:
     cells = array("q", bytes(8 * 65_536))
     one, other = Sessions(cells, b"1" * 16, 60.0), Sessions(cells, b"2" * 16, 60.0)
