@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .policies import rows
 from .runs import Run
 from .summary import Outcome, Spread, spread
 
@@ -109,7 +110,10 @@ def markdown(results: dict[Situation, list[Cell]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-DIGEST = ("ai_scored", "in auto", "no reports", "best other", "power_of_two", "oracle", "/ best other", "/ oracle")
+DIGEST = (
+    *("ai_scored", "in auto", "no reports", "best other", "power_of_two", "oracle", "/ best other", "/ oracle"),
+    "no reports / best without",
+)
 
 
 def digest(results: dict[Situation, list[Cell]]) -> str:
@@ -125,10 +129,18 @@ def digest(results: dict[Situation, list[Cell]]) -> str:
         names = (f"{OWN} auto", f"{OWN} no reports", best.policy, "power_of_two", "oracle")
         told = [shown(rows[name].spread("p99")) if name in rows else "" for name in names]
         told[2] = f"{best.policy}: {told[2]}"
-        compared = [ratios(own, best), ratios(own, rows["oracle"]) if "oracle" in rows else ""]
+        compared = [ratios(own, best), ratios(own, rows["oracle"]) if "oracle" in rows else "", unaided(cells)]
         line = (at.scenario, f"{at.level:g} x", str(at.proxies), shown(own.spread("p99")), *told, *compared)
         lines.append("| " + " | ".join(line) + " |")
     return "\n".join(lines) + "\n"
+
+
+def unaided(cells: Sequence[Cell]) -> str:
+    """ai_scored without any reports, to the best of the others that need none."""
+    own = next((cell for cell in cells if cell.policy == f"{OWN} no reports"), None)
+    needs = {name: policy.says for name, policy in rows().items()}
+    best = best_other([cell for cell in cells if not needs.get(cell.policy, True)])
+    return ratios(own, best) if own is not None and best is not None else ""
 
 
 def ratios(own: Cell, other: Cell) -> str:

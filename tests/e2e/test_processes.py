@@ -15,6 +15,8 @@ import h11
 import pytest
 
 from proxy.server.places import Places, run_dir
+from proxy.server.worker_process import COMPILED_WITHIN
+from proxy.server.workers import ANSWER_WITHIN
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, request, response, tell, wait
 from tests.support.process import kill_group
@@ -542,3 +544,8 @@ async def test_the_admin_api_drains_a_backend_and_shows_it_in_the_metrics(tmp_pa
                 text = await metrics.text()
         assert f'qantara_backend_up{{backend="{one.address}",upstream="app"}} 0.0' in text
         assert "qantara_config_last_reload_success 1.0" in text
+
+
+def test_a_worker_gives_up_compiling_before_the_supervisor_gives_up_waiting() -> None:
+    """Or it would be taken for one that hangs, and nobody would say that it was the configuration."""
+    assert COMPILED_WITHIN <= ANSWER_WITHIN - 10

@@ -17,12 +17,14 @@ def test_ratios_are_taken_seed_by_seed_and_to_the_best_of_the_others() -> None:
         cell("ai_scored fleet", 1.0, 1.0),
         cell("latency d=8", 220.0, 400.0),
         cell("power_of_two", 500.0, 500.0),
+        cell("c3", 230.0, 500.0),
+        cell("ai_scored no reports", 231.0, 420.0),
     ]
     *_, line = digest({Situation("S1", 1.74, 1, 3.0, 0.0): cells}).splitlines()
     found = [each.strip() for each in line.strip("|").split("|")]
     assert found[:4] == ["S1", "1.74 x", "1", "165 (110-220)"]
     assert found[6] == "latency d=8: 310 (220-400)"
-    assert found[-2:] == ["0.53 (0.50-0.55)", "1.10"]
+    assert found[-3:] == ["0.53 (0.50-0.55)", "1.10", "1.05"]
 
 
 def test_a_situation_without_competitors_is_left_out() -> None:

@@ -52,7 +52,7 @@ class UpstreamLimits(Section):
     requests_per_backend: Whole = 1024
     """Requests in flight at one backend, over all workers; 0 for no limit."""
     queue: Whole = 1024
-    """Requests that may wait in each worker when these limits are reached; 0 for none."""
+    """Requests that may wait in each worker, for each `routes[].subset`, when these limits are reached; 0 for none."""
     queue_timeout: Duration = duration("1s")
     """How long a request waits before it is answered with 503."""
     queue_target: Duration = duration("100ms")
