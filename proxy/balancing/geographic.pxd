@@ -2,14 +2,12 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer
-from .parts cimport Parts
+from .parts cimport Draw, Parts
 
 
-cdef class Plan:
+cdef class Plan(Draw):
     cdef public object tiers
     cdef public dict shares
-    cdef public Balancer only
-    cdef public list bounds, children
     cdef public long long picks
 
 

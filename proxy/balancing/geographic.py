@@ -25,7 +25,7 @@ from .base import Balancer
 from .keyed import Keyed
 from .levels import ability, shares_of
 from .locations import BUILTIN, Location, distance, ordered
-from .parts import Make, Part, Parts, bounds_of
+from .parts import Draw, Make, Part, Parts
 
 SPILLS = ("local_preferred", "local_only", "any")
 """To the next regions as far as needed; to none; or no region goes before another."""
@@ -78,25 +78,15 @@ class Region:
         return sum(backend.load() for backend in self.members) / self.capacity if self.capacity else 0.0
 
 
-class Plan:
+class Plan(Draw):
     """Where requests of clients at one location go."""
 
     def __init__(self, tiers: Sequence[Sequence[str | None]]) -> None:
+        super().__init__()
         self.tiers = tiers
         """Regions, the nearest first; those whose order nobody knows are together."""
         self.shares: dict[str | None, float] = {}
-        self.only: Balancer | None = None
-        self.bounds: list[float] = []
-        self.children: list[Balancer] = []
         self.picks = 0
-
-    def share_out(self, shares: dict[str | None, float], children: Mapping[Any, Balancer]) -> None:
-        """Each region gets this share."""
-        self.shares = shares
-        used = {name: share for name, share in shares.items() if share > 0}
-        self.children = [children[name] for name in used]
-        self.bounds = bounds_of(used.values())
-        self.only = self.children[0] if len(used) == 1 else None
 
 
 class Geographic(Parts):
@@ -194,7 +184,8 @@ class Geographic(Parts):
 
     def _plan(self) -> None:
         for plan in (self.anywhere, *self.plans.values()):
-            plan.share_out(self._shares(plan.tiers), self.children)
+            plan.shares = self._shares(plan.tiers)
+            plan.share_out(plan.shares, self.children)
 
     def _shares(self, tiers: Sequence[Sequence[str | None]]) -> dict[str | None, float]:
         """What each region gets of clients that have the regions in this order."""
@@ -237,7 +228,7 @@ class Geographic(Parts):
             return child.pick(rest)
         if not plan.children:
             return None
-        child = self.drawn(plan.children, plan.bounds, rest)
+        child = plan.at(self.place_of(rest))
         return child.pick(rest)
 
     def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
@@ -252,7 +243,10 @@ class Geographic(Parts):
     # --- for people ---
 
     def explain(self) -> dict[str, Any]:
-        return super().explain() | {
+        told = super().explain()
+        for part in told["parts"]:
+            del part["share"]  # by weight; what a region gets is told below, for each location
+        return told | {
             "regions": {str(name): self._region(region) for name, region in self.regions.items()},
             "locations": {
                 name.decode() or "unknown": self._route(name.decode(), plan)

@@ -7,8 +7,8 @@ its algorithm. Requests are shared out over the parts by chance, those with a ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import accumulate, chain, zip_longest
 from typing import Any, NamedTuple
 
 import mmh3
@@ -27,6 +27,32 @@ class Part(NamedTuple):
     label: Hashable
     members: Sequence[Backend]
     share: float
+
+
+class Draw:
+    """Algorithms that share requests, and who gets which."""
+
+    def __init__(self) -> None:
+        self.children: list[Balancer] = []
+        self.bounds: list[float] = []
+        """The sums of shares up to each of them."""
+        self.only: Balancer | None = None
+        """The one that gets everything, if one does."""
+
+    def share_out(self, shares: Mapping[Any, float], children: Mapping[Any, Balancer]) -> None:
+        """By labels, what each gets from now on. The shares add up to 1."""
+        used = {label: share for label, share in shares.items() if share > 0}
+        self.children = [children[label] for label in used]
+        self.bounds = list(accumulate(used.values()))
+        self.only = self.children[0] if len(used) == 1 else None
+
+    def at(self, place: float) -> Balancer:
+        """Whose share a place from 0 to 1 is in. There has to be one."""
+        at = 0
+        last = len(self.bounds) - 1
+        while at < last and place >= self.bounds[at]:
+            at += 1
+        return self.children[at]
 
 
 class Parts(Balancer):
@@ -51,10 +77,7 @@ class Parts(Balancer):
         self.children: dict[Hashable, Balancer] = {}
         self.owner: dict[Backend, Balancer] = {}
         """The algorithm that hears of a backend's requests."""
-        self.only: Balancer | None = None
-        """The one part that gets everything, if one does."""
-        self.bounds: list[float] = []
-        self.shared: list[Balancer] = []
+        self.draw = Draw()
 
     @property
     def needs_key(self) -> bool:  # type: ignore[override]
@@ -83,53 +106,55 @@ class Parts(Balancer):
         old, owner = self.children, self.owner
         self.children = {part.label: old.get(part.label) or self.make() for part in self.parts}
         self.owner = {}
+        enrolled, everyone = self.by_label(self.enrolled), self.by_label(self.everyone)
         for part in self.parts:
-            child, everyone = self.children[part.label], self.of_part(part, self.everyone)
+            child, known = self.children[part.label], self.all_of(part, everyone.get(part.label, ()))
             child.prober, child.scope = self.prober, self.scope
-            child.roster(self.of_part(part, self.enrolled))
-            child.census(everyone)
+            child.roster(self.all_of(part, enrolled.get(part.label, ())))
+            child.census(known)
             child.rebuild(part.members)
-            self.owner.update(dict.fromkeys(everyone, child))
+            self.owner.update(dict.fromkeys(known, child))
             self.owner.update(dict.fromkeys(part.members, child))
         stay = set(self.children.values())
         for backend, child in owner.items():  # who has left may have requests that are not over
             if backend not in self.owner and child in stay and backend.load() > 0:
                 self.owner[backend] = child
-        self._share_out([part for part in self.parts if part.share > 0])
+        self.draw.share_out({part.label: part.share for part in self.parts}, self.children)
 
-    def of_part(self, part: Part, backends: Sequence[Backend]) -> Sequence[Backend]:
-        """Those that belong to a part, usable or not; the usable ones if there are none, since nobody has said more."""
-        return [backend for backend in backends if self.label_of(backend) == part.label] or part.members
+    def by_label(self, backends: Sequence[Backend]) -> dict[Hashable, list[Backend]]:
+        """Those of each part."""
+        found: dict[Hashable, list[Backend]] = {}
+        for backend in backends:
+            found.setdefault(self.label_of(backend), []).append(backend)
+        return found
 
     def label_of(self, backend: Backend) -> Hashable:
         """To which part a backend belongs."""
         raise NotImplementedError
 
-    def _share_out(self, parts: Sequence[Part]) -> None:
-        self.shared = [self.children[part.label] for part in parts]
-        self.only = self.shared[0] if len(parts) == 1 else None
-        self.bounds = bounds_of([part.share for part in parts])
+    def all_of(self, part: Part, belonging: Sequence[Backend]) -> Sequence[Backend]:
+        """What a part is told of as its members, usable or not, of those that belong to it; if there are none, nobody
+        has said more than who is usable."""
+        return belonging or part.members
 
     def pick(self, key: bytes | None) -> Backend | None:
-        child = self.only
+        draw = self.draw
+        child = draw.only
         if child is not None:
             return child.pick(key)
-        if not self.shared:
+        if not draw.children:
             return None
         own = key
         if key is not None and self.located:
             own = behind_location(key)
-        child = self.drawn(self.shared, self.bounds, own)
+        child = draw.at(self.place_of(own))
         return child.pick(key)
 
-    def drawn(self, shared: Sequence[Balancer], bounds: Sequence[float], key: bytes | None) -> Balancer:
-        """One of those that share the requests up to these bounds: by chance, the same one for the same key."""
-        place = self.dice() if key is None else mmh3.hash(key, self.seed, False) / 4294967296.0
-        at = 0
-        last = len(bounds) - 1
-        while at < last and place >= bounds[at]:
-            at += 1
-        return shared[at]
+    def place_of(self, key: bytes | None) -> float:
+        """A place from 0 to 1 in a draw: by chance, the same one for the same key."""
+        if key is None:
+            return self.dice()
+        return mmh3.hash(key, self.seed, False) / 4294967296.0
 
     def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
         inside = [(part.members, self.children[part.label].reach(key)) for part in self.parts]
@@ -176,15 +201,6 @@ def behind_location(key: bytes) -> bytes | None:
     """What is left of a key that begins with a location; None if it is only that."""
     at = key.find(b"\n")
     return key[at + 1 :] if at >= 0 else None
-
-
-def bounds_of(shares: Iterable[float]) -> list[float]:
-    """The sums of shares up to each of them."""
-    found, bound = [], 0.0
-    for share in shares:
-        bound += share
-        found.append(bound)
-    return found
 
 
 def merged(tables: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -8,13 +8,15 @@ it had are gone. (Envoy: random_subsetting; gRPC: gRFC A68.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from heapq import nlargest
 
 import mmh3
 
 from ..upstream.backend import Backend
 from .parts import Make, Part, Parts
+
+CHOSEN = "subset"
 
 
 class Subset(Parts):
@@ -31,11 +33,14 @@ class Subset(Parts):
         usable = [backend for backend in members if backend.weight > 0]
         chosen = set(nlargest(self.size, usable, key=self.affinity))
         kept = [backend for backend in usable if backend in chosen]
-        return [Part("subset", kept, 1.0)] if kept else []
+        return [Part(CHOSEN, kept, 1.0)] if kept else []
 
-    def of_part(self, part: Part, backends: Sequence[Backend]) -> Sequence[Backend]:
+    def label_of(self, backend: Backend) -> Hashable:
+        return CHOSEN
+
+    def all_of(self, part: Part, belonging: Sequence[Backend]) -> Sequence[Backend]:
         """The members, and of the others those that would be chosen next, up to as many as are used if all are well."""
-        others = set(backends).difference(part.members)
+        others = set(belonging).difference(part.members)
         return [*part.members, *nlargest(self.size - len(part.members), others, key=self.affinity)]
 
     def affinity(self, backend: Backend) -> int:

@@ -35,6 +35,8 @@ class Zones(Parts):
         self.zone = zone
         self.proxies = dict(proxies or {})
         self.min_backends = min_backends
+        self.divided = False
+        """Whether zones count now."""
 
     def divide(self, members: Sequence[Backend]) -> list[Part]:
         zones: dict[str | None, list[Backend]] = {}
@@ -46,17 +48,16 @@ class Zones(Parts):
                 weights[zone] = weights.get(zone, 0) + backend.weight
         used = [backend for each in zones.values() for backend in each]
         small = len(used) < self.min_backends
-        if self.zone not in zones or len(zones) < 2 or small or not all(backend.well for backend in used):
+        well = all(backend.well for backend in used)
+        self.divided = self.zone in zones and len(zones) > 1 and not small and well
+        if not self.divided:
             return [Part(ALL, used, 1.0)] if used else []
         total = sum(weights.values())
         shares = self.shares({zone: weight / total for zone, weight in weights.items()})
         return [Part(zone, each, shares[zone]) for zone, each in zones.items()]
 
-    def of_part(self, part: Part, backends: Sequence[Backend]) -> Sequence[Backend]:
-        return backends or part.members if part.label == ALL else super().of_part(part, backends)
-
     def label_of(self, backend: Backend) -> Hashable:
-        return backend.spec.zone
+        return backend.spec.zone if self.divided else ALL
 
     def shares(self, backends: Mapping[str | None, float]) -> dict[str | None, float]:
         """What each zone gets, if it has this share of the backends."""

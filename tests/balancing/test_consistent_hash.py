@@ -47,6 +47,19 @@ def test_an_unhealthy_backend_moves_no_key_of_others_though_the_points_are_bound
     assert all(balancer.pick(key) is home for key, home in before.items() if home is not members[0])
 
 
+def test_how_many_points_there_are_follows_who_is_in_rotation_at_once() -> None:
+    """Also if the usable ones stay: a worker that starts now would have another ring."""
+    heavy = MOST_POINTS // POINTS // 256 + 1
+    members = backends(*[256] * heavy)
+    balancer, started_later = ConsistentHash(), ConsistentHash()
+    for rotating in (members, members[1:]):
+        balancer.census(rotating)
+        balancer.rebuild(members[1:])
+    started_later.census(members[1:])
+    started_later.rebuild(members[1:])
+    assert [balancer.pick(key) for key in KEYS] == [started_later.pick(key) for key in KEYS]
+
+
 @pytest.mark.parametrize("points", [0, 1.5, True, 1 << 17])
 def test_points_are_checked(points: int) -> None:
     with pytest.raises(ValueError, match="points: must be a whole number from 1 to 65536"):

@@ -370,6 +370,17 @@ def test_it_tells_that_a_region_is_full() -> None:
     assert why.startswith("more in flight than 10 per weight: has room for ")
 
 
+def test_a_region_has_no_share_of_its_own() -> None:
+    """What it gets is a matter of where clients are, and told for each of their locations."""
+    balancer = geographic()
+    settle(balancer, regions())
+    balancer.pick(b"home")
+    parts = balancer.explain()["parts"]
+    assert [(part["part"], part["members"], "share" in part) for part in parts] == [
+        (region, 10, False) for region in ("fra", "ams", "nyc")
+    ]
+
+
 def test_counts_and_rooms_stay_when_members_change() -> None:
     balancer = geographic(max_in_flight=10)
     members = regions(10, 100, 10)

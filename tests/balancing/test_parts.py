@@ -10,7 +10,7 @@ import pytest
 
 from proxy.balancing import Balancer, Done
 from proxy.balancing.levels import Levels
-from proxy.balancing.parts import Part, Parts, bounds_of
+from proxy.balancing.parts import Draw, Part, Parts
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.zones import Zones
 from proxy.upstream.backend import Backend
@@ -120,7 +120,7 @@ def test_a_part_that_gets_everything_is_asked_at_once_and_one_of_none_never() ->
     halves = Halves(0.0, 1.0)
     members = backends(1, 1)
     halves.rebuild(members)
-    assert halves.only is halves.children[1]
+    assert halves.draw.only is halves.children[1]
     assert {halves.pick(None) for _ in range(100)} == {members[1]}
 
 
@@ -232,6 +232,10 @@ def test_it_explains_its_parts() -> None:
     assert told["picks"] == [0, 0]
 
 
-def test_bounds() -> None:
-    assert bounds_of([0.25, 0.5, 0.25]) == [0.25, 0.75, 1.0]
-    assert bounds_of([]) == []
+def test_a_draw_leaves_out_who_has_no_share() -> None:
+    draw, children = Draw(), {label: Ledger() for label in "abcd"}
+    draw.share_out({"a": 0.25, "b": 0.0, "c": 0.5, "d": 0.25}, children)
+    found = [draw.at(place) for place in (0.0, 0.24, 0.25, 0.74, 0.75, 0.99, 1.0)]
+    assert found == [children[label] for label in "aaccddd"]
+    draw.share_out({}, children)
+    assert (draw.children, draw.only) == ([], None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.balancing.maglev import Maglev
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.zones import Zones
 from proxy.upstream.backend import Backend
@@ -101,3 +103,23 @@ def test_without_weights_there_is_nobody() -> None:
     zones = Zones(PowerOfTwo, "a")
     settle(zones, placed("a", 8, weight=0, zone="a"))
     assert zones.pick(None) is None
+
+
+@pytest.mark.parametrize(
+    ("min_backends", "expected"),
+    [(100, {"all": 28}), (6, {"all": 4, "a": 20, "b": 4})],
+    ids=["ignored", "divided"],
+)
+def test_how_many_belong_to_a_zone_does_not_depend_on_who_is_ill(
+    min_backends: int, expected: dict[Hashable, int]
+) -> None:
+    """Or a ring or table inside would be another one, and nearly everybody's keys would move."""
+    zones = Zones(Maglev, "a", min_backends=min_backends)
+    members = zoned(all=4, a=20, b=4)
+    for ill in (0, 15):
+        for backend in members[4 : 4 + ill]:
+            backend.well = False
+        settle(zones, members)
+        children = {label: child for label, child in zones.children.items() if isinstance(child, Maglev)}
+        assert {label: child.configured for label, child in children.items()} == expected
+        assert sum(len(child.members) for child in children.values()) == 28 - ill
