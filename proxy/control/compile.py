@@ -67,17 +67,20 @@ def compile_plan(
     registry: Registry | None = None,
     members: Mapping[str, tuple[BackendSpec, ...]] | None = None,
     injector: Injector = OFF,
+    sticky: Mapping[str, StickySpec] | None = None,
 ) -> Plan:
     """Compile a configuration that has been loaded, for the live groups of `registry`, which are not changed by it.
     `report` (see Loaded) gives problems their places in the file; `members` are the backends of upstreams where they
-    are not those of the configuration; `injector` has the chaos rules that are active.
+    are not those of the configuration; `injector` has the chaos rules that are active; `sticky` is how sticky upstreams
+    know backends again, if that was found out before: the files that secrets stand in are then not read.
 
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
     findings = list(source_findings(config))
-    sticky, wrong = sticky_specs(config)
-    findings += wrong
+    if sticky is None:
+        sticky, wrong = sticky_specs(config)
+        findings += wrong
     specs = {
         name: compile_group(name, upstream, config, sticky.get(name)) for name, upstream in config.upstreams.items()
     }

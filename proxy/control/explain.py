@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from .. import rewriting
 from ..admission import RateLimit
+from ..balancing.sticky import StickySpec
 from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
 from ..exchange import Client, Exchange, Stage
@@ -76,10 +77,11 @@ def explain(
     client: str = "127.0.0.1",
     board: Scoreboard | None = None,
     members: Members | None = None,
+    sticky: Mapping[str, StickySpec] | None = None,
 ) -> Explanation:
     """What would happen to a request of `client`; `board` is that of a running proxy, `members` the backends that it
-    has now."""
-    plan = compile_plan(config, registry=Registry(alone(), Sweep()), members=members)
+    has now, and `sticky` how it knows them again (see `compile_plan`)."""
+    plan = compile_plan(config, registry=Registry(alone(), Sweep()), members=members, sticky=sticky)
     head = RequestHead()
     limits = config.limits
     head.max_size, head.max_count, head.max_target = limits.head_size, limits.header_count, limits.target_size

@@ -2,13 +2,14 @@
 
 Law of this file: what signs cookies is the same in every worker and after every restart. Without a secret of the user's
 it is derived from the machine's identity, which systemd asks to be used in just this way (machine-id(5)) and which a
-client cannot know; in a container without one, from the identity of the kernel's boot.
+client cannot know; in a container without one, from the identity of the kernel's boot. A file that holds a secret is
+read with the configuration, and by nobody after that: what it says later counts from the next reload on.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -25,6 +26,7 @@ from ..scoreboard import Scoreboard
 from ..sticking import CookieKey, CookieRelay, LearnedKey, LearnedRelay, StickyKey, set_cookie
 from ..upstream.backend import Backend
 from ..upstream.group import Group
+from ..upstream.group_spec import GroupSpec
 from ..upstream.sessions import Sessions
 from .problems import Finding
 from .schema import Config, ResponseHeaders, Route
@@ -45,6 +47,11 @@ def sticky_specs(config: Config) -> tuple[dict[str, StickySpec], list[Finding]]:
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "sticky", "cookie"), str(error)))
     return specs, findings
+
+
+def sticky_of(specs: Mapping[str, GroupSpec]) -> dict[str, StickySpec]:
+    """How the sticky upstreams of a plan know backends again."""
+    return {name: spec.balance.sticky for name, spec in specs.items() if spec.balance.sticky is not None}
 
 
 def sticky_spec(name: str, sticky: Sticky) -> StickySpec:

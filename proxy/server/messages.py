@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..balancing.sticky import StickySpec
 from ..chaos import Rule
 from ..control.schema import Config
 from ..upstream.backend import BackendSpec
@@ -18,6 +19,8 @@ class Assignment(NamedTuple):
     slot: int
     """Its slot of the scoreboard; 0 for a spare, which only has to know the configuration."""
     config: Config
+    sticky: dict[str, StickySpec]
+    """How its sticky upstreams know backends again: as it was when the configuration was read, by all workers alike."""
     members: dict[str, tuple[BackendSpec, ...]]
     """The backends of upstreams whose configuration does not say them all (discovery, operators)."""
     backend_rows: dict[str, int]

@@ -24,6 +24,7 @@ from ..control.monitor import Monitor
 from ..control.poller import Poller
 from ..control.reload import Checked, ReloadResult, check_beside, problems_of, read_token
 from ..control.schema import Config
+from ..control.sticking import sticky_of
 from ..control.sweep import Sweeper
 from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
@@ -221,7 +222,7 @@ class Supervisor:
         """What the workers are told. Gives every backend its rows of the board."""
         give_rows(self.board, lists, checked.config.rate_limits)
         rows = dict(self.board.backends.rows), dict(self.board.upstreams.rows)
-        return Assignment(0, checked.config, lists, *rows, self.hands.rules)
+        return Assignment(0, checked.config, sticky_of(checked.plan.specs), lists, *rows, self.hands.rules)
 
     def specs(self) -> dict[str, GroupSpec]:
         """What is served: every upstream with the backends that it has now."""

@@ -180,7 +180,10 @@ class WorkerProcess:
         self._serving = self.proxy.sockets()
 
     def _compile(self, assignment: Assignment, registry: Registry) -> Plan:
-        return compile_plan(assignment.config, registry=registry, members=assignment.members, injector=self.injector)
+        members, sticky = assignment.members, assignment.sticky
+        return compile_plan(
+            assignment.config, registry=registry, members=members, injector=self.injector, sticky=sticky
+        )
 
     async def chaos(self, rules: tuple[Rule, ...]) -> None:
         """Follow these chaos rules and no others; what older ones hold back is let go."""

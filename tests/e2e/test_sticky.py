@@ -27,6 +27,7 @@ from tests.support.origin import Origin, Script, close, request, reset, response
 from tests.support.path import made, until_true
 from tests.support.running import running
 
+NO_LIMITS = "{traffic: 100%, cool_down: 0s, min_healthy: 0%, error_rate: 100%}"
 COOKIE = re.compile(rb"(qantara_route=([A-Za-z0-9_-]{22})); Path=/; HttpOnly; SameSite=Lax")
 
 
@@ -555,3 +556,51 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
             assert (await service.call("PUT", path, {"state": state}))[0] == 200
             await asyncio.sleep(0.3)  # two ticks
             assert await gone() == lost
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("after", [None, "another secret that is longer"])
+async def test_the_secret_in_a_file_counts_until_a_reload(tmp_path: Path, after: str | None) -> None:
+    """A worker that takes the place of another one, or follows chaos rules, knows the cookies that were given before
+    the file changed, or went away; so does what explains."""
+    file = tmp_path / "secret"
+    file.write_text("a secret of 20 chars")
+    async with AsyncExitStack() as stack:
+        origins = [await stack.enter_async_context(Origin(answering(b"%d" % n), forever=True)) for n in range(3)]
+        listed = ", ".join(f"'{origin.address}'" for origin in origins)
+        text = f"""
+upstreams: {{app: {{backends: [{listed}], sticky: {{cookie: {{secret_file: '{file}'}}}}}}}}
+routes: [{{upstream: app}}]
+chaos: {{enabled: true, environment: test, audit: '{tmp_path}/audit.jsonl', i_understand: true, limits: {NO_LIMITS}}}
+access_log: null
+"""
+        service = await stack.enter_async_context(processes.running(tmp_path, text, tcp=True))
+
+        async def ask(*lines: bytes) -> Response:
+            async with connect(service.address) as client:
+                return await client.request(get(*lines))
+
+        async def kept() -> bool:
+            answers = [await ask(b"Cookie: " + pair) for _ in range(4)]
+            return all((got.body, got.header(b"set-cookie")) == (first.body, None) for got in answers)
+
+        async def replaced() -> bool:
+            return (await service.workers()).get(1, before[1]) != before[1]
+
+        first = await ask()
+        pair = cookie(first)
+        if after is None:
+            file.unlink()
+        else:
+            file.write_text(after)
+        rule = {"name": "late", "fault": "delay", "stage": "admit", "delay": "1ms"}
+        status, told = await service.call("POST", "/chaos/experiments", {"rule": rule, "dry_run": False})
+        assert status == 201, told
+        assert await kept()
+        before = await service.workers()
+        os.kill(before[1], signal.SIGKILL)
+        await processes.until(replaced)
+        assert await kept()
+        asked = {"url": "/", "headers": [["Cookie", pair.decode()]]}
+        told = (await service.call("POST", "/explain", asked))[1]
+        assert told["sticky"]["leads_to"] == origins[int(first.body)].address

@@ -20,6 +20,7 @@ from ..explain import explain, parse_client, request_bytes
 from ..fields import HeaderValue, List, Section, Token
 from ..reload import problems_of
 from ..sections.balance import Backend
+from ..sticking import sticky_of
 from ..writeback import write_back
 from .answers import answer, parsed
 from .balancing import explained
@@ -121,12 +122,14 @@ class BackendEndpoints:
         if isinstance(wanted, web.Response):
             return wanted
         control = self.control
-        members = {name: spec.backends for name, spec in control.specs().items()}
+        specs = control.specs()
+        members = {name: spec.backends for name, spec in specs.items()}
         try:
             data = request_bytes(wanted.method, wanted.url, wanted.headers)
         except ValueError as error:
             return refused(400, f"url: {error}")
-        told = await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members)
+        sticky = sticky_of(specs)
+        told = await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members, sticky)
         if "forward" in told:
             told["balance"]["workers"] = await explained(control, told["forward"]["upstream"])
         return answer(told)
