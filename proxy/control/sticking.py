@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any, NamedTuple
 
 from ..balancing.keys import make_key
@@ -159,16 +159,20 @@ def attributes_of(cookie: StickyCookie) -> str:
 # --- for people -------------------------------------------------------------------------------------------------------
 
 
-def same_cookie(config: Config) -> Iterator[tuple[str, str]]:
-    """Upstreams whose cookie overwrites that of another one, and the other one."""
-    seen: dict[tuple[str, str, str | None], str] = {}
+def same_cookie(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Upstreams whose cookie overwrites that of another one before it, the other one, and where they meet."""
+    seen: dict[tuple[str, str, str | None], list[str]] = {}
     for name, upstream in config.upstreams.items():
         cookie = upstream.sticky.cookie if upstream.sticky is not None else None
         if cookie is None:
             continue
-        first = seen.setdefault((cookie.name, cookie.path, cookie.domain), name)
-        if first != name and not _hosts(config, first).isdisjoint(_hosts(config, name)):
-            yield name, first
+        before = seen.setdefault((cookie.name, cookie.path, cookie.domain), [])
+        hosts = _hosts(config, name)
+        for other in before:
+            if cookie.domain is not None or not hosts.isdisjoint(_hosts(config, other)):
+                yield name, other, "at the same host" if cookie.domain is None else "in the same domain"
+                break  # one is enough to know what is wrong
+        before.append(name)
 
 
 def _hosts(config: Config, upstream: str) -> set[str]:
@@ -184,6 +188,7 @@ def explained(
     given = key.asked(x.head) if isinstance(key, LearnedKey) else key.mark(x)
     if given is None:
         return {"by": by, "leads_to": None, "why": "the request has none"}
+    balancer.now_ns = monotonic_ns()  # nobody ticks a plan that serves nothing
     found: Backend | None = None
     if cookie is not None:
         found = marks.known(members).get(given)
@@ -198,6 +203,8 @@ def explained(
 
 
 def _remembered(upstream: str, ttl: float, session: bytes, board: Scoreboard) -> str | None:
-    row = sessions_on(board, upstream, ttl).find(session, monotonic())
+    sessions = sessions_on(board, upstream, ttl)
+    sessions.cells = memoryview(bytearray(sessions.cells)).cast("q")  # a copy: to look for a session is to use it
+    row = sessions.find(session, monotonic())
     names = {number: name for name, number in board.backends.rows.items()}
     return names.get(row, "").rpartition("\n")[2] or None

@@ -26,8 +26,8 @@ def warning_findings(config: Config) -> Iterator[Finding]:
     for place, region in lost_regions(config):
         words = f"there is no location {quoted(region)}{did_you_mean(region, locations(config.geo))}: it is used last"
         yield Finding(place, words)
-    for name, other in same_cookie(config):
-        words = f"overwrites that of upstream {other} at the same host: give it another name or path"
+    for name, other, where in same_cookie(config):
+        words = f"overwrites that of upstream {other} {where}: give it another name or path"
         yield Finding(("upstreams", name, "sticky", "cookie"), words)
     seen: dict[Hashable, int] = {}
     for index, route in enumerate(config.routes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 import pytest
@@ -20,11 +20,12 @@ from proxy.control.sections.sticky import StickyCookie
 from proxy.errors import ConfigError
 from proxy.http1.codec import RequestHead
 from proxy.relaying import Relay
-from proxy.scoreboard import MAINT, STATE
+from proxy.scoreboard import DRAIN, EJECTED_UNTIL, MAINT, ROW, STATE
 from proxy.sticking import CookieKey, CookieRelay, LearnedKey, LearnedRelay
 from proxy.upstream.sessions import Sessions
 
 SECRET = "0123456789abcdef"
+NOT_NOW = "b:1 cannot serve it now"
 
 
 def yaml(sticky: str, balance: str = "round_robin", route: str = "") -> str:
@@ -182,6 +183,22 @@ def test_explain_says_why_a_cookie_leads_nowhere() -> None:
     assert "sticky by cookie qantara_route, which leads nowhere: b:1 cannot serve it now" in words
 
 
+@pytest.mark.parametrize(
+    ("seconds", "leads"),
+    [(-5.0, {"leads_to": "b:1", "why": "it is usable"}), (60.0, {"leads_to": None, "why": NOT_NOW})],
+)
+def test_explain_goes_by_the_time_until_which_a_drained_backend_is_ejected(
+    seconds: float, leads: dict[str, Any]
+) -> None:
+    board = scoreboard.create(3)
+    rows = board.backend_rows("app", "b:1")
+    rows[STATE] = DRAIN
+    rows[ROW + EJECTED_UNTIL] = monotonic_ns() + int(seconds * 1e9)
+    mark = token(SECRET.encode(), "app", "b:1").decode()
+    found = told(f"{{cookie: {{secret: {SECRET}}}}}", ("Cookie", f"qantara_route={mark}"), board=board)
+    assert found["sticky"] == {"by": "cookie qantara_route", **leads}
+
+
 def test_explain_says_where_a_session_is() -> None:
     board = scoreboard.create(3)
     board.backend_rows("other", "x:1")
@@ -191,6 +208,17 @@ def test_explain_says_where_a_session_is() -> None:
     found = told("{learn: 'header:X-Session'}", ("x-session", "abc"), board=board)
     assert found["sticky"] == {"by": "header:X-Session", "leads_to": "b:1", "why": "it is usable"}
     assert told("{learn: 'header:X-Session'}", ("x-session", "abd"), board=board)["sticky"]["leads_to"] is None
+
+
+def test_to_ask_for_a_session_is_not_to_use_it() -> None:
+    board = scoreboard.create(3)
+    board.backend_rows("app", "b:1")
+    sessions: Sessions = sticking.sessions_on(board, "app", 3600.0)
+    sessions.keep(b"abc", board.backends.rows["app\nb:1"], monotonic() - 60.0)
+    before = bytes(board.sessions())
+    found = told("{learn: 'header:X-Session'}", ("x-session", "abc"), board=board)
+    assert found["sticky"]["leads_to"] == "b:1"
+    assert bytes(board.sessions()) == before
 
 
 def test_explain_says_where_the_key_leads_too() -> None:

@@ -81,3 +81,40 @@ routes:
 """
     said = "upstreams.two.sticky.cookie: overwrites that of upstream app at the same host: give it another name or path"
     assert [told.partition(": ")[2] for told in warnings_of(text)] == ([said] if warned else [])
+
+
+def test_a_cookie_overwrites_that_of_any_upstream_before_it() -> None:
+    """Not only that of the first, which may be at another host."""
+    found = warnings_of("""\
+listeners: [{bind: ":8080"}]
+upstreams:
+  app: {backends: [a:1], sticky: {cookie: {}}}
+  two: {backends: [a:1], sticky: {cookie: {}}}
+  three: {backends: [a:1], sticky: {cookie: {}}}
+routes:
+- {host: a.example, upstream: app}
+- {host: b.example, path: /a, upstream: two}
+- {host: b.example, path: /b, upstream: three}
+""")
+    said = (
+        "upstreams.three.sticky.cookie: overwrites that of upstream two at the same host: give it another name or path"
+    )
+    assert [told.partition(": ")[2] for told in found] == [said]
+
+
+def test_a_cookie_with_a_domain_overwrites_that_of_another_host() -> None:
+    found = warnings_of("""\
+listeners: [{bind: ":8080"}]
+upstreams:
+  app: {backends: [a:1], sticky: {cookie: {domain: example.com}}}
+  two: {backends: [a:1], sticky: {cookie: {domain: .Example.com}}}
+  three: {backends: [a:1], sticky: {cookie: {domain: example.org}}}
+routes:
+- {host: a.example.com, upstream: app}
+- {host: b.example.com, upstream: two}
+- {host: b.example.org, upstream: three}
+""")
+    said = (
+        "upstreams.two.sticky.cookie: overwrites that of upstream app in the same domain: give it another name or path"
+    )
+    assert [told.partition(": ")[2] for told in found] == [said]
