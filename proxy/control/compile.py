@@ -36,10 +36,10 @@ from .discovery.base import spec_of
 from .discovery.service import source_findings
 from .geo import compile_locator
 from .picking import (
-    Balancers,
+    Picking,
     compile_balance,
-    compile_balancers,
     compile_key,
+    compile_picking,
     compile_subsets,
     picker_of,
     stickiness_of,
@@ -82,20 +82,18 @@ def compile_plan(
         sticky, wrong = sticky_specs(config)
         findings += wrong
     specs = {
-        name: compile_group(name, upstream, config, sticky.get(name)) for name, upstream in config.upstreams.items()
+        name: compile_group(name, upstream, config, sticky.get(name), (members or {}).get(name))
+        for name, upstream in config.upstreams.items()
     }
-    for name, backends in (members or {}).items():
-        if name in specs:
-            specs[name] = specs[name]._replace(backends=backends)
     locator = None
     try:
         locator = compile_locator(config.geo) if config.geo is not None else None
     except ValueError as error:
         findings.append(Finding(("geo", "database"), str(error)))
-    makers: dict[str, Callable[[], Balancers]] = {}
+    pickings: dict[str, Picking] = {}
     for name, upstream in config.upstreams.items():
         try:
-            makers[name] = compile_balancers(upstream, specs[name], config.geo is not None)
+            pickings[name] = compile_picking(upstream, specs[name], config.geo is not None)
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
     tracing = None
@@ -107,12 +105,12 @@ def compile_plan(
     tap = Tap(tracing)
     door = Door(config, registry, locator)
     groups = {name: registry.group(name) for name in specs}
-    balancers = {name: make() for name, make in makers.items()}
+    balancers = {name: picking.make() for name, picking in pickings.items()}
     routes = []
     if not findings:
         for index, route in enumerate(config.routes):
             try:
-                plan = compile_route(index, route, config, specs, groups, injector, door, tap)
+                plan = compile_route(index, route, config, pickings, groups, injector, door, tap)
                 routes.append((compile_match(route), plan))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
@@ -120,7 +118,7 @@ def compile_plan(
         raise ConfigError(report(findings))
     table, listeners = RouteTable(routes), compile_listeners(config)
     settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
-    subsets = compile_subsets(config, makers)
+    subsets = compile_subsets(config, pickings)
     return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing, subsets)
 
 
@@ -158,13 +156,21 @@ def compile_log(config: Config) -> AccessLogSpec | None:
     return AccessLogSpec(log.path, log.format, log.buffer, log.flush, log.fields) if log is not None else None
 
 
-def compile_group(name: str, upstream: Upstream, config: Config, sticky: StickySpec | None = None) -> GroupSpec:
+def compile_group(
+    name: str,
+    upstream: Upstream,
+    config: Config,
+    sticky: StickySpec | None = None,
+    members: tuple[BackendSpec, ...] | None = None,
+) -> GroupSpec:
     pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
-    balance = compile_balance(upstream, config, sticky)
+    if members is None:
+        members = tuple(spec_of(backend) for backend in upstream.backends)
+    balance = compile_balance(upstream, config, sticky, members)
     return GroupSpec(
         name,
-        tuple(spec_of(backend) for backend in upstream.backends),
+        members,
         balance,
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
@@ -281,7 +287,7 @@ def compile_route(
     index: int,
     route: Route,
     config: Config,
-    specs: dict[str, GroupSpec],
+    pickings: Mapping[str, Picking],
     groups: dict[str, Group],
     injector: Injector,
     door: Door,
@@ -298,8 +304,8 @@ def compile_route(
     elif route.respond is not None:
         plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
     elif group is not None and route.upstream is not None:
-        upstream, spec = config.upstreams[route.upstream], specs[route.upstream]
-        link_stages(plan, route, upstream, spec, group, chain, door, tap)
+        upstream, picking = config.upstreams[route.upstream], pickings[route.upstream]
+        link_stages(plan, route, upstream, picking, group, chain, door, tap)
     return plan
 
 
@@ -307,15 +313,16 @@ def link_stages(
     plan: RoutePlan,
     route: Route,
     upstream: Upstream,
-    spec: GroupSpec,
+    picking: Picking,
     group: Group,
     chain: Chain,
     door: Door,
     tap: Tap,
 ) -> None:
     """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
+    spec = picking.spec
     sticky = stickiness_of(route, upstream, spec, group)
-    key = compile_key(route, upstream, spec, door.locator, sticky)
+    key = compile_key(route, upstream, picking, door.locator, sticky)
     send: Stage = tap.send()
     if upstream.retry.hedge is not None:
         send = hedged = tap.hedged(HedgedSend(group, send))

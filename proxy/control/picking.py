@@ -5,15 +5,16 @@ Law of this file: an algorithm is tried out here, on backends that nobody uses, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from socket import gethostname
+from typing import NamedTuple
 
 from ..balancing import Balancer, create
 from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spare
 from ..balancing.sticky import StickySpec
 from ..geo.locator import Locator
 from ..request_key import LocatedKey, RequestKey
-from ..upstream.backend import Backend
+from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group
 from ..upstream.group_spec import GroupSpec
 from ..upstream.picker import Picker, Selector
@@ -26,9 +27,24 @@ Balancers = tuple[Balancer, Balancer]
 """An algorithm, and its spare."""
 
 
-def compile_balance(upstream: Upstream, config: Config, sticky: StickySpec | None) -> BalanceSpec:
+class Picking(NamedTuple):
+    """How the backends of an upstream are picked, tried out, and what that wants to know of requests."""
+
+    spec: GroupSpec
+    needs_key: bool
+    needs_location: bool
+
+    def make(self) -> Balancers:
+        return compose(self.spec.balance), spare(self.spec.balance)
+
+
+def compile_balance(
+    upstream: Upstream, config: Config, sticky: StickySpec | None, members: Sequence[BackendSpec] = ()
+) -> BalanceSpec:
+    """`members` are the backends that the upstream has now: there are priorities if one of them has one, or one that
+    the file lists, which may come back, or if a source may find one."""
     balance, zones, subset = upstream.balance, upstream.zones, upstream.subset
-    levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None
+    levels = any(each.priority for each in (*upstream.backends, *members)) or upstream.discover is not None
     zone = None
     if zones is not None and config.zone is not None:
         zone = ZoneSpec(config.zone, tuple(sorted(zones.proxies.items())), zones.min_backends)
@@ -47,8 +63,8 @@ def compile_balance(upstream: Upstream, config: Config, sticky: StickySpec | Non
     )
 
 
-def compile_balancers(upstream: Upstream, spec: GroupSpec, located: bool) -> Callable[[], Balancers]:
-    """What makes the algorithm of an upstream, and its spare; `located`: whether locations of clients are found out.
+def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool) -> Picking:
+    """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out.
     Raises ValueError."""
     algorithm = create(spec.balance.algorithm, **spec.balance.params)
     if algorithm.needs_key and not upstream.balance.key:
@@ -60,7 +76,7 @@ def compile_balancers(upstream: Upstream, spec: GroupSpec, located: bool) -> Cal
     trial.census(members)
     trial.rebuild(members)
     spare(spec.balance)
-    return lambda: (compose(spec.balance), spare(spec.balance))
+    return Picking(spec, algorithm.needs_key, algorithm.needs_location)
 
 
 def selector_of(route: Route) -> Selector | None:
@@ -70,9 +86,7 @@ def selector_of(route: Route) -> Selector | None:
     return Selector(tuple(sorted(route.subset.items())), route.subset_fallback == "any")
 
 
-def compile_subsets(
-    config: Config, makers: Mapping[str, Callable[[], Balancers]]
-) -> dict[str, dict[Selector, Balancers]]:
+def compile_subsets(config: Config, pickings: Mapping[str, Picking]) -> dict[str, dict[Selector, Balancers]]:
     """The algorithms of the subsets that routes name, by upstream."""
     found: dict[str, dict[Selector, Balancers]] = {}
     for route in config.routes:
@@ -80,7 +94,7 @@ def compile_subsets(
         if selector is not None and route.upstream is not None:
             subsets = found.setdefault(route.upstream, {})
             if selector not in subsets:
-                subsets[selector] = makers[route.upstream]()
+                subsets[selector] = pickings[route.upstream].make()
     return found
 
 
@@ -99,14 +113,13 @@ def stickiness_of(route: Route, upstream: Upstream, spec: GroupSpec, group: Grou
 
 
 def compile_key(
-    route: Route, upstream: Upstream, spec: GroupSpec, locator: Locator | None, stickiness: Stickiness | None
+    route: Route, upstream: Upstream, picking: Picking, locator: Locator | None, stickiness: Stickiness | None
 ) -> RequestKey | None:
     """What requests of a route are picked for by; None if the algorithm goes by nothing. Raises ValueError."""
-    algorithm = create(spec.balance.algorithm, **spec.balance.params)
-    parts = key_parts(upstream.balance.key, route.pattern()) if algorithm.needs_key else []
+    parts = key_parts(upstream.balance.key, route.pattern()) if picking.needs_key else []
     key: RequestKey | None = None
-    if algorithm.needs_location and locator is not None:
+    if picking.needs_location and locator is not None:
         key = LocatedKey(locator, parts)
-    elif algorithm.needs_key:
+    elif picking.needs_key:
         key = RequestKey(parts)
     return stickiness.key(key) if stickiness is not None else key

@@ -12,6 +12,7 @@ from proxy.balancing.levels import Levels
 from proxy.balancing.round_robin import RoundRobin
 from proxy.balancing.sticky import StickySpec
 from proxy.control.compile import compile_plan
+from proxy.control.discovery.base import backend
 from proxy.control.load import load_text
 from proxy.control.picking import compile_balance
 from proxy.errors import ConfigError
@@ -20,6 +21,7 @@ from proxy.plan import Plan
 from proxy.request_key import RequestKey
 from proxy.sticking import StickyKey
 from proxy.upstream.picker import Selector
+from tests.balancing.algorithms import LastByKey
 
 HEAD = "listeners: [{bind: ':0'}]\n"
 
@@ -85,6 +87,44 @@ def test_each_layer_is_there_if_it_is_asked_for(upstream: str, top: str, layers:
     config = load_text(f"{HEAD}{top}\nupstreams: {{app: {{{upstream}}}}}\nroutes: [{{upstream: app}}]").config
     spec = compile_balance(config.upstreams["app"], config, None)
     assert (spec.overprovisioning, spec.zone, spec.subset, spec.sticky) == (*layers, None)
+
+
+def test_priorities_are_those_of_the_members_and_of_the_file() -> None:
+    """A backend of another priority may have come while the proxy ran; one that has left may come back."""
+    text = f"{HEAD}upstreams: {{app: {{backends: ['a:1', %s]}}}}\nroutes: [{{upstream: app}}]"
+    flat, levels = (load_text(text % second).config for second in ("'b:1'", "{address: 'b:1', priority: 1}"))
+    first, later = backend("a:1"), backend("c:1", priority=1)
+    for config, members, found in (
+        (flat, (first,), type(None)),
+        (flat, (first, later), Levels),
+        (levels, (first,), Levels),
+    ):
+        plan = compile_plan(config, members={"app": members})
+        balance = plan.specs["app"].balance
+        assert balance.overprovisioning == (None if found is type(None) else 1.4)
+        assert isinstance(plan.balancers["app"][0], Levels) is (found is Levels)
+        assert plan.specs["app"].backends == members
+
+
+def test_an_algorithm_is_not_made_for_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To know what it needs: one of a user's own may do anything when it is made."""
+    made: list[int] = []
+
+    class Counted(LastByKey):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(1)
+
+    monkeypatch.setattr("tests.balancing.algorithms.LastByKey", Counted)
+    counts = []
+    for routes in (1, 5):
+        listed = ", ".join(f"{{path: /{n}, upstream: app}}" for n in range(routes))
+        balance = "{algorithm: 'tests.balancing.algorithms:LastByKey', key: 'header:x-user'}"
+        text = f"{HEAD}upstreams: {{app: {{backends: ['a:1'], balance: {balance}}}}}\nroutes: [{listed}]"
+        made.clear()
+        compile_plan(load_text(text).config)
+        counts.append(len(made))
+    assert counts[0] == counts[1]
 
 
 def test_stickiness_is_part_of_how_it_is_picked() -> None:

@@ -7,6 +7,7 @@ taken up by a reload, so that file and proxy cannot come to say different things
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -70,16 +71,22 @@ class BackendEndpoints:
         spec = spec_of(wanted)
         discovery = self.control.discovery
         try:
-            if any(each.address == spec.address for each in discovery.backends(upstream)):
+            present = discovery.backends(upstream)
+            if any(each.address == spec.address for each in present):
                 return refused(409, f"upstream {upstream} has {spec.address} already")
             if wanted.write_back:
                 return await self._written(upstream, (*discovery.to_write(upstream), spec))
-            if spec.priority and self.control.specs()[upstream].balance.overprovisioning is None:
+            if spec.priority and not self._levels(upstream, present):
                 return refused(409, f"upstream {upstream} has one priority only; write_back the first of another one")
             discovery.add(upstream, spec)
         except DiscoveryError as error:
             return refused(404, str(error))
         return answer(_shown(spec._asdict()), 201)
+
+    def _levels(self, upstream: str, present: Iterable[BackendSpec]) -> bool:
+        """Whether the algorithms that serve know priorities (see compile_balance)."""
+        in_file = self.control.specs()[upstream].balance.overprovisioning is not None
+        return in_file or any(each.priority for each in present)
 
     async def remove(self, request: web.Request) -> web.Response:
         upstream, address = request.match_info["name"], request.match_info["address"]
