@@ -22,6 +22,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from ..errors import ConfigError, Problem
+from .geo import geo_findings, region_findings
 from .problems import Finding, Path, dotted, model_findings, rule_findings
 from .room import room_findings
 from .schema import Config
@@ -83,12 +84,12 @@ def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | N
     data = document.data
     if not isinstance(data, dict):
         raise ConfigError([Problem(name, 1, 1, "", f"must be a mapping with the keys {_MINIMAL}")])
-    findings = list(rule_findings(data, _algorithms() if algorithms is None else algorithms))
+    findings = [*rule_findings(data, _algorithms() if algorithms is None else algorithms), *geo_findings(data)]
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(document.report([*model_findings(error), *findings])) from None
-    findings += room_findings(config)
+    findings += [*room_findings(config), *region_findings(config)]
     if findings or document.problems:
         raise ConfigError(document.report(findings))
     return Loaded(config, document.report(warning_findings(config)), document.report)

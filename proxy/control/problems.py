@@ -17,7 +17,6 @@ from . import units
 from .chaos.experiment import OFF_PATH, Experiment
 from .chaos.safety import malformed
 from .discovery.rules import broken_rules
-from .geo import unknown_names
 from .schema import Config
 from .tracing.rules import said_twice
 from .units import described, quoted
@@ -172,8 +171,8 @@ def _one_of(choices: Sequence[str], value: object) -> str:
 def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Iterator[Finding]:
     """What no single section can know. `data` may be wrong in every other way."""
     yield from _same_address(("listeners",), data.get("listeners"), "bind")
-    yield from _admin(_mapping(data.get("admin")))
-    upstreams = _mapping(data.get("upstreams"))
+    yield from _admin(mapping(data.get("admin")))
+    upstreams = mapping(data.get("upstreams"))
     for name, upstream in upstreams.items():
         if isinstance(upstream, dict):
             yield from _upstream(("upstreams", name), upstream, algorithms)
@@ -182,13 +181,11 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
             given = {key: value for key, value in route.items() if value is not None}
             yield from _route(path, given, upstreams)
             if isinstance(data.get("tracing"), dict):
-                for change, name in said_twice(_mapping(given.get("request_headers"))):
+                for change, name in said_twice(mapping(given.get("request_headers"))):
                     words = "is written by tracing; remove it here"
                     yield Finding((*path, "request_headers", change, name), words, at_key=True)
-            yield from _names((*path, "rate_limits"), given.get("rate_limits"), _mapping(data.get("rate_limits")))
-    yield from _chaos(("chaos",), _mapping(data.get("chaos")), upstreams)
-    for path, name, known in unknown_names(_mapping(data.get("geo"))):
-        yield Finding(("geo", *path), f"there is no location {quoted(name)}{did_you_mean(name, known)}")
+            yield from _names((*path, "rate_limits"), given.get("rate_limits"), mapping(data.get("rate_limits")))
+    yield from _chaos(("chaos",), mapping(data.get("chaos")), upstreams)
 
 
 def _admin(admin: Mapping[str, Any]) -> Iterator[Finding]:
@@ -205,7 +202,8 @@ def _admin(admin: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("admin", "bind"), "is no loopback address: add a token or a token_file, or listen on 127.0.0.1")
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def mapping(value: Any) -> dict[str, Any]:
+    """What should be a mapping, as one."""
     return value if isinstance(value, dict) else {}
 
 
@@ -218,7 +216,7 @@ def _entries(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 def _same_address(path: Path, entries: Any, key: str) -> Iterator[Finding]:
     seen: dict[units.Address, str] = {}
     for where, entry in _entries(path, entries):
-        text = _mapping(entry).get(key, entry)
+        text = mapping(entry).get(key, entry)
         try:
             address = units.parse_bind(text) if key == "bind" else units.parse_address(text)
         except ValueError:
@@ -238,7 +236,7 @@ def _upstream(path: Path, upstream: Mapping[str, Any], algorithms: Collection[st
         name, where = balance.get("algorithm"), (*where, "algorithm")
     if isinstance(name, str) and ":" not in name and name not in algorithms:
         yield Finding(where, f"there is no algorithm {quoted(name)}{did_you_mean(name, algorithms)}")
-    pool = _mapping(upstream.get("pool"))
+    pool = mapping(upstream.get("pool"))
     least, most = pool.get("min"), pool.get("max", 1024)
     if isinstance(least, int) and isinstance(most, int) and least > most:
         yield Finding((*path, "pool", "min"), f"must be at most pool.max, which is {most}; not {least}")
@@ -264,18 +262,18 @@ def _route(path: Path, route: Mapping[str, Any], upstreams: Mapping[str, Any]) -
         hint = did_you_mean(name, upstreams)
         yield Finding((*path, "upstream"), f"there is no upstream {quoted(name)}{hint}")
     yield from _prefixes(path, route)
-    respond = _mapping(route.get("respond"))
+    respond = mapping(route.get("respond"))
     if respond.get("body") and respond.get("status") in (204, 205, 304):
         yield Finding((*path, "respond", "body"), f"a response with status {respond['status']} has no body")
-    for name, condition in _mapping(route.get("headers")).items():
+    for name, condition in mapping(route.get("headers")).items():
         known = {"exact", "present", "regex"}
         if isinstance(condition, dict) and condition.keys() <= known and len(condition) != 1:
             yield Finding((*path, "headers", name), "needs exactly one of exact, present and regex")
     for section in ("request_headers", "response_headers"):
         for change in ("set", "append"):
-            names = _mapping(_mapping(route.get(section)).get(change))
+            names = mapping(mapping(route.get(section)).get(change))
             yield from _same_name((*path, section, change), names)
-    yield from _same_name((*path, "headers"), _mapping(route.get("headers")))
+    yield from _same_name((*path, "headers"), mapping(route.get("headers")))
 
 
 def _names(path: Path, names: Any, limits: Mapping[str, Any]) -> Iterator[Finding]:
@@ -328,13 +326,13 @@ def _same_name(path: Path, names: Mapping[str, Any]) -> Iterator[Finding]:
 def _chaos(path: Path, chaos: Mapping[str, Any], upstreams: Mapping[str, Any]) -> Iterator[Finding]:
     if chaos.get("enabled") is True and chaos.get("audit") is None:
         yield Finding(path, "needs audit where it is enabled: a file that experiments are written down in")
-    monkey = _mapping(chaos.get("monkey"))
+    monkey = mapping(chaos.get("monkey"))
     first, last = monkey.get("from_hour", 9), monkey.get("to_hour", 15)
     if isinstance(first, int) and isinstance(last, int) and first >= last:
         yield Finding((*path, "monkey"), f"from_hour has to be before to_hour: {first} is not before {last}")
     seen: dict[str, str] = {}
     for where, entry in _entries((*path, "rules"), chaos.get("rules")):
-        rule = _mapping(entry)
+        rule = mapping(entry)
         name = rule.get("name")
         if isinstance(name, str) and name in seen:
             yield Finding((*where, "name"), f"{quoted(name)} is given twice; the first is {seen[name]}")
@@ -345,7 +343,7 @@ def _chaos(path: Path, chaos: Mapping[str, Any], upstreams: Mapping[str, Any]) -
 
 def _chaos_rule(path: Path, rule: Mapping[str, Any], upstreams: Mapping[str, Any]) -> Iterator[Finding]:
     fault, stage, header = rule.get("fault"), rule.get("stage"), rule.get("header") or ""
-    match = _mapping(rule.get("match"))
+    match = mapping(rule.get("match"))
     for index, name in enumerate(match.get("upstreams") or ()):
         if isinstance(name, str) and name not in upstreams:
             hint = did_you_mean(name, upstreams)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
 
-from .geo import locations, lost_regions
-from .problems import Finding, Path, did_you_mean
+from .geo import geo_warnings
+from .problems import Finding, Path
 from .schema import Config, Route, Upstream
 from .sticking import same_cookie
-from .units import quoted
 
 _FORWARDING = ("request_headers", "upgrades", "forward_path", "subset", "subset_fallback", "timeouts", "limits")
 _NO_EFFECT = "has no effect in this version"
@@ -23,9 +22,7 @@ def warning_findings(config: Config) -> Iterator[Finding]:
     used = {route.upstream for route in config.routes}
     for name, upstream in config.upstreams.items():
         yield from _upstream_warnings(name, upstream, used)
-    for place, region in lost_regions(config):
-        words = f"there is no location {quoted(region)}{did_you_mean(region, locations(config.geo))}: it is used last"
-        yield Finding(place, words)
+    yield from geo_warnings(config)
     for name, other, where in same_cookie(config):
         words = f"overwrites that of upstream {other} {where}: give it another name or path"
         yield Finding(("upstreams", name, "sticky", "cookie"), words)

@@ -81,7 +81,16 @@ def test_locations_of_ones_own_take_the_place_of_the_built_in_ones() -> None:
         ("{networks: {nonsense: eu-west}}", "must be a network such as"),
         ("{locations: {a: {latitude: 91}}}", "latitude: must be at most 90"),
         ("{locations: {a: {near: b}}}", "near: must be a list"),
+        ('{database: "a\\0b"}', "geo.database: the path of a file must not hold control characters"),
         ("{header: 'not a token'}", "is no token"),
+        (
+            "{default: a, locations: {a: {near: [us-east, us-eats]}}}",
+            'c.yaml:4:51: geo.locations.a.near[1]: there is no location or region "us-eats" (did you mean us-east?)',
+        ),
+        ("{default: a, locations: {a: {latitude: 1}}}", "geo.locations.a: has a latitude and no longitude"),
+        ("{default: a, locations: {a: {longitude: 1}}}", "geo.locations.a: has a longitude and no latitude"),
+        ("{}", "c.yaml:4:6: geo: never says where a client is: give header, database, networks or default"),
+        ("{locations: {a: {}}}", "geo: never says where a client is: give header, database, networks or default"),
         ("{database: /no/such.mmdb}", "geo.database: there is no file /no/such.mmdb; download one"),
         (
             "null",
@@ -105,6 +114,23 @@ def test_a_region_that_nobody_knows_the_way_to_is_a_warning() -> None:
     (warning,) = load_text(text).warnings
     assert "upstreams.app.discover.each.region: there is no location" in str(warning)
     assert load_text(text.replace("geographic", "round_robin")).warnings == ()
+
+
+def test_a_region_that_a_source_may_find_is_no_error() -> None:
+    """But if it looks like a mistake, it is told."""
+    geo = "geo: {default: a, locations: {a: {near: [dc-1]}, eu-west: {}}}\n"
+    discover = "upstreams: {app: {balance: geographic, discover: {file: x}}}\n"
+    (warning,) = load_text(HEAD + discover + geo).warnings
+    assert 'geo.locations.a.near[0]: there is no location or region "dc-1"' in str(warning)
+    assert load_text(HEAD + discover.replace("file: x", "dns: 'x:1', each: {region: dc-1}") + geo).warnings == ()
+    assert load_text(HEAD + APP.replace("us-east", "dc-1") + geo).warnings == ()
+
+
+def test_a_header_that_nobody_is_believed_in_is_a_warning() -> None:
+    text = f"{HEAD}{APP}geo: {{header: X-Where}}\n"
+    (warning,) = load_text(text, "c.yaml").warnings
+    assert str(warning) == "c.yaml:4:15: geo.header: is never believed: trusted_proxies lists nobody"
+    assert load_text(f"{text}trusted_proxies: [10.0.0.0/8]\n").warnings == ()
 
 
 def key_of(balance: str) -> Any:

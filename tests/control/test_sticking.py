@@ -67,6 +67,7 @@ def complaint(sticky: str) -> str:
         ("{learn: 'header:connection'}", "cannot be changed"),
         ("{learn: {session: 'header:x', ttl: 2161h}}", "must be at most 2160h"),
         ("{cookie: {secret_file: /no/such/file}}", "cannot read /no/such/file"),
+        ('{cookie: {secret_file: "a\\0b"}}', "the path of a file must not hold control characters"),
     ],
 )
 def test_what_is_wrong_is_told_in_words(sticky: str, said: str) -> None:

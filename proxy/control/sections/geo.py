@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ..fields import Network, Section, Token, bare
+from ..fields import File, List, Network, Section, Token, bare
 from .balance import Name
 
 
@@ -19,7 +19,7 @@ class GeoHeader(Section):
 
 
 class GeoDatabase(Section):
-    path: Annotated[str, Field(min_length=1)]
+    path: File
     """A MaxMind DB file (.mmdb)."""
     field: Annotated[str, Field(min_length=1)] = "country.iso_code"
     """The way into its records. One with latitude and longitude, such as location, means the nearest location."""
@@ -32,8 +32,15 @@ class Place(Section):
     """In degrees, north of the equator; negative in the south."""
     longitude: Annotated[float, Field(ge=-180.0, le=180.0)] | None = None
     """In degrees, east of Greenwich; negative in the west."""
-    near: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    near: List[Name] = ()
     """Regions in the order in which they are used, before all others, whatever their distance."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            has, lacks = ("longitude", "latitude") if self.latitude is None else ("latitude", "longitude")
+            raise ValueError(f"has a {has} and no {lacks}; give both or neither")
+        return self
 
 
 class Geo(Section):
@@ -47,3 +54,9 @@ class Geo(Section):
     """Where locations are; 14 that are built in, if absent."""
     default: Name | None = None
     """The location of clients that nobody knows; if absent they go to all regions by weight."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.header is None and self.database is None and not self.networks and self.default is None:
+            raise ValueError("never says where a client is: give header, database, networks or default")
+        return self

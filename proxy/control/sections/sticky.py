@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, PlainSerializer, model_validator
 
 from .. import units
-from ..fields import Duration, List, Section, Token, bare, duration
+from ..fields import Duration, File, List, Section, Token, bare, duration
 from ..notation import SECRET
 from .admin import check_secret
 
@@ -66,7 +66,7 @@ class StickyCookie(Section):
     from the identity of this machine."""
     old_secrets: Annotated[List[Secret], SECRET] = ()
     """Secrets of before: cookies that were signed with one are known still, and set anew."""
-    secret_file: Annotated[str, Field(min_length=1)] | None = None
+    secret_file: File | None = None
     """A file that holds the secret, so that it need not stand here; further lines are old ones."""
     strip: bool = True
     """Whether it is taken out of the request before the backend gets it."""
