@@ -45,15 +45,17 @@ def test_more_proxies_elsewhere_leave_room_here() -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from("abcde"), st.integers(1, 50), min_size=2),
-    st.dictionaries(st.sampled_from("abcde"), st.integers(1, 20), min_size=1),
+    st.dictionaries(st.sampled_from("abcde"), st.tuples(st.integers(1, 50), st.integers(1, 20)), min_size=2),
+    st.dictionaries(st.sampled_from("vwxyz"), st.integers(1, 20)),
 )
-def test_all_proxies_together_load_all_backends_alike(counts: dict[str, int], proxies: dict[str, int]) -> None:
-    """Proxies of zones without backends spread over everything."""
+def test_all_proxies_together_load_all_backends_alike(
+    zones: dict[str, tuple[int, int]], elsewhere: dict[str, int]
+) -> None:
+    """Proxies of zones without backends, which are `elsewhere`, spread over everything."""
+    counts = {zone: backends for zone, (backends, _) in zones.items()}
+    proxies = {zone: many for zone, (_, many) in zones.items()} | elsewhere
     total = sum(counts.values())
     wanted: dict[str | None, float] = {zone: count / total for zone, count in counts.items()}
-    if not set(proxies) >= set(counts):
-        return  # a zone that is not named counts as without proxies there, and as one of equals by its own proxies
     load: Counter[str | None] = Counter()
     for zone, many in proxies.items():
         sent = Zones(PowerOfTwo, zone, proxies).shares(wanted) if zone in counts else wanted

@@ -108,18 +108,25 @@ async def test_it_works_over_any_connection_and_among_other_cookies() -> None:
             assert (got.body, got.header(b"set-cookie")) == (first.body, None)
 
 
-@pytest.mark.parametrize("algorithm", ["random", "power_of_two", "consistent_hash", "maglev", "rendezvous"])
-async def test_it_is_on_top_of_any_algorithm(algorithm: str) -> None:
-    name = "power_of_two" if algorithm == "random" else algorithm
-    balance = f"{{algorithm: {name}, key: 'header:x-user'}}"
+@pytest.mark.parametrize(
+    "balance",
+    [
+        "{algorithm: random, seed: 1}",
+        "{algorithm: power_of_two, seed: 1}",
+        "{algorithm: consistent_hash, key: 'header:x-user'}",
+        "{algorithm: maglev, key: 'header:x-user'}",
+        "{algorithm: rendezvous, key: 'header:x-user'}",
+    ],
+)
+async def test_it_is_on_top_of_any_algorithm(balance: str) -> None:
     async with way("{cookie: {}}", balance=balance) as there:
-        homes = {}
-        for user in range(12):
-            homes[user] = await there.ask(b"X-User: %d" % user)
-        for user, home in homes.items():
-            got = await there.ask(b"X-User: %d" % (user + 1), b"Cookie: " + cookie(home))
-            assert got.body == home.body
-            if name in ("consistent_hash", "maglev", "rendezvous"):  # without the cookie, the key decides as before
+        homes = [await there.ask(b"X-User: %d" % user) for user in range(24)]
+        assert len({home.body for home in homes}) == 3
+        for user, home in enumerate(homes):
+            for other in (user, (user + 1) % 24, (user + 2) % 24):  # whatever the key says
+                got = await there.ask(b"X-User: %d" % other, b"Cookie: " + cookie(home))
+                assert (got.body, got.header(b"set-cookie")) == (home.body, None)
+            if "key" in balance:  # without the cookie, the key decides as before
                 assert (await there.ask(b"X-User: %d" % user)).body == home.body
 
 
@@ -429,21 +436,26 @@ async def test_a_secret_can_be_changed_without_losing_a_session() -> None:
     async with AsyncExitStack() as stack:
         origins = [await stack.enter_async_context(Origin(answering(b"%d" % n), forever=True)) for n in range(3)]
         listed = ", ".join(f"'{origin.address}'" for origin in origins)
-        met: list[tuple[bytes, bytes]] = []
-        for secrets in (f"secret: {old}", f"secret: {new}, old_secrets: [{old}]", f"secret: {new}"):
+
+        async def asked(secrets: str, *pairs: bytes) -> list[Response]:
+            """What clients with these cookies get of a proxy with these secrets."""
             sticky = f"{{cookie: {{{secrets}}}}}"
             text = f"upstreams: {{app: {{backends: [{listed}], sticky: {sticky}}}}}\nroutes: [{{upstream: app}}]"
             async with running(text) as proxy, connect(proxy.address) as client:
-                if not met:
-                    answers = [await client.request(get()) for _ in range(3)]
-                    met = [(got.body, cookie(got)) for got in answers]
-                    continue
-                again = [await client.request(get(b"Cookie: " + pair)) for _, pair in met]
-                assert [got.body for got in again] == [body for body, _ in met]
-                if "old_secrets" in secrets:
-                    met = [(got.body, cookie(got)) for got in again]
-                else:
-                    assert [got.header(b"set-cookie") for got in again] == [None] * 3
+                return [await client.request(get(*([b"Cookie: " + pair] if pair else []))) for pair in pairs]
+
+        first = await asked(f"secret: {old}", b"", b"", b"")
+        pairs = [cookie(got) for got in first]
+        bodies = [got.body for got in first]
+        # Not in the order in which the algorithm would send them there anyway
+        again = await asked(f"secret: {new}, old_secrets: [{old}]", *pairs[::-1])
+        assert [got.body for got in again] == bodies[::-1]
+        anew = [cookie(got) for got in again]
+        assert set(anew).isdisjoint(pairs)
+        kept = await asked(f"secret: {new}", *anew)
+        assert [(got.body, got.header(b"set-cookie")) for got in kept] == [(body, None) for body in bodies[::-1]]
+        lost = await asked(f"secret: {new}", *pairs[::-1])  # as if they had brought nothing
+        assert {got.body: cookie(got) for got in lost} == dict(zip(bodies[::-1], anew, strict=True))
 
 
 # --- by header --------------------------------------------------------------------------------------------------------
@@ -537,6 +549,12 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
     async def replaced() -> bool:
         return (await service.workers()).get(1, before[1]) != before[1]
 
+    async def moved() -> bool:
+        return {(await ask(known[b"1"])).body for _ in range(12)}.isdisjoint({b"1"})
+
+    async def nothing_new_at(body: bytes) -> bool:
+        return all([(await ask()).body != body for _ in range(24)])
+
     async with AsyncExitStack() as stack:
         origins = [await stack.enter_async_context(Origin(sessions(n), forever=True)) for n in range(3)]
         service = await stack.enter_async_context(processes.running(tmp_path, text((0, 1, 2)), tcp=True))
@@ -551,11 +569,13 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
         assert await gone() == set()
         assert (await service.reload(text((2, 0, 1))))["ok"]
         assert await gone() == set()
-        for state, lost in (("drain", set()), ("maint", {b"1"})):
-            path = f"/upstreams/app/backends/{origins[1].address}"
-            assert (await service.call("PUT", path, {"state": state}))[0] == 200
-            await asyncio.sleep(0.3)  # two ticks
-            assert await gone() == lost
+        path = f"/upstreams/app/backends/{origins[1].address}"
+        assert (await service.call("PUT", path, {"state": "drain"}))[0] == 200
+        await processes.until(lambda: nothing_new_at(b"1"))
+        assert await gone() == set()
+        assert (await service.call("PUT", path, {"state": "maint"}))[0] == 200
+        await processes.until(moved)
+        assert await gone() == {b"1"}
 
 
 @pytest.mark.timeout(60)
