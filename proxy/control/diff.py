@@ -121,8 +121,8 @@ def _backends(upstream: str, old: Sequence[Backend], new: Sequence[Backend]) -> 
 
 
 def _weighed(backend: Backend) -> str:
-    where = {"region": backend.region, "zone": backend.zone, "priority": backend.priority or None}
-    return ", ".join([f"weight {backend.weight}", *(f"{k} {show(each)}" for k, each in where.items() if each)])
+    more = {"region": backend.region, "zone": backend.zone, "priority": backend.priority, "labels": backend.labels}
+    return ", ".join([f"weight {backend.weight}", *(f"{key} {show(value)}" for key, value in more.items() if value)])
 
 
 # --- routes -----------------------------------------------------------------------------------------------

@@ -77,6 +77,17 @@ def test_backends() -> None:
     ]  # fmt: skip
 
 
+def test_what_comes_and_goes_is_shown_whole() -> None:
+    whole = "{address: b:80, weight: 2, region: eu, zone: z, priority: 1, labels: {version: canary, on: 'yes'}}"
+    shown = 'weight 2, region eu, zone z, priority 1, labels {version: canary, on: "yes"}'
+    few, more = app("backends: [a:80]"), app(f"backends: [a:80, {whole}]")
+    assert changes(few, more) == [Change("added", "backend app b:80", "", shown, TAKES)]
+    assert changes(more, few) == [Change("removed", "backend app b:80", shown, "", DRAINED)]
+    assert changes(app("backends: [a:80, {address: b:80, labels: {v: '1'}}]"), app("backends: [a:80, b:80]")) == [
+        Change("changed", "backend app b:80 labels.v", '"1"', "null", STAY),
+    ]
+
+
 def test_backends_in_another_order() -> None:
     (moved,) = changes(app("backends: [a:80, b:80, c:80]"), app("backends: [c:80, a:80, b:80]"))
     assert moved[:4] == ("moved", "backends of app", "a:80, b:80, c:80", "c:80, a:80, b:80")

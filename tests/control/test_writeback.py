@@ -63,6 +63,23 @@ def test_an_entry_that_changes_is_written_anew_and_keeps_its_place() -> None:
     )
 
 
+FULL = backend("d:80", 2, "eu", zone="1a", priority=3, labels={"version": "1.10", "on": "yes", "note": "a:b"})
+AS_WRITTEN = (
+    '{address: d:80, weight: 2, region: eu, zone: "1a", priority: 3, labels: {note: a:b, "on": "yes", version: "1.10"}}'
+)
+
+
+def test_all_that_is_said_of_a_backend_is_written() -> None:
+    """What YAML would take for a number or a truth value is put in quotes."""
+    assert edited(BLOCK, A, B, C, FULL) == BLOCK.replace("    pool:", f"      - {AS_WRITTEN}\n    pool:")
+    flow = "upstreams: {app: {backends: [a:80]}}\n"
+    assert edited(flow, A, FULL) == flow.replace("a:80", f"a:80, {AS_WRITTEN}")
+    moved = FULL._replace(zone="b", priority=0, labels=(("version", "2"),))
+    assert edited(flow.replace("a:80", AS_WRITTEN), moved) == flow.replace(
+        "a:80", '{address: d:80, weight: 2, region: eu, zone: b, labels: {version: "2"}}'
+    )
+
+
 def test_everything_at_once() -> None:
     assert edited(BLOCK, B._replace(weight=2), D) == (
         "upstreams:\n  app:\n    # the old ones\n    backends:\n      # in the attic\n"

@@ -1,0 +1,33 @@
+"""What is checked before a reload, and how long that may take; reloads themselves need processes (e2e)."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from proxy.control import reload
+from proxy.control.load import digest_of
+from proxy.errors import ConfigError
+
+TEXT = "listeners: [{bind: '127.0.0.1:0'}]\nroutes: [{respond: {body: hello}}]\n"
+
+
+async def test_what_can_be_served_comes_back_compiled(tmp_path: Path) -> None:
+    file = tmp_path / "q.yaml"
+    file.write_text(TEXT)
+    checked = await reload.check_beside(str(file))
+    assert len(checked.plan.listeners) == len(checked.config.listeners) == 1
+    assert (checked.warnings, checked.digest) == ((), digest_of(TEXT.encode()))
+
+
+async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file on a network that is gone, say: whoever reloads is told, and may try again."""
+    go_on = threading.Event()
+    monkeypatch.setattr(reload, "CHECK_WITHIN", 0.05)
+    monkeypatch.setattr(reload, "check", lambda path: go_on.wait())
+    with pytest.raises(ConfigError) as caught:
+        await reload.check_beside("q.yaml")
+    go_on.set()
+    assert reload.problems_of(caught.value) == ("q.yaml: cannot be read and compiled within 0.05 s",)
