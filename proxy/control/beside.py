@@ -22,6 +22,11 @@ READ_WITHIN = 10.0
 async def beside(within: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The result of `function`, called in a thread of its own. Raises what it raises, and TimeoutError after `within`
     seconds; what it does then is lost."""
+    return await asyncio.wait_for(asyncio.wrap_future(begun(function, *args, **kwargs)), within)
+
+
+def begun(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """What will be the result of `function`, which is called in a thread of its own from now on."""
     result: Future[T] = Future()
     result.set_running_or_notify_cancel()  # a caller that goes on does not take the result away from the thread
 
@@ -31,5 +36,5 @@ async def beside(within: float, function: Callable[P, T], *args: P.args, **kwarg
         except BaseException as error:  # the caller is told
             result.set_exception(error)
 
-    threading.Thread(target=work, name=function.__name__, daemon=True).start()
-    return await asyncio.wait_for(asyncio.wrap_future(result), within)
+    threading.Thread(target=work, name=getattr(function, "__name__", None), daemon=True).start()
+    return result

@@ -36,6 +36,7 @@ from .discovery.base import spec_of
 from .discovery.service import source_findings
 from .geo import compile_locator
 from .picking import (
+    Balancers,
     Picking,
     compile_balance,
     compile_key,
@@ -91,9 +92,11 @@ def compile_plan(
     except ValueError as error:
         findings.append(Finding(("geo", "database"), str(error)))
     pickings: dict[str, Picking] = {}
+    balancers: dict[str, Balancers] = {}
     for name, upstream in config.upstreams.items():
         try:
-            pickings[name] = compile_picking(upstream, specs[name], config.geo is not None)
+            picking = compile_picking(upstream, specs[name], config.geo is not None)
+            pickings[name], balancers[name] = picking, picking.make()
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
     tracing = None
@@ -105,7 +108,6 @@ def compile_plan(
     tap = Tap(tracing)
     door = Door(config, registry, locator)
     groups = {name: registry.group(name) for name in specs}
-    balancers = {name: picking.make() for name, picking in pickings.items()}
     routes = []
     if not findings:
         for index, route in enumerate(config.routes):

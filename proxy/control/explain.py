@@ -32,10 +32,11 @@ from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group
 from ..upstream.registry import Registry
 from .admin.views import state_of
-from .compile import compile_match, compile_plan
+from .compile import Report, compile_match, compile_plan, unplaced
 from .schema import Config, Route
 from .sticking import explained
 from .tracing.explaining import explain_tracing
+from .trying import own_names, tried
 from .units import quoted
 
 Members = Mapping[str, tuple[BackendSpec, ...]]
@@ -78,10 +79,14 @@ def explain(
     board: Scoreboard | None = None,
     members: Members | None = None,
     sticky: Mapping[str, StickySpec] | None = None,
+    report: Report = unplaced,
 ) -> Explanation:
     """What would happen to a request of `client`; `board` is that of a running proxy, `members` the backends that it
-    has now, and `sticky` how it knows them again (see `compile_plan`)."""
-    plan = compile_plan(config, registry=Registry(alone(), Sweep()), members=members, sticky=sticky)
+    has now, `sticky` how it knows them again (see `compile_plan`); `report` gives problems their places in the file.
+
+    Raises ConfigError if it cannot be compiled any more, ValueError if an algorithm of a user's own fails over it.
+    """
+    plan = compile_plan(config, registry=Registry(alone(), Sweep()), members=members, sticky=sticky, report=report)
     head = RequestHead()
     limits = config.limits
     head.max_size, head.max_count, head.max_target = limits.head_size, limits.header_count, limits.target_size
@@ -92,7 +97,8 @@ def explain(
         return {"refused": _reason(error.reason)}
     if board is not None:
         _copy_states(plan, board)
-    plan.settle_groups()
+    own = sorted({name for spec in plan.specs.values() if (name := own_names(spec.balance))})
+    tried(" or ".join(own), "rebuild", plan.settle_groups)
     x = _exchange(head, plan, client)
     found: Explanation = {
         "request": {
@@ -259,7 +265,7 @@ def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan, boar
         source, balancer = source.key, balancer.main
     if source is not None:
         key = source.of(x)
-        picked: Backend | None = balancer.pick(key)
+        picked: Backend | None = tried(own_names(group.spec.balance), "pick", balancer.pick, key)
         found["balance"] |= {
             "key": " + ".join(["location"] * isinstance(source, LocatedKey) + list(balance.key)),
             "value": key.decode("latin-1").replace("\n", " ") if key is not None else None,

@@ -32,7 +32,8 @@ def ask_or_explain(control: Path | None, config: str, question: Told) -> Told:
             client = parse_client(question["client"])
         except ValueError as error:
             raise ValueError(f"client: {error}") from None
-        return explain(load(config).config, request, client)
+        loaded = load(config)
+        return explain(loaded.config, request, client, report=loaded.report)
     status, told = ask(control, "POST", "/explain", question)
     if status != 200:
         raise ControlError(told.get("detail", "the proxy refused to answer"))

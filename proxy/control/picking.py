@@ -22,6 +22,7 @@ from .admitting import key_parts
 from .geo import locations
 from .schema import Config, Route, Upstream
 from .sticking import Stickiness
+from .trying import own_names, tried
 
 Balancers = tuple[Balancer, Balancer]
 """An algorithm, and its spare."""
@@ -35,7 +36,10 @@ class Picking(NamedTuple):
     needs_location: bool
 
     def make(self) -> Balancers:
-        return compose(self.spec.balance), spare(self.spec.balance)
+        """Raises ValueError."""
+        balance = self.spec.balance
+        own = own_names(balance)
+        return tried(own, "__init__", compose, balance), tried(own, "__init__", spare, balance)
 
 
 def compile_balance(
@@ -44,7 +48,8 @@ def compile_balance(
     """`members` are the backends that the upstream has now: there are priorities if one of them has one, or one that
     the file lists, which may come back, or if a source may find one."""
     balance, zones, subset = upstream.balance, upstream.zones, upstream.subset
-    levels = any(each.priority for each in (*upstream.backends, *members)) or upstream.discover is not None
+    priorities = [*(each.priority for each in upstream.backends), *(each.priority for each in members)]
+    levels = any(priorities) or upstream.discover is not None
     zone = None
     if zones is not None and config.zone is not None:
         zone = ZoneSpec(config.zone, tuple(sorted(zones.proxies.items())), zones.min_backends)
@@ -66,16 +71,18 @@ def compile_balance(
 def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool) -> Picking:
     """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out.
     Raises ValueError."""
-    algorithm = create(spec.balance.algorithm, **spec.balance.params)
+    balance, own = spec.balance, own_names(spec.balance)
+    algorithm = tried(own, "__init__", create, balance.algorithm, **balance.params)
     if algorithm.needs_key and not upstream.balance.key:
         raise ValueError("the algorithm needs a key: say where it comes from with `key`")
     if algorithm.needs_location and not located:
         raise ValueError("the algorithm needs to know where clients are: say where it is found out with `geo`")
-    trial = compose(spec.balance._replace(slow=0.0))  # nobody waits for it
+    trial = tried(own, "__init__", compose, balance._replace(slow=0.0))  # nobody waits for it
     members = [Backend(backend) for backend in spec.backends]
-    trial.census(members)
-    trial.rebuild(members)
-    spare(spec.balance)
+    tried(own, "roster", trial.roster, members)
+    tried(own, "census", trial.census, members)
+    tried(own, "rebuild", trial.rebuild, members)
+    tried(own, "__init__", spare, balance)
     return Picking(spec, algorithm.needs_key, algorithm.needs_location)
 
 

@@ -12,6 +12,7 @@ from ..upstream.group import Group
 from ..upstream.prober import ProbeSpec
 from ..upstream.reports import PollSpec, ReportSpec
 from .sections.load_reports import LoadReports, Poll, Probe
+from .trying import own_names, tried
 
 
 def compile_reports(wanted: LoadReports | None, balance: BalanceSpec) -> ReportSpec | None:
@@ -25,7 +26,7 @@ def compile_reports(wanted: LoadReports | None, balance: BalanceSpec) -> ReportS
 
 def _wants(balance: BalanceSpec) -> bool:
     try:
-        return wants_reports(balance)
+        return tried(own_names(balance), "__init__", wants_reports, balance)
     except ValueError:  # an algorithm that cannot be used: said where it is tried out
         return False
 

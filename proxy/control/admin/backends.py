@@ -136,7 +136,10 @@ class BackendEndpoints:
         except ValueError as error:
             return refused(400, f"url: {error}")
         sticky = sticky_of(specs)
-        told = await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members, sticky)
+        try:
+            told = await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members, sticky)
+        except (ConfigError, ValueError) as error:
+            return refused(422, "; ".join(problems_of(error)))
         if "forward" in told:
             told["balance"]["workers"] = await explained(control, told["forward"]["upstream"])
         return answer(told)

@@ -20,6 +20,12 @@ def in_a_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def named_inside(params: Mapping[str, Any]) -> object:
+    """What the parameters of an algorithm name as the one inside of it."""
+    inner = params.get("inner")
+    return inner.get("algorithm") if isinstance(inner, Mapping) else inner
+
+
 class Balance(Section):
     """An algorithm and its parameters; keys other than these are handed to it as they stand."""
 
@@ -44,8 +50,7 @@ class Balance(Section):
     @property
     def own_code(self) -> bool:
         """Whether an algorithm that is not of the table takes part: this one, or one inside of it."""
-        inner = self.params.get("inner")
-        named = inner.get("algorithm") if isinstance(inner, Mapping) else inner
+        named = named_inside(self.params)
         return ":" in self.algorithm or (isinstance(named, str) and ":" in named)
 
 
