@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
+from functools import partial
 from itertools import cycle
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -133,17 +134,24 @@ def new_ones_with_keys(members: Sequence[Backend]) -> list[bytes | None]:
 
 def cases() -> Iterator[Case]:
     for count in COUNTS:
-        yield Case(f"{NOTHING}: request, {count} backends", without_algorithm(backends(count)), REQUESTS)
+        yield Case(f"{NOTHING}: request, {count} backends", partial(nothing_but_backends, count), REQUESTS)
     for name, row in rows().items():
         for count in COUNTS:
-            members = backends(count)
-            call, empty = requests(row, members), without_algorithm(members)
             mark = row.mark if count >= MARKED else None
-            yield Case(f"{name}: request, {count} backends", call, REQUESTS, mark, empty)
+            yield Case(f"{name}: request, {count} backends", partial(with_and_without, row, count), REQUESTS, mark)
         for count in SLOW_COUNTS:
-            members = backends(count)
-            yield Case(f"{name}: rebuild, {count} backends", one_leaves_and_returns(row, members), 2)
-            yield Case(f"{name}: tick, {count} backends", ticks(row, members))
+            yield Case(f"{name}: rebuild, {count} backends", partial(one_leaves_and_returns, row, count), 2)
+            yield Case(f"{name}: tick, {count} backends", partial(ticks, row, count))
+
+
+def nothing_but_backends(count: int) -> Callable[[], None]:
+    return without_algorithm(backends(count))
+
+
+def with_and_without(row: Row, count: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Both with the same backends, or what is taken off would not be their first touch."""
+    members = backends(count)
+    return requests(row, members), without_algorithm(members)
 
 
 def requests(row: Row, members: Sequence[Backend]) -> Callable[[], None]:
@@ -200,7 +208,8 @@ def loop(balancer: Balancer, keys: list[bytes | None], clock: Clock) -> Callable
     return call
 
 
-def one_leaves_and_returns(row: Row, members: Sequence[Backend]) -> Callable[[], None]:
+def one_leaves_and_returns(row: Row, count: int) -> Callable[[], None]:
+    members = backends(count)
     balancer, others = settled(row, members), members[1:]
 
     def call() -> None:
@@ -210,8 +219,8 @@ def one_leaves_and_returns(row: Row, members: Sequence[Backend]) -> Callable[[],
     return call
 
 
-def ticks(row: Row, members: Sequence[Backend]) -> Callable[[], None]:
-    balancer, clock = settled(row, members), Clock()
+def ticks(row: Row, count: int) -> Callable[[], None]:
+    balancer, clock = settled(row, backends(count)), Clock()
 
     def call() -> None:
         clock.now += TICK

@@ -1,9 +1,9 @@
 """Timing one call: batches against a monotonic clock, with the cost of calling itself taken off.
 
-Law of this file: the number of calls in a batch is found once per case, so that a batch takes about BATCH_SECONDS;
-batches of the case and of an empty call, or what the case names in its place, take turns; the least empty batch is
-taken off each. The minimum is what the code costs, the median what it costs on this machine today. No garbage is
-collected.
+Law of this file: a case is set up when its turn comes, and not at all if it has none. The number of calls in a batch is
+found once per case, so that a batch takes about BATCH_SECONDS; batches of the case and of an empty call, or what the
+case names in its place, take turns; the least empty batch is taken off each. The minimum is what the code costs, the
+median what it costs on this machine today. No garbage is collected.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Call = Callable[[], object]
+
 BATCH_SECONDS = 0.01
 
 
@@ -27,13 +29,17 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to time. `calls`: operations in one call; `mark`: what one may cost, in ns; `empty`: what is off it."""
+    """One thing to time. `calls`: operations in one call; `mark`: what one may cost, in ns."""
 
     name: str
-    call: Callable[[], object]
+    make: Callable[[], Call | tuple[Call, Call]]
+    """Sets it up. What it returns is called; of two calls, the second is what is taken off the first."""
     calls: int = 1
     mark: float | None = None
-    empty: Callable[[], object] = nothing
+
+    def set_up(self) -> tuple[Call, Call]:
+        made = self.make()
+        return made if isinstance(made, tuple) else (made, nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +75,15 @@ def calibrate(call: Callable[[], object]) -> int:
 
 
 def time_case(case: Case, batches: int) -> Timing:
-    number = calibrate(case.call)
+    call, empty = case.set_up()
+    number = calibrate(call)
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        pairs = [(batch(case.call, number), batch(case.empty, number)) for _ in range(batches)]
+        pairs = [(batch(call, number), batch(empty, number)) for _ in range(batches)]
     finally:
         if was_enabled:
             gc.enable()
-    empty = min(own for _, own in pairs)
-    costs = [max(0, took - empty) / number / case.calls for took, _ in pairs]
+    least = min(own for _, own in pairs)
+    costs = [max(0, took - least) / number / case.calls for took, _ in pairs]
     return Timing(case.name, min(costs), statistics.median(costs), batches, number, case.mark)

@@ -8,6 +8,7 @@ made of builtin functions, so that next to nothing of what is timed is theirs.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proxy.balancing.sticky import token
@@ -69,19 +70,21 @@ class Swallow:
 def cases() -> list[Case]:
     mark = CODEC_MARK + PIPELINE_MARK
     return [
-        Case("request and response, codec included", forwarded(FORWARD), mark=mark),
-        Case("the same as one of 1,000 routes", forwarded(MANY), mark=mark),
-        Case("the same with headers edited both ways", forwarded(EDITED)),
-        Case("the same with Forwarded of RFC 7239 too", forwarded(FORWARD + "forwarded: both\n")),
-        Case("the same with rate limit, breaker, shedding, limits", forwarded(GUARDED)),
-        Case("the same, traced", forwarded(FORWARD + "tracing: {}\n")),
-        Case("the same, and listens for load reports where there are none", forwarded(LISTENING)),
-        Case("the same with a load report in each response", forwarded(LISTENING, REPORTING)),
-        Case("the same, sticky, and a client that is told its backend", forwarded(STICKY)),
-        Case("the same, sticky, and a client that says its backend", forwarded(STICKY, request=RETURNING)),
-        Case("the same, and looks for a session that nobody has named", forwarded(LEARNING, request=IN_SESSION)),
-        Case("the same, geographic by a table of networks", forwarded(LOCATED)),
-        Case("fixed response", fixed()),
+        Case("request and response, codec included", partial(forwarded, FORWARD), mark=mark),
+        Case("the same as one of 1,000 routes", partial(forwarded, MANY), mark=mark),
+        Case("the same with headers edited both ways", partial(forwarded, EDITED)),
+        Case("the same with Forwarded of RFC 7239 too", partial(forwarded, FORWARD + "forwarded: both\n")),
+        Case("the same with rate limit, breaker, shedding, limits", partial(forwarded, GUARDED)),
+        Case("the same, traced", partial(forwarded, FORWARD + "tracing: {}\n")),
+        Case("the same, and listens for load reports where there are none", partial(forwarded, LISTENING)),
+        Case("the same with a load report in each response", partial(forwarded, LISTENING, REPORTING)),
+        Case("the same, sticky, and a client that is told its backend", partial(forwarded, STICKY)),
+        Case("the same, sticky, and a client that says its backend", partial(forwarded, STICKY, request=RETURNING)),
+        Case(
+            "the same, and looks for a session that nobody has named", partial(forwarded, LEARNING, request=IN_SESSION)
+        ),
+        Case("the same, geographic by a table of networks", partial(forwarded, LOCATED)),
+        Case("fixed response", fixed),
     ]
 
 
