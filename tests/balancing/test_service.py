@@ -18,17 +18,12 @@ from proxy.control.load import load_text
 from proxy.metrics import U_BALANCER_FAILED
 from tests.balancing.algorithms import LastByKey
 from tests.support.client import connect
-from tests.support.origin import Origin, end_of_input, request, reset, response
-from tests.support.path import backend_of, until_true
+from tests.support.origin import Origin, Script, end_of_input, origins, request, reset, response
+from tests.support.path import GET, backend_of, until_true
 from tests.support.running import Running, running, unwatched
 
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+OK: Script = [request(), response()]
 BY_KEY = "{algorithm: 'tests.balancing.algorithms:LastByKey', key: 'header:x-user', offset: 0}"
-
-
-async def origins(stack: AsyncExitStack, count: int) -> list[Origin]:
-    script = [request(), response()]
-    return [await stack.enter_async_context(Origin(script, forever=True)) for _ in range(count)]
 
 
 def yaml(addresses: list[str], balance: str, weights: list[int] | None = None) -> str:
@@ -48,7 +43,7 @@ def balancer_of(proxy: Running) -> LastByKey:
 
 async def test_round_robin_shares_by_weight() -> None:
     async with AsyncExitStack() as stack:
-        servers = await origins(stack, 3)
+        servers = await origins(stack, [OK] * 3)
         text = yaml([server.address for server in servers], "round_robin", [5, 1, 0])
         proxy = await stack.enter_async_context(running(text))
         client = await stack.enter_async_context(connect(proxy.address))
@@ -59,7 +54,7 @@ async def test_round_robin_shares_by_weight() -> None:
 
 async def test_a_class_of_ones_own_gets_keys_and_events() -> None:
     async with AsyncExitStack() as stack:
-        servers = await origins(stack, 2)
+        servers = await origins(stack, [OK] * 2)
         proxy = await stack.enter_async_context(running(yaml([s.address for s in servers], BY_KEY)))
         client = await stack.enter_async_context(connect(proxy.address))
         for user in (b"\x2a", b"a1", b"a1", b"x0"):  # the last byte modulo 2
@@ -74,7 +69,7 @@ async def test_a_class_of_ones_own_gets_keys_and_events() -> None:
 
 async def test_without_a_key_the_fallback_decides() -> None:
     async with AsyncExitStack() as stack:
-        (server,) = await origins(stack, 1)
+        (server,) = await origins(stack, [OK])
         proxy = await stack.enter_async_context(running(yaml([server.address], BY_KEY)))
         client = await stack.enter_async_context(connect(proxy.address))
         assert (await client.request(GET)).status == 200
@@ -100,7 +95,7 @@ async def test_each_backend_that_was_tried_is_given_back() -> None:
 
 async def test_another_algorithm_takes_over_from_one_that_is_broken(caplog: pytest.LogCaptureFixture) -> None:
     async with AsyncExitStack() as stack:
-        servers = await origins(stack, 2)
+        servers = await origins(stack, [OK] * 2)
         text = yaml([server.address for server in servers], "'tests.balancing.algorithms:Broken'")
         proxy = await stack.enter_async_context(running(text))
         client = await stack.enter_async_context(connect(proxy.address))
@@ -113,7 +108,7 @@ async def test_another_algorithm_takes_over_from_one_that_is_broken(caplog: pyte
 
 async def test_one_that_fails_again_after_a_reload_is_replaced_again() -> None:
     async with AsyncExitStack() as stack:
-        (server,) = await origins(stack, 1)
+        (server,) = await origins(stack, [OK])
         proxy = await stack.enter_async_context(running(yaml([server.address], "'tests.balancing.algorithms:Broken'")))
         client = await stack.enter_async_context(connect(proxy.address))
         group = proxy.proxy.plan.groups["app"]
@@ -133,7 +128,7 @@ def fails_in(method: str) -> str:
 async def test_an_algorithm_that_fails_takes_no_request_with_it(method: str) -> None:
     """Each client gets its answer, on a connection that goes on, and nothing stays counted."""
     async with AsyncExitStack() as stack:
-        (server,) = await origins(stack, 1)
+        (server,) = await origins(stack, [OK])
         proxy = await stack.enter_async_context(running(yaml([server.address], fails_in(method))))
         client = await stack.enter_async_context(connect(proxy.address))
         for _ in range(3):
@@ -147,7 +142,7 @@ async def test_an_algorithm_that_fails_in_dropped_does_not_keep_a_retry_from_its
     with socket.create_server(("127.0.0.1", 0)) as closed:
         refusing = "{}:{}".format(*closed.getsockname())
     async with AsyncExitStack() as stack:
-        (server,) = await origins(stack, 1)
+        (server,) = await origins(stack, [OK])
         text = yaml([refusing, server.address], fails_in("dropped"))
         proxy = await stack.enter_async_context(running(text))
         client = await stack.enter_async_context(connect(proxy.address))

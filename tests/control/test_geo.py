@@ -12,9 +12,8 @@ from proxy.control.geo import compile_locator
 from proxy.control.load import load_text
 from proxy.errors import ConfigError
 from proxy.geo.locator import Locator
-from proxy.pipeline import Pick
 from proxy.request_key import LocatedKey
-from tests.support.exchanges import exchange
+from tests.support.exchanges import exchange, pick_of
 from tests.support.mmdb import write
 
 HEAD = "listeners: [{bind: ':0'}]\nroutes: [{upstream: app}]\n"
@@ -135,10 +134,7 @@ def test_a_header_that_nobody_is_believed_in_is_a_warning() -> None:
 
 def key_of(balance: str) -> Any:
     text = f"{HEAD}upstreams: {{app: {{balance: {balance}, backends: ['a:1']}}}}\ngeo: {{header: X-Where}}\n"
-    stage = compile_plan(load_text(text).config).routes.find(exchange().head).first
-    while not isinstance(stage, Pick):
-        stage = stage.next
-    return stage.key
+    return pick_of(compile_plan(load_text(text).config)).key
 
 
 def test_the_location_is_asked_for_only_where_an_algorithm_wants_to_know() -> None:

@@ -16,12 +16,12 @@ from proxy.control.discovery.base import backend
 from proxy.control.load import load_text
 from proxy.control.picking import compile_balance
 from proxy.errors import ConfigError
-from proxy.http1.codec import RequestHead
 from proxy.plan import Plan
 from proxy.request_key import RequestKey
 from proxy.sticking import StickyKey
 from proxy.upstream.picker import Selector
 from tests.balancing.algorithms import LastByKey
+from tests.support.exchanges import pick_of
 
 HEAD = "listeners: [{bind: ':0'}]\n"
 
@@ -42,10 +42,7 @@ def spec_of(upstream: str, more: str = "") -> BalanceSpec:
 
 
 def key_of(upstream: str, route: str = "") -> Any:
-    head = RequestHead()
-    head.parse(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 0)
-    found: Any = plan_of(upstream, route=route).routes.find(head)
-    return found.relay.pick.key
+    return pick_of(plan_of(upstream, route=route)).key
 
 
 def test_what_is_not_asked_for_is_not_there() -> None:

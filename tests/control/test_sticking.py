@@ -18,11 +18,11 @@ from proxy.control.load import load_text
 from proxy.control.notation import show
 from proxy.control.sections.sticky import StickyCookie
 from proxy.errors import ConfigError
-from proxy.http1.codec import RequestHead
 from proxy.relaying import Relay
 from proxy.scoreboard import DRAIN, EJECTED_UNTIL, MAINT, ROW, STATE
 from proxy.sticking import CookieKey, CookieRelay, LearnedKey, LearnedRelay
 from proxy.upstream.sessions import Sessions
+from tests.support.exchanges import exchange, pick_of
 
 SECRET = "0123456789abcdef"
 NOT_NOW = "b:1 cannot serve it now"
@@ -129,15 +129,10 @@ def test_only_what_is_asked_for_is_linked() -> None:
         ("{learn: 'cookie:session'}", (LearnedKey, LearnedRelay)),
     ):
         plan = compile_plan(load_text(yaml(sticky), "test.yaml").config)
-        relay = _relay(plan)
-        assert (type(relay.pick.key), type(relay)) == kinds
+        relay = plan.routes.find(exchange().head).relay
+        assert (type(pick_of(plan).key), type(relay)) == kinds
+        assert sticky == "null" or relay.pick is pick_of(plan)
         assert isinstance(plan.balancers["app"][0], Sticky) is (sticky != "null")
-
-
-def _relay(plan: Any) -> Any:
-    head = RequestHead()
-    head.parse(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 0)
-    return plan.routes.find(head).relay
 
 
 def test_a_route_that_has_its_own_mind_about_cookies_is_left_alone() -> None:
@@ -147,7 +142,9 @@ def test_a_route_that_has_its_own_mind_about_cookies_is_left_alone() -> None:
         ("{cookie: {}}", "request_headers: {remove: [Cookie]}", False),
         ("{cookie: {}}", "request_headers: {set: {cookie: a=b}}", False),
     ):
-        assert _relay(compile_plan(load_text(yaml(sticky, route=route)).config)).pick.key.strip is strips
+        key = pick_of(compile_plan(load_text(yaml(sticky, route=route)).config)).key
+        assert isinstance(key, CookieKey)
+        assert key.strip is strips
 
 
 def test_settings_of_the_cookie_do_not_make_a_new_algorithm() -> None:

@@ -11,11 +11,10 @@ from proxy.control.compile import compile_plan
 from proxy.control.load import load_text
 from proxy.upstream.backend import Backend
 from tests.support.client import connect
-from tests.support.origin import Origin, request, response
-from tests.support.path import until_true
+from tests.support.origin import Origin, origins, request, response
+from tests.support.path import GET, until_true
 from tests.support.running import Running, running, unwatched
 
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 ALGORITHMS = ("power_of_two", "round_robin", "tests.e2e.test_algorithms:Learns")
 
 
@@ -54,8 +53,7 @@ async def adopt(proxy: Running, text: str) -> None:
 
 async def test_a_change_of_the_algorithm_loses_no_request_and_keeps_what_was_learned() -> None:
     async with AsyncExitStack() as stack:
-        script = [request(), response()]
-        servers = [await stack.enter_async_context(Origin(script, forever=True)) for _ in range(3)]
+        servers = await origins(stack, [[request(), response()]] * 3)
         proxy = await stack.enter_async_context(running(yaml(ALGORITHMS[2], servers)))
         statuses: list[int] = []
         over = asyncio.Event()
@@ -82,7 +80,7 @@ async def test_a_change_of_the_algorithm_loses_no_request_and_keeps_what_was_lea
 
 async def test_new_parameters_keep_it_too() -> None:
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(Origin([request(), response()], forever=True))
+        (server,) = await origins(stack, [[request(), response()]])
         proxy = await stack.enter_async_context(running(yaml(ALGORITHMS[2], [server])))
         client = await stack.enter_async_context(connect(proxy.address))
         for seed in (0, 5):

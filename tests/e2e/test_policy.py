@@ -11,9 +11,8 @@ import pytest
 
 from tests.support.client import connect
 from tests.support.origin import Origin, request, response
+from tests.support.path import GET
 from tests.support.service import ROOT, running
-
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def python(*arguments: str | Path, cwd: Path = ROOT, path: Path = ROOT) -> tuple[int, str, str]:

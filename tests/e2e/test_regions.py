@@ -22,18 +22,14 @@ from proxy.scoreboard import DOWN, HEALTH
 from proxy.upstream.group import Group
 from tests.support.client import RawClient, Response, connect
 from tests.support.mmdb import write
-from tests.support.origin import Origin, Script, request, reset, response
-from tests.support.path import made, until_true
+from tests.support.origin import Origin, Script, origins, request, reset, response
+from tests.support.path import get, made, until_true
 from tests.support.running import Running, running
 
 TRUSTED = "trusted_proxies: [127.0.0.0/8]"
 GEO = f"{TRUSTED}\ngeo: {{header: X-Client-Region}}"
 PLACES = ("eu-central", "us-east", "ap-northeast")
 NO_BACKEND = (503, "pick.no_backend")
-
-
-def get(*lines: bytes, target: bytes = b"/") -> bytes:
-    return b"\r\n".join([b"GET %b HTTP/1.1" % target, b"Host: x", *lines, b"", b""])
 
 
 def answering(name: str) -> Script:
@@ -80,15 +76,13 @@ async def world(
 ) -> AsyncIterator[World]:
     """Origins by name; `backends` says what the configuration says of each. They answer with their names."""
     async with AsyncExitStack() as stack:
-        origins = {
-            name: await stack.enter_async_context(Origin((scripts or {}).get(name, answering(name)), forever=True))
-            for name in backends
-        }
-        listed = ", ".join(f"{{address: '{origins[name].address}', {said}}}" for name, said in backends.items())
+        answers = [(scripts or {}).get(name, answering(name)) for name in backends]
+        servers = dict(zip(backends, await origins(stack, answers), strict=True))
+        listed = ", ".join(f"{{address: '{servers[name].address}', {said}}}" for name, said in backends.items())
         text = f"{top}\nupstreams: {{app: {{backends: [{listed}], {upstream}}}}}\nroutes: [{routes}]\n"
         proxy = await stack.enter_async_context(running(text))
         client = await stack.enter_async_context(connect(proxy.address))
-        yield World(origins, proxy, client)
+        yield World(servers, proxy, client)
 
 
 def one_each() -> dict[str, str]:

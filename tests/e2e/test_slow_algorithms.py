@@ -22,22 +22,20 @@ from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from tests.balancing.algorithms import Blocks
 from tests.support import service
 from tests.support.client import connect
-from tests.support.origin import Origin, request, response
+from tests.support.origin import origins, request, response
+from tests.support.path import GET
 from tests.support.running import Running, running, unwatched
 
-GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+async def addresses(stack: AsyncExitStack) -> list[str]:
+    """Of two origins."""
+    return [f"'{origin.address}'" for origin in await origins(stack, [[request(), response()]] * 2)]
 
 
-async def origins(stack: AsyncExitStack, count: int = 2) -> list[str]:
-    script = [request(), response()]
-    found = [await stack.enter_async_context(Origin(script, forever=True)) for _ in range(count)]
-    return [f"'{origin.address}'" for origin in found]
-
-
-def yaml(addresses: list[str], method: str = "pick", more: str = "") -> str:
+def yaml(backends: list[str], method: str = "pick", more: str = "") -> str:
     balance = f"{{algorithm: 'tests.balancing.algorithms:Blocks', method: {method}{more}}}"
     return (
-        f"upstreams: {{app: {{balance: {balance}, backends: [{', '.join(addresses)}]}}}}\nroutes: [{{upstream: app}}]\n"
+        f"upstreams: {{app: {{balance: {balance}, backends: [{', '.join(backends)}]}}}}\nroutes: [{{upstream: app}}]\n"
     )
 
 
@@ -50,7 +48,7 @@ async def test_every_request_is_answered_and_another_algorithm_takes_over(
     method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(running(yaml(await origins(stack), method)))
+        proxy = await stack.enter_async_context(running(yaml(await addresses(stack), method)))
         algorithm = algorithm_of(proxy)
         client = await stack.enter_async_context(connect(proxy.address))
         assert [(await client.request(GET)).status for _ in range(30)] == [200] * 30
@@ -71,7 +69,7 @@ async def test_every_request_is_answered_and_another_algorithm_takes_over(
 
 async def test_with_many_requests_at_once_those_in_flight_do_not_wait_for_it_again() -> None:
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(running(yaml(await origins(stack), "dropped")))
+        proxy = await stack.enter_async_context(running(yaml(await addresses(stack), "dropped")))
         algorithm = algorithm_of(proxy)
         clients = [await stack.enter_async_context(connect(proxy.address)) for _ in range(20)]
         got = await asyncio.gather(*(client.request(GET) for client in clients))
@@ -81,7 +79,7 @@ async def test_with_many_requests_at_once_those_in_flight_do_not_wait_for_it_aga
 
 async def test_a_reload_gives_it_another_chance() -> None:
     async with AsyncExitStack() as stack:
-        text = yaml(await origins(stack)) + "listeners: [{bind: '127.0.0.1:0'}]\naccess_log: null\n"
+        text = yaml(await addresses(stack)) + "listeners: [{bind: '127.0.0.1:0'}]\naccess_log: null\n"
         proxy = await stack.enter_async_context(running(text))
         client = await stack.enter_async_context(connect(proxy.address))
         group = proxy.proxy.plan.groups["app"]
@@ -96,7 +94,7 @@ async def test_a_reload_gives_it_another_chance() -> None:
 @pytest.mark.parametrize("more", [", slow: 0", ", slow: 1m"])
 async def test_as_slow_as_it_is_told_that_it_may_be(more: str) -> None:
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(running(yaml(await origins(stack), more=more)))
+        proxy = await stack.enter_async_context(running(yaml(await addresses(stack), more=more)))
         client = await stack.enter_async_context(connect(proxy.address))
         assert [(await client.request(GET)).status for _ in range(10)] == [200] * 10
         group = proxy.proxy.plan.groups["app"]
@@ -128,7 +126,7 @@ routes: [{upstream: app}]
 
 async def test_of_a_service_the_log_and_the_admin_api_tell(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        text = yaml(await origins(stack)) + "workers: 1\naccess_log: null\n"
+        text = yaml(await addresses(stack)) + "workers: 1\naccess_log: null\n"
         proxy = await stack.enter_async_context(service.running(tmp_path, text))
         client = await stack.enter_async_context(connect(proxy.address))
         assert [(await client.request(GET)).status for _ in range(20)] == [200] * 20

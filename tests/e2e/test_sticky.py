@@ -23,8 +23,8 @@ from proxy.server.worker import Proxy
 from proxy.upstream.group import Group
 from tests.support import service as processes
 from tests.support.client import RawClient, Response, connect
-from tests.support.origin import Origin, Script, close, request, reset, response, until
-from tests.support.path import made, until_true
+from tests.support.origin import Origin, Script, close, origins, request, reset, response, until
+from tests.support.path import get, made, until_true
 from tests.support.running import running
 
 NO_LIMITS = "{traffic: 100%, cool_down: 0s, min_healthy: 0%, error_rate: 100%}"
@@ -35,8 +35,9 @@ def answering(body: bytes, *headers: bytes) -> Script:
     return [request(), response(body, headers=headers)]
 
 
-def get(*lines: bytes, target: bytes = b"/") -> bytes:
-    return b"\r\n".join([b"GET %b HTTP/1.1" % target, b"Host: x", *lines, b"", b""])
+def numbered() -> list[Script]:
+    """Three that answer with their number."""
+    return [answering(b"%d" % at) for at in range(3)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,15 @@ async def way(
 ) -> AsyncIterator[Way]:
     """Origins with these scripts, by default three that answer with their number."""
     async with AsyncExitStack() as stack:
-        scripts = scripts or tuple(answering(b"%d" % at) for at in range(3))
-        origins = [await stack.enter_async_context(Origin(script, forever=True)) for script in scripts]
-        listed = ", ".join(f"'{origin.address}'" for origin in origins)
+        servers = await origins(stack, scripts or numbered())
+        listed = ", ".join(f"'{origin.address}'" for origin in servers)
         text = f"""
 upstreams: {{app: {{backends: [{listed}], balance: {balance}, sticky: {sticky}, {more}}}}}
 routes: [{{upstream: app, {route}}}]
 """
         proxy = await stack.enter_async_context(running(text))
         client = await stack.enter_async_context(connect(proxy.address))
-        yield Way(origins, proxy.proxy, proxy.address, client)
+        yield Way(servers, proxy.proxy, proxy.address, client)
 
 
 def cookie(got: Response) -> bytes:
@@ -367,10 +367,10 @@ async def test_who_has_a_backend_is_not_hedged() -> None:
 async def test_a_reload_keeps_who_is_where() -> None:
     """The tokens depend on the secret, the upstream and the address; not on the list, or on the process."""
     async with AsyncExitStack() as stack:
-        origins = [await stack.enter_async_context(Origin(answering(b"%d" % n), forever=True)) for n in range(3)]
+        servers = await origins(stack, numbered())
         met: list[tuple[bytes, bytes]] = []
         for order in ((0, 1, 2), (2, 1, 0)):
-            listed = ", ".join(f"'{origins[at].address}'" for at in order)
+            listed = ", ".join(f"'{servers[at].address}'" for at in order)
             text = (
                 f"upstreams: {{app: {{backends: [{listed}], sticky: {{cookie: {{}}}}}}}}\nroutes: [{{upstream: app}}]"
             )
@@ -434,8 +434,8 @@ async def test_a_secret_can_be_changed_without_losing_a_session() -> None:
     """What the old one has signed is known, and set anew; without it, it is not."""
     old, new = "a secret of 20 chars", "another secret that is longer"
     async with AsyncExitStack() as stack:
-        origins = [await stack.enter_async_context(Origin(answering(b"%d" % n), forever=True)) for n in range(3)]
-        listed = ", ".join(f"'{origin.address}'" for origin in origins)
+        servers = await origins(stack, numbered())
+        listed = ", ".join(f"'{origin.address}'" for origin in servers)
 
         async def asked(secrets: str, *pairs: bytes) -> list[Response]:
             """What clients with these cookies get of a proxy with these secrets."""
@@ -534,7 +534,7 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
     maintenance."""
 
     def text(order: tuple[int, ...]) -> str:
-        listed = ", ".join(f"'{origins[at].address}'" for at in order)
+        listed = ", ".join(f"'{servers[at].address}'" for at in order)
         upstream = f"backends: [{listed}], sticky: {sticky}"
         return f"upstreams: {{app: {{{upstream}}}}}\nroutes: [{{upstream: app}}]\nworkers: 2\naccess_log: null\n"
 
@@ -556,7 +556,7 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
         return all([(await ask()).body != body for _ in range(24)])
 
     async with AsyncExitStack() as stack:
-        origins = [await stack.enter_async_context(Origin(sessions(n), forever=True)) for n in range(3)]
+        servers = await origins(stack, map(sessions, range(3)))
         service = await stack.enter_async_context(processes.running(tmp_path, text((0, 1, 2)), tcp=True))
         known: dict[bytes, bytes] = {}
         while len(known) < 3:
@@ -569,7 +569,7 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
         assert await gone() == set()
         assert (await service.reload(text((2, 0, 1))))["ok"]
         assert await gone() == set()
-        path = f"/upstreams/app/backends/{origins[1].address}"
+        path = f"/upstreams/app/backends/{servers[1].address}"
         assert (await service.call("PUT", path, {"state": "drain"}))[0] == 200
         await processes.until(lambda: nothing_new_at(b"1"))
         assert await gone() == set()
@@ -586,8 +586,8 @@ async def test_the_secret_in_a_file_counts_until_a_reload(tmp_path: Path, after:
     file = tmp_path / "secret"
     file.write_text("a secret of 20 chars")
     async with AsyncExitStack() as stack:
-        origins = [await stack.enter_async_context(Origin(answering(b"%d" % n), forever=True)) for n in range(3)]
-        listed = ", ".join(f"'{origin.address}'" for origin in origins)
+        servers = await origins(stack, numbered())
+        listed = ", ".join(f"'{origin.address}'" for origin in servers)
         text = f"""
 upstreams: {{app: {{backends: [{listed}], sticky: {{cookie: {{secret_file: '{file}'}}}}}}}}
 routes: [{{upstream: app}}]
@@ -623,4 +623,4 @@ access_log: null
         assert await kept()
         asked = {"url": "/", "headers": [["Cookie", pair.decode()]]}
         told = (await service.call("POST", "/explain", asked))[1]
-        assert told["sticky"]["leads_to"] == origins[int(first.body)].address
+        assert told["sticky"]["leads_to"] == servers[int(first.body)].address

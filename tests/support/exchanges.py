@@ -1,4 +1,4 @@
-"""Requests without a connection, for what only reads them."""
+"""Requests without a connection, for what only reads them, and what a plan would do with one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from proxy.deadlines import Sweep
 from proxy.exchange import Client, Exchange
 from proxy.metrics import Counters
+from proxy.pipeline import Pick
 from proxy.plan import Plan, Settings
 from proxy.routing import RouteTable
 from proxy.scoreboard import alone
@@ -23,3 +24,11 @@ def exchange(lines: str = "", address: str = "10.0.0.7", trusted: str | None = N
     x.client.introduce(settings)
     x.plan = Plan((), settings, {}, Registry(alone(), Sweep()), {}, RouteTable([]), None)
     return x
+
+
+def pick_of(plan: Plan) -> Pick:
+    """The stage that picks a backend for a GET of /."""
+    stage = plan.routes.find(exchange().head).first
+    while not isinstance(stage, Pick):
+        stage = stage.next
+    return stage

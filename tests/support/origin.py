@@ -16,6 +16,7 @@ import itertools
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -287,3 +288,8 @@ def response(body: bytes = b"", status: bytes = b"200 OK", headers: Iterable[byt
     """A response with a length; `headers` are whole lines without their line end."""
     lines = [b"HTTP/1.1 " + status, *headers, b"Content-Length: %d" % len(body)]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+async def origins(stack: AsyncExitStack, scripts: Iterable[Script]) -> list[Origin]:
+    """An origin for each script, which it repeats, until the stack is left."""
+    return [await stack.enter_async_context(Origin(script, forever=True)) for script in scripts]

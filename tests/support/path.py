@@ -28,6 +28,10 @@ GET_1_0 = b"GET / HTTP/1.0\r\nHost: x\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+def get(*lines: bytes, target: bytes = b"/") -> bytes:
+    return b"\r\n".join([b"GET %b HTTP/1.1" % target, b"Host: x", *lines, b"", b""])
+
+
 def post(body: bytes, target: bytes = b"/") -> bytes:
     return b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (target, len(body), body)
 
