@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.moving import HASHES, equal, joining, leaving, moved, owners
 from proxy.sharding import Maglev
 from proxy.sharding.maglev import LARGE, LARGE_REST, MANY, REST, SIZE, VERY_MANY, check_size, next_prime
 from proxy.sharding.tables import darts, next_hash
-
-from .moving import HASHES, equal, joining, leaving, moved, owners
 
 GOLDEN = 0x9E3779B97F4A7C15
 WEIGHTS = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 256), min_size=1, max_size=8)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.moving import equal, owners
 from proxy.sharding import Maglev, Placement, Rendezvous, Ring
-
-from .moving import equal, owners
 
 every = pytest.mark.parametrize("make", [Ring, Maglev, Rendezvous])
 

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.moving import HASHES, equal, joining, leaving, moved, owners
 from proxy.sharding import Rendezvous
 from proxy.sharding.rendezvous import check_slots
 from proxy.sharding.tables import next_hash
-
-from .moving import HASHES, equal, joining, leaving, moved, owners
 
 GOLDEN = 0x9E3779B97F4A7C15
 SLOTS = 64

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.moving import HASHES, equal, joining, leaving, moved, owners
 from proxy.sharding import Ring
 from proxy.sharding.ring import MOST_POINTS, POINTS, unit_for
-
-from .moving import HASHES, equal, joining, leaving, moved, owners
 
 WEIGHTS = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.floats(0.05, 4.0), min_size=1, max_size=8)
 
