@@ -14,6 +14,8 @@ RAMP_STEPS = 10
 """Steps in which a backend's weight grows during slow start."""
 WEIGHT_SCALES = (1, 10, 100)
 """What weights are multiplied by until they are whole numbers; the less, the shorter is a round of round robin."""
+LEAST = 0.01
+"""Of its weight a backend that starts has so much, though the floor is 0: it may be the only one that there is."""
 LONG = 3600.0
 
 
@@ -33,7 +35,7 @@ def warmth(since: float, now: float, window: float, floor: float) -> float:
     """The share of its weight that a backend gets: it grows in steps from the floor to 1 in `window` seconds."""
     if not since or not 0.0 <= now - since < window:
         return 1.0
-    return max(floor, int((now - since) / window * RAMP_STEPS) / RAMP_STEPS)
+    return max(floor, LEAST, int((now - since) / window * RAMP_STEPS) / RAMP_STEPS)
 
 
 def next_due(backends: Iterable[Backend], now: float, now_ns: int, window: float) -> float:

@@ -42,6 +42,14 @@ def test_slow_start_grows_in_steps(seconds: float, share: float) -> None:
     assert warmth(0.0, NOW + seconds, 30.0, 0.1) == 1.0
 
 
+def test_with_a_floor_of_0_it_has_a_little_all_the_same() -> None:
+    """All of an upstream, or of those with a label, may be starting: then there is nobody else."""
+    members = backends(1, 100, 0)
+    for backend in members:
+        backend.rows[SINCE] = int(NOW * 1e9)
+    assert weights_of(members, NOW, 30.0, 0.0) == [(1, 100), (100, 100), (0, 100)]
+
+
 def test_when_to_look_again() -> None:
     members = backends(1, 1)
     now_ns = int(NOW * 1e9)
