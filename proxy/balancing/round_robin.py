@@ -3,7 +3,8 @@
 The order is nginx's: at each step every backend gains its weight, the highest goes next and gives up the total.
 Weights 5, 1, 1 give a a b a c a a. The order repeats after sum(weights) / gcd(weights) steps, so it is worked
 out once per rebuild and a pick is one list access. Beyond MOST_WORK steps times backends it comes from a
-sorted schedule (backend i's k-th turn at (k + ½) / weight), which is as smooth but breaks ties differently.
+sorted schedule (backend i's k-th turn at (k + ½) / weight), which is as smooth but breaks ties differently. Beyond
+MOST_TURNS, as of many backends whose weights are parts of others, weights are rounded until it is that long.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from .base import Balancer
 from .sampling import dice
 
 MOST_WORK = 200_000
+MOST_TURNS = 200_000
+"""A schedule of millions would take seconds to work out, and gigabytes."""
 
 
 class RoundRobin(Balancer):
@@ -53,9 +56,13 @@ def smooth_order(backends: Sequence[Backend]) -> list[Backend]:
     total = sum(weights)
     if total == len(backends):
         return list(backends)
+    if total > MOST_TURNS:
+        weights = [max(1, round(weight * MOST_TURNS / total)) for weight in weights]
+        total = sum(weights)
     if total * len(backends) > MOST_WORK:
-        turns = [((k + 0.5) / w, i) for i, w in enumerate(weights) for k in range(w)]
-        return [backends[i] for _, i in sorted(turns)]
+        whose = [backend for backend, weight in zip(backends, weights, strict=True) for _ in range(weight)]
+        when = [(k + 0.5) / weight for weight in weights for k in range(weight)]
+        return [whose[turn] for turn in sorted(range(total), key=when.__getitem__)]
     order = []
     current = [0] * len(weights)
     for _ in range(total):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.balancing import round_robin
-from proxy.balancing.round_robin import RoundRobin, smooth_order
+from proxy.balancing.round_robin import MOST_TURNS, RoundRobin, smooth_order
 from proxy.upstream.backend import Backend
 
 from .members import backends
@@ -100,6 +100,18 @@ def test_many_backends_with_odd_weights_are_scheduled_within_the_limit() -> None
     members = backends(*(251 - n % 100 for n in range(300)))
     order = smooth_order(members)
     assert len(order) == sum(backend.weight for backend in members)
+
+
+def test_weights_with_much_behind_the_point_do_not_make_a_schedule_of_millions() -> None:
+    """Shares are rounded to a turn of many instead; nobody is left out."""
+    members = backends(*(1 if n == 7 else 20_000 + 7 * n for n in range(1000)))
+    order = smooth_order(members)
+    assert len(order) <= MOST_TURNS + len(members)
+    counts = Counter(backend.name for backend in order)
+    total = sum(backend.weight for backend in members)
+    for backend in members:
+        assert counts[backend.name] >= 1
+        assert abs(counts[backend.name] - backend.weight * len(order) / total) <= 1.0
 
 
 def test_the_schedule_repeats() -> None:
