@@ -7,6 +7,7 @@ from .draws cimport Draws
 
 cdef class First(Balancer):
     cdef public long long max_in_flight
+    cdef public double heaviest
     cdef public Draws draws
     cdef public list members, open
     cdef public dict places

@@ -1,10 +1,10 @@
 """First: all requests to the first member until that has `max_in_flight`, then to the second, and so on.
 
-As few backends as will do are used, in the order of the configuration, so that the last ones fall idle and can be
-taken away: for backends that are paid by the hour, and to scale in. HAProxy `first` (there the limit is `maxconn`).
-The limit is that of all workers together, for the heaviest member; the others' are in proportion to their weights. If
-all are full, the less full of two drawn by chance. That a backend fails does not make it less the first: leave
-outlier detection on.
+As few backends as will do are used, in the order of the configuration, so that the last ones fall idle and can be taken
+away: for backends that are paid by the hour, and to scale in. HAProxy `first` (there the limit is `maxconn`). The limit
+is that of all workers together, for the heaviest member in rotation, healthy or not; the others' are in proportion to
+their weights. If all are full, the less full of two drawn by chance. That a backend fails does not make it less the
+first: leave outlier detection on.
 
 Members with room stand in a heap by their order; who is full leaves it when it is met there, and comes back when a
 request is over. A pick reads the top of the heap.
@@ -15,6 +15,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from math import ceil
 from typing import Any
 
 from ..upstream.backend import Backend
@@ -33,6 +34,8 @@ class First(Balancer):
         self.max_in_flight = max_in_flight
         self.draws = Draws(seed)
         self.members: list[Backend] = []
+        self.heaviest = 0.0
+        """The greatest weight of those in rotation."""
         self.places: dict[Backend, int] = {}
         self.limits = array("q", [0])
         self.open: list[int] = []
@@ -40,13 +43,17 @@ class First(Balancer):
         self.listed = bytearray(1)
         """Whether a place is in it."""
 
+    def census(self, members: Sequence[Backend]) -> None:
+        self.heaviest = max((backend.wanted_weight() for backend in members), default=0.0)
+
     def rebuild(self, members: Sequence[Backend]) -> None:
         self.members = [backend for backend in members if backend.weight > 0]
         self.places = {backend: at for at, backend in enumerate(self.members)}
         weights = [backend.weight for backend in self.members]
         self.draws.fill(weights)
-        most = max(weights, default=1)
-        self.limits = array("q", [-(-self.max_in_flight * weight // most) for weight in weights] or [0])
+        shares = [backend.weight / backend.scale for backend in self.members]
+        each = self.max_in_flight / (max(self.heaviest, max(shares, default=0.0)) or 1.0)
+        self.limits = array("q", [ceil(round(each * share, 6)) for share in shares] or [0])
         self.open = list(range(len(weights)))
         self.listed = bytearray([1] * (len(weights) or 1))
 

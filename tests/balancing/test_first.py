@@ -45,6 +45,22 @@ def test_limits_are_in_proportion_to_weights() -> None:
     assert names(picked(picker, 8)) == "accccddd"
 
 
+@pytest.mark.parametrize("scale", [1, 10])
+def test_a_limit_is_the_same_when_the_heaviest_is_ill_or_starting(scale: int) -> None:
+    """What one of weight 1 can take does not grow with that."""
+    a, b = members = backends(4, 1)
+    balancer = First(max_in_flight=100)
+    balancer.census(members)
+    balancer.rebuild(members)
+    assert list(balancer.limits) == [100, 25]
+    balancer.rebuild([b])
+    assert list(balancer.limits) == [25]
+    a.weight, b.weight = 2 * scale, scale
+    a.scale = b.scale = scale
+    balancer.rebuild(members)
+    assert list(balancer.limits) == [50, 25]
+
+
 def test_with_little_to_do_the_last_ones_fall_idle() -> None:
     """Ten requests at a time and three to a backend: four are used, six could go."""
     picker, dice = Picker("first", [f"b{n}:1" for n in range(10)], max_in_flight=3), Random(1)
