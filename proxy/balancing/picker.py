@@ -79,27 +79,27 @@ class Picker:
 
     def set_backends(self, backends: Mapping[str, int] | Iterable[str | Backend]) -> None:
         """These are the backends from now on. Those whose address stays keep what is known of them."""
-        old, self.backends = self.backends, {}
         weights = backends if isinstance(backends, Mapping) else {}
-        for each in backends:
+        given = list(backends)
+        wanted = {each: checked_weight(each, weights.get(each, 1)) for each in given if isinstance(each, str)}
+        old, self.backends = self.backends, {}
+        for each in given:
             if isinstance(each, Backend):
                 self.backends[each.name] = each
                 continue
-            weight = weights.get(each, 1)
-            if not 0 <= weight <= 256:
-                raise ValueError(f"the weight of {each} must be from 0 to 256, not {weight}")
             self.backends[each] = old.get(each) or backend_at(each)
-            self.backends[each].weight = weight
+            weigh(self.backends[each], wanted[each])
         self.rebuild()
 
     def set_weight(self, address: str, weight: int) -> None:
         """A backend has another weight from now on; 0 for no requests."""
-        self.backends[address].weight = weight
+        weigh(self.backends[address], checked_weight(address, weight))
         self.rebuild()
 
     def rebuild(self) -> None:
         """Let the algorithm take up the backends as they are."""
         members = list(self.backends.values())
+        self.balancer.roster(members)
         self.balancer.census(members)
         self.balancer.rebuild(members)
 
@@ -134,6 +134,19 @@ class Picker:
     def explain(self) -> dict[str, Any]:
         """What the algorithm knows, and why it picks as it does."""
         return self.balancer.explain()
+
+
+def checked_weight(address: str, weight: int) -> int:
+    """The weight. Raises ValueError if it is none."""
+    if not 0 <= weight <= 256:
+        raise ValueError(f"the weight of {address} must be from 0 to 256, not {weight}")
+    return weight
+
+
+def weigh(backend: Backend, weight: int) -> None:
+    """Let a backend have a weight, as if it had been configured."""
+    backend.spec = backend.spec._replace(weight=weight)
+    backend.weight = weight
 
 
 def backend_at(address: str) -> Backend:

@@ -22,6 +22,9 @@ class Watching(Balancer):
     def __init__(self) -> None:
         self.told: list[object] = []
 
+    def roster(self, members: Sequence[Backend]) -> None:
+        self.told.append("roster")
+
     def census(self, members: Sequence[Backend]) -> None:
         self.told.append("census")
 
@@ -67,7 +70,7 @@ def test_it_does_what_the_pipeline_does() -> None:
     report = LoadReport(cpu=0.5)
     second.failed(0.01, report)
     assert balancer.told == [
-        *("census", "rebuild", ("took", 1, 1), ("took", 2, 2)),
+        *("roster", "census", "rebuild", ("took", 1, 1), ("took", 2, 2)),
         (ANSWERED, pytest.approx(0.03), 100.03, 1, 1, None),
         ("reported", 0.5, 100.05),
         (FAILED, 0.01, 100.05, 2, 0, report),
@@ -125,6 +128,26 @@ def test_backends_come_and_go_and_are_remembered() -> None:
     assert picker.explain()["backends"]["a:1"]["seconds"] == 0.25
     picker.set_weight("a:1", 0)
     assert list(picker.explain()["backends"]) == ["c:1"]
+
+
+def test_weights_are_what_the_algorithm_would_find_in_a_configuration() -> None:
+    """geographic, for instance, works out from them what a region can take."""
+    picker = Picker("geographic", {"a:1": 5, "b:1": 1}, max_in_flight=10)
+    picker.set_weight("b:1", 2)
+    assert [backend.wanted_weight() for backend in picker.backends.values()] == [5, 2]
+    (region,) = picker.balancer.regions.values()  # type: ignore[attr-defined]
+    assert region.capacity == 70
+
+
+@pytest.mark.parametrize("given", [{"b:1": 2, "c:1": 257}, {"b:1": -1}])
+def test_what_is_refused_changes_nothing(given: dict[str, int]) -> None:
+    picker = Picker("round_robin", {"a:1": 1, "b:1": 1})
+    with pytest.raises(ValueError, match="must be from 0 to 256"):
+        picker.set_backends(given)
+    assert [(backend.name, backend.weight) for backend in picker.backends.values()] == [("a:1", 1), ("b:1", 1)]
+    with pytest.raises(ValueError, match="the weight of b:1 must be from 0 to 256, not 999"):
+        picker.set_weight("b:1", 999)
+    assert picker.backends["b:1"].weight == 1
 
 
 def test_backends_that_are_there_already() -> None:
