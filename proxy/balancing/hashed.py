@@ -72,8 +72,8 @@ class Hashed(Balancer):
         weights = {backend.name: backend.weight / backend.scale for backend in self.members}
         described = weights, self.extent(weights)
         if described != self.described or self.placement is None:
-            self.described = described
             self.placement = self.place(weights) if weights else None
+            self.described = described
         factor, total = self.factor, sum(weights.values())
         self.limits = array("d", [factor * weight / total for weight in weights.values()])
         self.least = self.quiet * len(self.members)

@@ -60,3 +60,14 @@ def test_the_table_is_made_anew_when_so_many_are_in_rotation_that_its_size_is_an
 def test_the_size_is_checked() -> None:
     with pytest.raises(ValueError, match="table: must be a prime number, for instance 65537, not 65536"):
         Maglev(table=65536)
+
+
+def test_what_does_not_fit_is_refused_each_time() -> None:
+    """Not only the first time, and then taken for placed."""
+    balancer, members = Maglev(table=11), backends(*[1] * 12)
+    balancer.rebuild(members[:3])
+    for _ in range(2):
+        with pytest.raises(ValueError, match="12 names do not fit into a table of 11 entries"):
+            balancer.rebuild(members)
+    balancer.rebuild(members[:3])
+    assert {balancer.pick(key) for key in KEYS[:99]} == set(members[:3])
