@@ -25,7 +25,7 @@ from .base import Balancer
 from .keyed import Keyed
 from .levels import ability, shares_of
 from .locations import BUILTIN, Location, distance, ordered
-from .parts import Draw, Make, Part, Parts
+from .parts import Draw, Make, Part, Parts, behind_location
 
 SPILLS = ("local_preferred", "local_only", "any")
 """To the next regions as far as needed; to none; or no region goes before another."""
@@ -232,13 +232,20 @@ class Geographic(Parts):
         return child.pick(rest)
 
     def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        if self.spill == "any":
+        rest = behind_location(key) if key is not None else None
+        inside = {name: self.children[name].reach(rest) for name in self.regions if name in self.children}
+        if self.spill == "any" and all(ranks is None for ranks in inside.values()):
             return None
+        whom = {name: [self.regions[name].members] if ranks is None else ranks for name, ranks in inside.items()}
         location = (key or b"").partition(b"\n")[0]
         tiers = self.plans.get(location, self.anywhere).tiers
         if self.spill == "local_only":
             tiers = tiers[:1]
-        return [[backend for name in tier for backend in self.regions[name].members] for tier in tiers]
+        found: list[Sequence[Backend]] = []
+        for tier in tiers:
+            parts = [whom[name] for name in tier if name in whom]
+            found += parts[0] if len(parts) == 1 else self.ranked(parts)
+        return found
 
     # --- for people ---
 

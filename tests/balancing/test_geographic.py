@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from itertools import pairwise
 from statistics import pstdev
 from typing import Any
@@ -15,6 +16,7 @@ from proxy.balancing.levels import Levels
 from proxy.balancing.locations import Location
 from proxy.upstream.backend import Backend
 
+from .algorithms import InOrder
 from .members import backends, placed, settle, shares
 
 PLACES = {
@@ -121,7 +123,7 @@ def test_local_only_has_nobody_elsewhere() -> None:
     members[0].well = False
     settle(balancer, members)
     assert balancer.pick(b"home") is None
-    assert balancer.reach(b"home") == [[]]
+    assert balancer.reach(b"home") == []
 
 
 def test_a_retry_goes_to_the_nearest_region_that_has_somebody_left() -> None:
@@ -133,6 +135,27 @@ def test_a_retry_goes_to_the_nearest_region_that_has_somebody_left() -> None:
     assert reach is not None
     assert [{backend.spec.region for backend in rank} for rank in reach] == [{"fra"}, {"ams"}, {"nyc"}]
     assert geographic(spill="any").reach(b"home") is None
+
+
+class OnlyFirst(InOrder):
+    """Sends nothing to anybody but its first member, retries included; a key turns that round."""
+
+    needs_key = True
+
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        return [self.members[:1] if key is None else self.members[-1:]]
+
+
+@pytest.mark.parametrize(("spill", "ranks"), [("local_preferred", 3), ("local_only", 1), ("any", 3)])
+def test_whom_the_algorithm_inside_leaves_out_a_retry_leaves_out_too(spill: str, ranks: int) -> None:
+    balancer = geographic(inner="tests.balancing.test_geographic:OnlyFirst", spill=spill)
+    members = regions(ams=2, fra=2, nyc=2)
+    settle(balancer, members)
+    reach = balancer.reach(b"home\nkey")
+    assert reach is not None
+    found = [backend for rank in reach for backend in rank]
+    assert found == [members[1], members[3], members[5]][:ranks]
+    assert len(reach) == (1 if spill == "any" else ranks)
 
 
 def test_where_nobody_is_healthy_the_nearest_that_is_left_to_panic_gets_all() -> None:
