@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.balancing import ALGORITHMS, Balancer, Done, create
+from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
+from proxy.balancing.sticky import StickySpec, packed
 
+from .life import Life
 from .members import backends
 from .serving import passed_through
 
@@ -18,6 +21,13 @@ every = pytest.mark.parametrize("algorithm", ALGORITHMS)
 ONE_AFTER_THE_OTHER = {"first"}
 """Those that fill one member before they begin with the next: weights say how far, and not who gets what."""
 KEYS = [b"key-%d" % n for n in range(1000)]
+LAYERS = BalanceSpec(
+    overprovisioning=1.4,
+    zone=ZoneSpec("here", (), 3),
+    subset=SubsetSpec(3, "proxy-1"),
+    sticky=StickySpec("app", (b"a secret",)),
+)
+"""Everything that may stand before an algorithm."""
 
 
 @every
@@ -108,6 +118,28 @@ def test_the_requests_of_who_has_left_end_all_the_same(algorithm: str) -> None:
         picked = {balancer.pick(key) for key in KEYS[:50]}
         assert picked <= set(staying)
     assert balancer.explain() is not None
+
+
+@pytest.mark.parametrize("where", ["alone", "behind sessions", "behind everything", "inside of geographic"])
+@every
+def test_whatever_becomes_of_its_members_it_picks_those_that_are_usable(algorithm: str, where: str) -> None:
+    """They are drained, ejected, parked and taken out with requests under way, and come back: see life.py."""
+    for seed in range(4):
+        if where == "alone":
+            balancer = create(algorithm)
+        elif where == "behind sessions":
+            balancer = compose(BalanceSpec(algorithm, sticky=LAYERS.sticky))
+        elif where == "behind everything":
+            balancer = compose(LAYERS._replace(algorithm=algorithm))
+        else:
+            balancer = create("geographic", inner="random" if algorithm == "geographic" else algorithm, max_in_flight=3)
+        life = Life(balancer, seed)
+        for _ in range(200):
+            life.step()
+        life.finish()
+        assert set(life.balancer.explain().get("backends", {})) <= {backend.name for backend in life.members}
+        picked = {life.balancer.pick(packed(None, key) if where.startswith("behind") else key) for key in KEYS[:50]}
+        assert picked <= set(life.members) if life.members else picked == {None}
 
 
 @every
