@@ -42,6 +42,7 @@ cdef class AiScored(Balancer):
         worst=Py_ssize_t, at=Py_ssize_t, usual=double, believed=double, in_flight=double, own=double, score=double,
     )
     cpdef Learned of_pool(self)
+    cpdef int fresh(self) except -1
     @cython.locals(full=double, slowed=double, score=double)
     cpdef double score(self, Learned state, double in_flight) except -1.0
     @cython.locals(state=Learned, now=double, control=bint, failed=bint, cost=double, in_flight=double)

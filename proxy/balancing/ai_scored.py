@@ -143,7 +143,7 @@ class AiScored(Balancer):
         random = int(chance * 9007199254740992.0)
         random = random * FACTOR & MASK
         self.trace = [] if (random >> 20) & TRACED == 0 else None
-        if self.in_fleet and self.pool.count > 1:
+        if self.in_fleet and self.fresh() > 1:
             best = self.of_pool()
         else:
             best = self.of_sample(random, size)
@@ -189,13 +189,15 @@ class AiScored(Balancer):
             return at
         return self.urn.alias[at]
 
+    def fresh(self) -> int:
+        """How many reports there are that may still be true."""
+        self.pool.expire(self.now)
+        return self.pool.count
+
     def of_pool(self) -> Learned:
         """The best of those that have reported lately, by what everybody has there."""
         pool = self.pool
-        pool.expire(self.now)
         best: Learned = self.states[0]
-        if not pool.count:
-            return best
         least, most, chosen, worst = 1e300, -1.0, 0, 0
         at = 0
         while at < pool.count:
@@ -347,7 +349,7 @@ class AiScored(Balancer):
             share = 1.0 - self.own / self.everybodys if self.everybodys > 0.2 else 0.0
             self.in_fleet = share > (OTHERS if not self.in_fleet else OTHERS / 2) and self.untrue < UNTRUE
         self.asking.rate = self.probes if self.in_fleet else (LOOKOUT if self.mode == "auto" else 0.0)
-        if self.prober is not None and self.in_fleet and self.pool.count < 2:
+        if self.prober is not None and self.in_fleet and self.fresh() < 2:
             self.asking.ask(self.prober)
         self.contest.judge()
 

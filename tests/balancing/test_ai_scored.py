@@ -134,3 +134,17 @@ def test_a_session_that_stays_where_nobody_else_goes_asks_nobody() -> None:
     balancer.rebuild([])
     balancer.took(only)
     assert asked == []
+
+
+def test_when_all_reports_are_old_requests_go_by_its_own_count_to_everybody() -> None:
+    """A proxy that has a request now and then, each with reports that are old when the next one comes."""
+    members = backends(1, 1, 1, 1)
+    balancer = AiScored(mode="fleet", seed=1, control=0.0)
+    balancer.rebuild(members)
+    found = set()
+    for second in range(10, 500, 10):
+        for backend in members[:3]:
+            balancer.reported(backend, LoadReport(in_flight=5.0), float(second))
+        balancer.tick(second + 5.0)
+        found.add(balancer.pick(None))
+    assert found == set(members)
