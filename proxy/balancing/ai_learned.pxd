@@ -3,12 +3,13 @@ cimport cython
 from ..upstream.backend cimport Backend
 from ..upstream.load_report cimport LoadReport
 
-cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, IDLE_FADES, COSTS_KEPT, PENALTY, DOUBT, CHANCE
-cdef int RESPONSES
+cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, PEAK_FADES, COSTS_KEPT, PENALTY, DOUBT, CHANCE
+cdef int _RESPONSES
 
 
 cdef class Fleet:
     cdef public double capacity, ceiling, cost, spread, latency, idle, step
+    cdef public bint often
 
     @cython.locals(mean=double, chance=double)
     cpdef double pace(self, double costs, double number) except -1.0
@@ -27,8 +28,8 @@ cdef class Learned:
     cpdef fade(self, double now, double prior)
     @cython.locals(ratio=double, stretch=double, beside=double, gain=double, observed=double, step=double)
     cpdef completed(self, double seconds, double cost, double at_pick, double at_end, double now, Fleet fleet)
-    @cython.locals(root=double)
-    cpdef answered(self, double seconds, Fleet fleet)
+    @cython.locals(ratio=double, root=double, gap=double, kept=double)
+    cpdef answered(self, double seconds, double now, Fleet fleet)
     cpdef failed(self, double now)
     @cython.locals(errors=double)
     cpdef told(self, LoadReport report, double now)

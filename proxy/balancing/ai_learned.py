@@ -27,9 +27,10 @@ CONTENDED = 1.05
 ERRORS_FADE = 10.0
 """Seconds after which the share of errors is half forgotten."""
 RESPONSES = 8
-"""The mean latency is that of so many responses."""
-IDLE_FADES = 10.0
-"""Seconds after which the latency of an idle backend is half forgotten."""
+"""The mean latency is that of so many responses. Where each backend gives more in a second, the peak is better."""
+_RESPONSES = RESPONSES
+PEAK_FADES = 10.0
+"""Seconds after which a peak of the latency, and the latency of an idle backend, is half forgotten."""
 COSTS_KEPT = 500.0
 """Responses over which the mean cost of requests at this backend is taken."""
 PENALTY = 20.0
@@ -53,8 +54,10 @@ class Learned:
         self.when = 0.0
         """When it last answered; or began to work, if it has not answered since."""
         self.latency = 0.0
-        """Mean of the time until the response, over that of all; used when costs are not reported. The mean is that of
-        the square roots, since requests differ: a long one is to say little of the backend that it was sent to."""
+        """The time until the response, over that of all; used when costs are not reported. Where responses are rare it
+        is the mean of the latest, by their square roots, since requests differ: a long one is to say little of the
+        backend that it was sent to. Where they are frequent it is the peak, which is about the same for all unless one
+        is slow, and leaves the choice to the requests in flight."""
         self.answers = 0
         self.error = 0.0
         """Share of failed requests lately."""
@@ -119,13 +122,21 @@ class Learned:
         self.pace = fleet.pace(self.costs, self.costed)
         self.settle()
 
-    def answered(self, seconds: float, fleet: Fleet) -> None:
+    def answered(self, seconds: float, now: float, fleet: Fleet) -> None:
         """A response, whatever it cost: its latency, and that it was no error."""
-        if self.answers < RESPONSES:
+        ratio = seconds / fleet.latency
+        if self.answers < _RESPONSES:
             self.answers += 1
-        root = sqrt(self.latency)
-        root += (sqrt(seconds / fleet.latency) - root) / self.answers
-        self.latency = root * root
+        if not fleet.often:
+            root = sqrt(self.latency)
+            root += (sqrt(ratio) - root) / self.answers
+            self.latency = root * root
+        elif ratio > self.latency:
+            self.latency = ratio
+        else:
+            gap = now - self.when
+            kept = PEAK_FADES / (PEAK_FADES + gap) if gap > 0.0 else 1.0
+            self.latency = ratio + (self.latency - ratio) * kept
         self.silence = 1.0
         if self.error > 0.0:
             self.error *= 0.9
@@ -164,7 +175,7 @@ class Learned:
         if in_flight == 0:
             if gap > fleet.step:
                 self.fade(now, fleet.capacity)
-                self.latency = 1.0 + (self.latency - 1.0) * IDLE_FADES / (IDLE_FADES + fleet.step)
+                self.latency = 1.0 + (self.latency - 1.0) * PEAK_FADES / (PEAK_FADES + fleet.step)
                 self.when = now
         else:
             full = (in_flight + 1) * self.inverse
@@ -191,6 +202,8 @@ class Fleet:
         self.spread = 1.0
         """Variance of the cost of a request, in units of the mean squared."""
         self.latency = 0.05
+        self.often = False
+        """Whether a backend gives more than RESPONSES responses in a second."""
         self.idle = 1.0
         """Time over CPU time of a request that nobody is in the way of: what it waits for disks and databases."""
         self.step = 0.1

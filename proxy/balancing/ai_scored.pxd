@@ -16,7 +16,7 @@ cdef double SLOPE, BELIEVED, REUSED, MOSTLY, OTHERS, LOOKOUT, CROWD, FULL_MEMORY
 cdef class AiScored(Balancer):
     cdef public str mode
     cdef public int choices
-    cdef public double probes, control, now, most, costed, own, everybodys, mean_load, untrue
+    cdef public double probes, control, now, rate, most, costed, own, everybodys, mean_load, untrue
     cdef public object dice, prober, features
     cdef public Urn urn
     cdef public list states, traces, trace

@@ -3,8 +3,8 @@
 What it goes by, of a sample of the backends: requests in flight over the learned capacity (see ai_learned.py), which
 gives by how much a request will be slowed down; errors, as a penalty; silence, since a backend that does not answer
 says something too; and as long as nothing better is known, what it reports of CPU and memory (ai_features.py). Without
-reported costs it goes by the mean latency times requests in flight. A control group tells whether all that helps; if
-it does not, power of two choices takes over (ai_guard.py).
+reported costs it goes by latency times requests in flight. A control group tells whether all that helps; if it does
+not, power of two choices takes over (ai_guard.py).
 
 Two modes. `local`: this proxy sends all of the load, so its own count of requests in flight is the truth; the
 sample is drawn by chance. `fleet`: other proxies send to the same backends, so the truth is what backends report;
@@ -21,7 +21,7 @@ from ..upstream.backend import Backend
 from ..upstream.load_report import LoadReport
 from .ai_features import Features
 from .ai_guard import Contest
-from .ai_learned import Fleet, Learned
+from .ai_learned import RESPONSES, Fleet, Learned
 from .base import CANCELLED, FAILED, Balancer, Done
 from .probe_pool import Probe, ProbePool, Prober
 from .records import key_of
@@ -93,6 +93,8 @@ class AiScored(Balancer):
         self.swept = 0
         self.picked = 0
         """Requests given out since the last tick."""
+        self.rate = 0.0
+        """Requests per second for each backend, lately."""
         self.crowd = 1 << 30
         self.most = 0.0
         self.costed = 0.0
@@ -286,7 +288,7 @@ class AiScored(Balancer):
         fleet = self.fleet
         own = state.backend.load()
         fleet.latency += 0.002 * (done.seconds - fleet.latency)
-        state.answered(done.seconds, fleet)
+        state.answered(done.seconds, done.now, fleet)
         if not 0.0 < cost < 1e6:  # NAN is neither
             state.when = done.now
             state.settle()
@@ -343,6 +345,8 @@ class AiScored(Balancer):
         self.fleet.step = 0.1 * size / count
         self.sweep(count, now)
         self.crowd = max(4, int(CROWD * self.picked / size)) if size > 8 else 1 << 30
+        self.rate += 0.1 * (10.0 * self.picked / size - self.rate)
+        self.fleet.often = self.rate > RESPONSES
         self.picked = 0
         self.by_cost = self.costed > MOSTLY
         if self.mode == "auto":

@@ -61,3 +61,27 @@ def test_a_backend_at_half_the_speed_has_half_the_pace() -> None:
         fast.completed(1.0, 2 / 3, 1.0, 1.0, fast.when + 0.1, fleet)
         slow.completed(1.0, 4 / 3, 1.0, 1.0, slow.when + 0.1, fleet)
     assert slow.pace / fast.pace > 1.7
+
+
+def latencies(often: bool, *seconds: float) -> list[float]:
+    """What is believed of a backend's latency after each of these responses, where the mean of all is 10 ms."""
+    state, fleet = learned(3.0), Fleet()
+    fleet.latency, fleet.often = 0.01, often
+    found = []
+    for each in seconds:
+        state.when += 0.1
+        state.answered(each, state.when, fleet)
+        found.append(state.latency)
+    return found
+
+
+def test_one_long_response_of_a_few_says_little_of_its_backend() -> None:
+    usual, *_, after = latencies(False, *[0.01] * 8, 0.2)
+    assert usual == pytest.approx(1.0)
+    assert after == pytest.approx((1.0 + (20**0.5 - 1.0) / 8) ** 2)
+
+
+def test_where_responses_are_frequent_the_longest_counts() -> None:
+    """With two kinds of requests it is soon the same for all backends, and the requests in flight decide."""
+    *_, after = latencies(True, *[0.01] * 8, 0.2)
+    assert after == pytest.approx(20.0)

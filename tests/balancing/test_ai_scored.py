@@ -148,3 +148,16 @@ def test_when_all_reports_are_old_requests_go_by_its_own_count_to_everybody() ->
         balancer.tick(second + 5.0)
         found.add(balancer.pick(None))
     assert found == set(members)
+
+
+@pytest.mark.parametrize(("in_a_tick", "often"), [(2, True), (0, False)])
+def test_how_often_backends_answer_decides_how_latency_is_learned(in_a_tick: int, often: bool) -> None:
+    """Twenty requests per second for each backend, or one."""
+    balancer = AiScored(seed=1)
+    members = backends(1, 1, 1, 1)
+    balancer.rebuild(members)
+    for tick in range(60):
+        for _ in range(in_a_tick * len(members) or tick % 3 == 0):
+            balancer.pick(None)
+        balancer.tick(tick / 10)
+    assert balancer.fleet.often is often
