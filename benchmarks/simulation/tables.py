@@ -130,7 +130,8 @@ def digest(results: dict[Situation, list[Cell]]) -> str:
         told = [shown(rows[name].spread("p99")) if name in rows else "" for name in names]
         told[2] = f"{best.policy}: {told[2]}"
         compared = [ratios(own, best), ratios(own, rows["oracle"]) if "oracle" in rows else "", unaided(cells)]
-        line = (at.scenario, f"{at.level:g} x", str(at.proxies), shown(own.spread("p99")), *told, *compared)
+        scenario = f"{at.scenario}, {at.probes:g} probes" if at.scenario == "S7" else at.scenario
+        line = (scenario, f"{at.level:g} x", str(at.proxies), shown(own.spread("p99")), *told, *compared)
         lines.append("| " + " | ".join(line) + " |")
     return "\n".join(lines) + "\n"
 

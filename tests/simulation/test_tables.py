@@ -27,6 +27,12 @@ def test_ratios_are_taken_seed_by_seed_and_to_the_best_of_the_others() -> None:
     assert found[-3:] == ["0.53 (0.50-0.55)", "1.10", "1.05"]
 
 
+def test_situations_that_differ_in_probes_are_told_apart() -> None:
+    cells = [cell("ai_scored local", 110.0), cell("c3", 220.0)]
+    *_, line = digest({Situation("S7", 1.5, 1, 0.71, 0.0): cells}).splitlines()
+    assert line.startswith("| S7, 0.71 probes | 1.5 x | 1 |")
+
+
 def test_a_situation_without_competitors_is_left_out() -> None:
     cells = [cell("oracle", 100.0), cell("ai_scored local", 110.0)]
     assert len(digest({Situation("S1", 1.74, 1, 3.0, 0.0): cells}).splitlines()) == 2
