@@ -203,8 +203,6 @@ def explained(
 
 
 def _remembered(upstream: str, ttl: float, session: bytes, board: Scoreboard) -> str | None:
-    sessions = sessions_on(board, upstream, ttl)
-    sessions.cells = memoryview(bytearray(sessions.cells)).cast("q")  # a copy: to look for a session is to use it
-    row = sessions.find(session, monotonic())
+    row = sessions_on(board, upstream, ttl).look(session, monotonic())
     names = {number: name for name, number in board.backends.rows.items()}
     return names.get(row, "").rpartition("\n")[2] or None

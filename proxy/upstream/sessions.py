@@ -34,18 +34,19 @@ class Sessions:
 
     def find(self, session: bytes, now: float) -> int:
         """The row of the backend that a session is at, -1 if it is not known; it counts as used."""
-        first, tag = self._place(session)
         second = int(now) & SECOND_MASK
-        for at in range(first, first + WAYS):
-            cell = self.cells[at]
-            if cell >> (ROW + SECOND) == tag and cell & (ROW_MASK << SECOND):
-                age = self._age(cell, second)
-                if age > self.ttl:
-                    return -1
-                if age > FRESH:
-                    self.cells[at] = cell & ~SECOND_MASK | second
-                return int(cell >> SECOND & ROW_MASK) - 1
-        return -1
+        at = self._at(session, second)
+        if at < 0:
+            return -1
+        cell = self.cells[at]
+        if self._age(cell, second) > FRESH:
+            self.cells[at] = cell & ~SECOND_MASK | second
+        return int(cell >> SECOND & ROW_MASK) - 1
+
+    def look(self, session: bytes, now: float) -> int:
+        """As `find`, and it does not count as used."""
+        at = self._at(session, int(now) & SECOND_MASK)
+        return int(self.cells[at] >> SECOND & ROW_MASK) - 1 if at >= 0 else -1
 
     def keep(self, session: bytes, row: int, now: float) -> None:
         """A session is at the backend with this row."""
@@ -63,6 +64,15 @@ class Sessions:
         wanted = (tag << ROW | row + 1) << SECOND | second
         if self.cells[chosen] != wanted:
             self.cells[chosen] = wanted
+
+    def _at(self, session: bytes, second: int) -> int:
+        """The cell of a session, -1 if it is not known or too old."""
+        first, tag = self._place(session)
+        for at in range(first, first + WAYS):
+            cell = self.cells[at]
+            if cell >> (ROW + SECOND) == tag and cell & (ROW_MASK << SECOND):
+                return at if self._age(cell, second) <= self.ttl else -1
+        return -1
 
     def _age(self, cell: int, second: int) -> int:
         """Seconds since a cell was used; 0 if another worker, whose clock read more, has used it meanwhile."""
