@@ -1,6 +1,6 @@
 cimport cython
 
-from .balancing.sticky cimport Sticky, packed, row_of
+from .balancing.sticky cimport Marks, packed, row_of
 from .exchange cimport Exchange
 from .http1.codec cimport HeaderEdits, ResponseHead
 from .plan cimport RoutePlan
@@ -25,10 +25,11 @@ cdef class CookieKey(StickyKey):
 
 
 cdef class CookieRelay(Relay):
+    cdef public Marks marks
     cdef public bytes start, attributes
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     cpdef switched(self, Exchange x, ResponseHead head)
-    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, lines=bytes, sticky=Sticky)
+    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, lines=bytes)
     cpdef tell(self, Exchange x, ResponseHead head)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from .balancing.keys import Key
-from .balancing.sticky import TOKEN_LENGTH, Sticky, packed, row_of
+from .balancing.sticky import TOKEN_LENGTH, Marks, packed, row_of
 from .exchange import Exchange, Stage
 from .http1.codec import HeaderEdits, ResponseHead
 from .plan import RoutePlan
@@ -89,8 +89,9 @@ class CookieRelay(Relay):
     it says of caches; one without the cookie is not touched.
     """
 
-    def __init__(self, group: Group, pick: Stage, send: Stage, name: bytes, attributes: bytes) -> None:
+    def __init__(self, group: Group, pick: Stage, send: Stage, marks: Marks, name: bytes, attributes: bytes) -> None:
         super().__init__(group, pick, send)
+        self.marks = marks
         self.start = b"Set-Cookie: %b=" % name
         self.attributes = attributes + b"\r\n"
 
@@ -107,8 +108,7 @@ class CookieRelay(Relay):
         backend, route = x.backend, x.route
         assert backend is not None and route is not None
         edits = route.response_edits
-        sticky: Sticky = x.balancer
-        mark = sticky.marks.of(backend)
+        mark = self.marks.of(backend)
         if mark != x.stuck and head.status < 500:
             lines = self.start + mark + self.attributes
             if x.head.method in CACHED and shared(route, head):

@@ -7,7 +7,9 @@ from .base cimport Balancer, Done
 
 cdef class Marks:
     cdef public object spec
-    cdef public dict tokens, older
+    cdef public str key
+    @cython.locals(found=tuple)
+    cpdef tuple every(self, Backend backend)
     cpdef bytes of(self, Backend backend)
 
 

@@ -38,43 +38,32 @@ class StickySpec(NamedTuple):
 
 
 class Marks:
-    """What stands for a backend: with a secret a token, otherwise its row on the scoreboard."""
+    """What stands for a backend: with secrets a token by each of them, otherwise its row on the scoreboard. Tokens lie
+    in `backend.learned`, so they are made once for all who need them, and go with their backend."""
 
     def __init__(self, spec: StickySpec) -> None:
         self.spec = spec
-        self.tokens: dict[str, bytes] = {}
-        """By the names of backends, those of the first secret."""
-        self.older: dict[str, tuple[bytes, ...]] = {}
+        self.key = "".join(f"token {token(secret, spec.upstream, '').decode()}" for secret in spec.secrets)
+        """Their name there; another one with other secrets, without telling them."""
 
     def of(self, backend: Backend) -> bytes:
         """What clients are told."""
-        if not self.spec.secrets:
-            return b"%d" % row_of(backend, self.spec.upstream)
-        found = self.tokens.get(backend.name)
+        return self.every(backend)[0]
+
+    def every(self, backend: Backend) -> tuple[bytes, ...]:
+        """What clients are told, and have been told before a secret was changed."""
+        if not self.key:
+            return (b"%d" % row_of(backend, self.spec.upstream),)
+        found: tuple[bytes, ...] | None = backend.learned.get(self.key)
         if found is None:
-            found = self.tokens[backend.name] = token(self.spec.secrets[0], self.spec.upstream, backend.name)
+            spec = self.spec
+            found = tuple([token(secret, spec.upstream, backend.name) for secret in spec.secrets])
+            backend.learned[self.key] = found
         return found
 
     def known(self, backends: Iterable[Backend]) -> dict[bytes, Backend]:
-        """These backends by all their marks: what clients are told, and have been told before a secret was changed."""
-        found = {}
-        for backend in backends:
-            found[self.of(backend)] = backend
-            found.update(dict.fromkeys(self._before(backend), backend))
-        return found
-
-    def _before(self, backend: Backend) -> tuple[bytes, ...]:
-        older = self.older.get(backend.name)
-        if older is None:
-            upstream, name = self.spec.upstream, backend.name
-            older = self.older[name] = tuple(token(secret, upstream, name) for secret in self.spec.secrets[1:])
-        return older
-
-    def keep_only(self, members: Sequence[Backend]) -> None:
-        """Forget the tokens of others."""
-        names = {backend.name for backend in members}
-        self.tokens = {name: mark for name, mark in self.tokens.items() if name in names}
-        self.older = {name: marks for name, marks in self.older.items() if name in names}
+        """These backends by all their marks."""
+        return {mark: backend for backend in backends for mark in self.every(backend)}
 
 
 def token(secret: bytes, upstream: str, name: str) -> bytes:
@@ -121,7 +110,6 @@ class Sticky(Balancer):
 
     def roster(self, members: Sequence[Backend]) -> None:
         self.everyone = members
-        self.marks.keep_only(members)
         self.main.roster(members)
 
     def census(self, members: Sequence[Backend]) -> None:
@@ -137,7 +125,7 @@ class Sticky(Balancer):
         self.main.rebuild(members)
 
     def pick(self, key: bytes | None) -> Backend | None:
-        if key is None:
+        if not key:  # it was asked for before the upstream was sticky
             return self.main.pick(None)
         end = key[0] + 1
         if end > 1:
@@ -147,7 +135,7 @@ class Sticky(Balancer):
         return self.main.pick(behind_mark(key))
 
     def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        return self.main.reach(None if key is None else behind_mark(key))
+        return self.main.reach(behind_mark(key) if key else None)
 
     def target(self, mark: bytes) -> Backend | None:
         """The backend with this mark, if it can serve its sessions."""

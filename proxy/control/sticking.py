@@ -16,7 +16,7 @@ from time import monotonic, monotonic_ns
 from typing import Any, NamedTuple
 
 from ..balancing.keys import make_key
-from ..balancing.sticky import StickySpec
+from ..balancing.sticky import Marks, StickySpec
 from ..exchange import Exchange, Stage
 from ..http1.codec import ResponseHead
 from ..limits.rate import salt_of
@@ -114,7 +114,8 @@ class Stickiness(NamedTuple):
         """The way back."""
         cookie, learned = self.sticky.cookie, self.sticky.learn
         if cookie is not None:
-            return CookieRelay(group, pick, send, cookie.name.encode(), attributes_of(cookie).encode())
+            marks, attributes = Marks(self.spec), attributes_of(cookie)
+            return CookieRelay(group, pick, send, marks, cookie.name.encode(), attributes.encode())
         assert learned is not None
         kind, _, name = learned.session.partition(":")
         named = (

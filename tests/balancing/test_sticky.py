@@ -43,13 +43,23 @@ def test_a_token_is_a_signature_of_upstream_and_address() -> None:
 
 
 def test_tokens_are_made_once_and_forgotten_with_their_backend() -> None:
-    marks, members = Marks(SPEC), backends(1, 1)
-    assert marks.of(members[0]) is marks.of(members[0])
-    marks.of(members[1])
-    marks.keep_only(members[1:])
-    marks.known(members)
-    marks.keep_only(members[1:])
-    assert (list(marks.tokens), list(marks.older)) == (["b"], ["b"])
+    """All routes and algorithms of an upstream share them, and nobody has them but the backend."""
+    one, other, members = Marks(SPEC), Marks(SPEC), backends(1, 1)
+    assert one.of(members[0]) is other.of(members[0])
+    one.known(members)
+    assert [list(backend.learned) for backend in members] == [[one.key], [one.key]]
+    assert SPEC.secrets[0].decode() not in one.key
+    new = Marks(StickySpec("app", (b"a secret that is new", *SPEC.secrets)))
+    assert new.of(members[0]) != one.of(members[0]) == new.every(members[0])[1]
+
+
+def test_a_key_of_before_the_upstream_was_sticky_is_no_mark() -> None:
+    """Of a request that waited over a reload."""
+    main = LastByKey()
+    balancer = sticky(backends(1, 1), main=main)
+    assert balancer.pick(b"") is None
+    assert balancer.reach(b"") is None
+    assert main.keys == [None]
 
 
 def test_what_was_signed_with_an_older_secret_is_known_still() -> None:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from proxy.balancing import Balancer, Done
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
 from proxy.upstream.backend import Backend
 from tests.support.client import connect
 from tests.support.origin import Origin, origins, request, response
 from tests.support.path import GET, until_true
-from tests.support.running import Running, running, unwatched
+from tests.support.running import adopt, running, unwatched
 
 ALGORITHMS = ("power_of_two", "round_robin", "tests.e2e.test_algorithms:Learns")
 
@@ -46,11 +44,6 @@ def yaml(algorithm: str, servers: Sequence[Origin], seed: int = 0) -> str:
     ).replace(", seed: 0", "")
 
 
-async def adopt(proxy: Running, text: str) -> None:
-    plan = await asyncio.to_thread(lambda: compile_plan(load_text(text).config, registry=proxy.proxy.registry))
-    await proxy.proxy.adopt(plan)
-
-
 async def test_a_change_of_the_algorithm_loses_no_request_and_keeps_what_was_learned() -> None:
     async with AsyncExitStack() as stack:
         servers = await origins(stack, [[request(), response()]] * 3)
@@ -65,7 +58,7 @@ async def test_a_change_of_the_algorithm_loses_no_request_and_keeps_what_was_lea
 
         asking = [asyncio.create_task(ask()) for _ in range(4)]
         for number in range(9):
-            await adopt(proxy, yaml(ALGORITHMS[number % 3], servers))
+            await adopt(proxy.proxy, yaml(ALGORITHMS[number % 3], servers))
             wanted = len(statuses) + 20
             await until_true(lambda wanted=wanted: len(statuses) >= wanted)  # type: ignore[misc]
         over.set()
@@ -84,7 +77,7 @@ async def test_new_parameters_keep_it_too() -> None:
         proxy = await stack.enter_async_context(running(yaml(ALGORITHMS[2], [server])))
         client = await stack.enter_async_context(connect(proxy.address))
         for seed in (0, 5):
-            await adopt(proxy, yaml(ALGORITHMS[2], [server], seed))
+            await adopt(proxy.proxy, yaml(ALGORITHMS[2], [server], seed))
             assert (await client.request(GET)).status == 200
         group = proxy.proxy.plan.groups["app"]
         assert unwatched(group.balancer, Learns).turn == 6

@@ -23,9 +23,9 @@ from proxy.server.worker import Proxy
 from proxy.upstream.group import Group
 from tests.support import service as processes
 from tests.support.client import RawClient, Response, connect
-from tests.support.origin import Origin, Script, close, origins, request, reset, response, until
+from tests.support.origin import Origin, Script, close, origins, request, reset, response, tell, until, wait
 from tests.support.path import get, made, until_true
-from tests.support.running import running
+from tests.support.running import adopt, running
 
 NO_LIMITS = "{traffic: 100%, cool_down: 0s, min_healthy: 0%, error_rate: 100%}"
 COOKIE = re.compile(rb"(qantara_route=([A-Za-z0-9_-]{22})); Path=/; HttpOnly; SameSite=Lax")
@@ -381,6 +381,22 @@ async def test_a_reload_keeps_who_is_where() -> None:
                         met.append((got.body, cookie(got)))
                 for body, pair in met:
                     assert (await client.request(get(b"Cookie: " + pair))).body == body
+
+
+async def test_a_reload_that_ends_stickiness_loses_no_request_that_is_tried_again() -> None:
+    """The second try is placed by the algorithm of after the reload, its response goes back by the route of before."""
+    begun, go = asyncio.Event(), asyncio.Event()
+    failing: Script = [request(), tell(begun), wait(go), response(b"sick", b"503 Service Unavailable")]
+    more, balance = "retry: {on: [503], backoff: 1ms}", "'tests.balancing.algorithms:InOrder'"
+    async with way("{cookie: {}}", failing, answering(b"well"), balance=balance, more=more) as there:
+        asked = asyncio.create_task(there.ask())
+        await begun.wait()
+        listed = ", ".join(f"'{origin.address}'" for origin in there.origins)
+        text = f"upstreams: {{app: {{backends: [{listed}], balance: {balance}, {more}}}}}\nroutes: [{{upstream: app}}]"
+        await adopt(there.proxy, text)
+        go.set()
+        got = await asked
+        assert (got.body, COOKIE.fullmatch(got.header(b"set-cookie") or b"") is not None) == (b"well", True)
 
 
 # --- caches between the proxy and the client --------------------------------------------------------------------------

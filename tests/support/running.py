@@ -6,6 +6,7 @@ async with running("upstreams: {app: {backends: [127.0.0.1:9001]}}\\nroutes: [{u
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,14 +37,25 @@ class Running:
 @asynccontextmanager
 async def running(yaml: str) -> AsyncIterator[Running]:
     """Runs `yaml`, on a free port and with the access log off unless the text says otherwise."""
+    async with Proxy(compile_plan(load_text(completed(yaml), "test.yaml").config)) as proxy:
+        first = proxy.addresses[0]
+        address = first if isinstance(first, str) else (first[0], first[1])
+        yield Running(proxy, address)
+
+
+def completed(yaml: str) -> str:
+    """With a free port, and with the access log off, unless the text says otherwise."""
     if "listeners:" not in yaml:
         yaml += "\nlisteners: [{bind: '127.0.0.1:0'}]\n"
     if "access_log:" not in yaml:
         yaml += "\naccess_log: null\n"
-    async with Proxy(compile_plan(load_text(yaml, "test.yaml").config)) as proxy:
-        first = proxy.addresses[0]
-        address = first if isinstance(first, str) else (first[0], first[1])
-        yield Running(proxy, address)
+    return yaml
+
+
+async def adopt(proxy: Proxy, yaml: str) -> None:
+    """Take another configuration up, compiled beside the loop, as a reload does."""
+    config = load_text(completed(yaml)).config
+    await proxy.adopt(await asyncio.to_thread(compile_plan, config, registry=proxy.registry))
 
 
 def unwatched(balancer: Any, kind: type[T]) -> T:
