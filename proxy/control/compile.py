@@ -36,12 +36,10 @@ from .discovery.base import spec_of
 from .discovery.service import source_findings
 from .geo import compile_locator
 from .picking import (
-    Balancers,
     Picking,
     compile_balance,
     compile_key,
-    compile_picking,
-    compile_subsets,
+    compile_pickings,
     picker_of,
     stickiness_of,
 )
@@ -91,14 +89,8 @@ def compile_plan(
         locator = compile_locator(config.geo) if config.geo is not None else None
     except ValueError as error:
         findings.append(Finding(("geo", "database"), str(error)))
-    pickings: dict[str, Picking] = {}
-    balancers: dict[str, Balancers] = {}
-    for name, upstream in config.upstreams.items():
-        try:
-            picking = compile_picking(upstream, specs[name], config.geo is not None)
-            pickings[name], balancers[name] = picking, picking.make()
-        except ValueError as error:
-            findings.append(Finding(("upstreams", name, "balance"), str(error)))
+    pickings, wrong = compile_pickings(config, specs)
+    findings += wrong
     tracing = None
     try:
         tracing = compile_tracing(config)
@@ -120,7 +112,8 @@ def compile_plan(
         raise ConfigError(report(findings))
     table, listeners = RouteTable(routes), compile_listeners(config)
     settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
-    subsets = compile_subsets(config, pickings)
+    balancers = {name: picking.balancers for name, picking in pickings.items()}
+    subsets = {name: picking.subsets for name, picking in pickings.items() if picking.subsets}
     return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing, subsets)
 
 

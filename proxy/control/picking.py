@@ -5,7 +5,7 @@ Law of this file: an algorithm is tried out here, on backends that nobody uses, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from socket import gethostname
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from ..upstream.group_spec import GroupSpec
 from ..upstream.picker import Picker, Selector
 from .admitting import key_parts
 from .geo import locations
+from .problems import Finding
 from .schema import Config, Route, Upstream
 from .sticking import Stickiness
 from .trying import own_names, tried
@@ -29,17 +30,14 @@ Balancers = tuple[Balancer, Balancer]
 
 
 class Picking(NamedTuple):
-    """How the backends of an upstream are picked, tried out, and what that wants to know of requests."""
+    """What picks the backends of an upstream, tried out, and what it wants to know of requests."""
 
     spec: GroupSpec
     needs_key: bool
     needs_location: bool
-
-    def make(self) -> Balancers:
-        """Raises ValueError."""
-        balance = self.spec.balance
-        own = own_names(balance)
-        return tried(own, "__init__", compose, balance), tried(own, "__init__", spare, balance)
+    balancers: Balancers
+    subsets: dict[Selector, Balancers]
+    """For the labels that routes want."""
 
 
 def compile_balance(
@@ -68,9 +66,25 @@ def compile_balance(
     )
 
 
-def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool) -> Picking:
-    """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out.
-    Raises ValueError."""
+def compile_pickings(config: Config, specs: Mapping[str, GroupSpec]) -> tuple[dict[str, Picking], list[Finding]]:
+    """That of each upstream, and what is wrong with it."""
+    found, findings = {}, []
+    wanted: dict[str | None, set[Selector]] = {}
+    for route in config.routes:
+        if (selector := selector_of(route)) is not None:
+            wanted.setdefault(route.upstream, set()).add(selector)
+    for name, spec in specs.items():
+        try:
+            upstream = config.upstreams[name]
+            found[name] = compile_picking(upstream, spec, config.geo is not None, wanted.get(name, ()))
+        except ValueError as error:
+            findings.append(Finding(("upstreams", name, "balance"), str(error)))
+    return found, findings
+
+
+def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool, wanted: Iterable[Selector]) -> Picking:
+    """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out;
+    `wanted`: the labels that routes want. Raises ValueError."""
     balance, own = spec.balance, own_names(spec.balance)
     algorithm = tried(own, "__init__", create, balance.algorithm, **balance.params)
     if algorithm.needs_key and not upstream.balance.key:
@@ -82,8 +96,14 @@ def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool) -> Picki
     tried(own, "roster", trial.roster, members)
     tried(own, "census", trial.census, members)
     tried(own, "rebuild", trial.rebuild, members)
-    tried(own, "__init__", spare, balance)
-    return Picking(spec, algorithm.needs_key, algorithm.needs_location)
+    subsets = {selector: made(balance) for selector in wanted}
+    return Picking(spec, algorithm.needs_key, algorithm.needs_location, made(balance), subsets)
+
+
+def made(balance: BalanceSpec) -> Balancers:
+    """Those of one picker. Raises ValueError."""
+    own = own_names(balance)
+    return tried(own, "__init__", compose, balance), tried(own, "__init__", spare, balance)
 
 
 def selector_of(route: Route) -> Selector | None:
@@ -91,18 +111,6 @@ def selector_of(route: Route) -> Selector | None:
     if not route.subset:
         return None
     return Selector(tuple(sorted(route.subset.items())), route.subset_fallback == "any")
-
-
-def compile_subsets(config: Config, pickings: Mapping[str, Picking]) -> dict[str, dict[Selector, Balancers]]:
-    """The algorithms of the subsets that routes name, by upstream."""
-    found: dict[str, dict[Selector, Balancers]] = {}
-    for route in config.routes:
-        selector = selector_of(route)
-        if selector is not None and route.upstream is not None:
-            subsets = found.setdefault(route.upstream, {})
-            if selector not in subsets:
-                subsets[selector] = pickings[route.upstream].make()
-    return found
 
 
 def picker_of(route: Route, group: Group) -> Picker:

@@ -74,17 +74,17 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     GO_ON.clear()
 
 
-def text(balance: str, more: str = "") -> str:
+def text(balance: str, more: str = "", route: str = "") -> str:
     return f"""
 listeners: [{{bind: '127.0.0.1:0'}}]
 upstreams: {{app: {{backends: ['a:1', 'b:1'], balance: {balance}}}}}
-routes: [{{upstream: app}}]
+routes: [{{upstream: app{route}}}]
 {more}
 """
 
 
-def problems(balance: str, more: str = "") -> list[str]:
-    loaded = load_text(text(balance, more), "c.yaml")
+def problems(balance: str, more: str = "", route: str = "") -> list[str]:
+    loaded = load_text(text(balance, more, route), "c.yaml")
     with pytest.raises(ConfigError) as caught:
         compile_plan(loaded.config, loaded.report)
     return [str(problem) for problem in caught.value.problems]
@@ -101,6 +101,14 @@ def test_a_configuration_with_an_algorithm_that_never_returns_is_refused(call: s
 def test_so_is_one_with_an_algorithm_that_raises(call: str) -> None:
     (problem,) = problems(f"{{algorithm: '{MINE}', raises: {call}}}")
     assert problem.endswith(f"upstreams.app.balance: {call} of the algorithm {MINE} has raised KeyError('broken')")
+
+
+@pytest.mark.parametrize("made", range(4))
+def test_so_is_one_of_which_not_all_can_be_made(made: int) -> None:
+    """One is asked what it needs, one tried out, one picks for the upstream, and one for a route with labels."""
+    balance = f"{{algorithm: '{MINE}', raises: __init__, passes: {made}}}"
+    (problem,) = problems(balance, route=", subset: {version: canary}")
+    assert problem.endswith(f"upstreams.app.balance: __init__ of the algorithm {MINE} has raised KeyError('broken')")
 
 
 @pytest.mark.parametrize(
