@@ -11,7 +11,6 @@ cdef class Locator:
     cdef public frozenset known
     cdef public Database database
     cdef public Networks networks
-
     cdef public bint by_address
 
     @cython.locals(value=bytes, found=bytes)
