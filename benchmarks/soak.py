@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from proxy.control.client import ask
-from proxy.server.places import Places
+from proxy.console.admin_client import ask
+from proxy.server.runtime_paths import Places
 
 from .origin import serve
 from .processes import free_port

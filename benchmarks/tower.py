@@ -21,7 +21,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.balancing import ALGORITHMS
-from proxy.balancing.picker import Picker
+from proxy.balancing.standalone import Picker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

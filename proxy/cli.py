@@ -15,7 +15,7 @@ from . import __version__
 from .errors import ConfigError, NobodyServes, QantaraError
 
 if TYPE_CHECKING:
-    from .server.places import Places
+    from .server.runtime_paths import Places
 
 ASKED = {
     "reload": "have a running proxy load its configuration again; waits, and tells what was wrong",
@@ -118,7 +118,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def ask_command(arguments: argparse.Namespace) -> int:
     """reload, upgrade, stop, status: ask the proxy that serves the file, and tell what it says."""
-    from .control.client import ask
+    from .console.admin_client import ask
 
     name: str = arguments.command
     try:
@@ -159,7 +159,7 @@ def tell_of_orphans(places: Places, name: str, nobody: QantaraError) -> int:
 
 def places_of(arguments: argparse.Namespace, config: str) -> Places:
     """Where the proxy that serves a file can be found."""
-    from .server.places import Places, run_dir
+    from .server.runtime_paths import Places, run_dir
 
     return Places(run_dir(arguments.run_dir, asking=True), config)
 
@@ -179,8 +179,8 @@ def print_told(name: str, told: dict[str, Any]) -> None:
 
 
 def check_command(arguments: argparse.Namespace) -> int:
-    from .control.compile import compile_plan
-    from .control.load import load
+    from .configuration.compile import compile_plan
+    from .configuration.load import load
 
     try:
         loaded = load(arguments.config)
@@ -199,7 +199,7 @@ def check_command(arguments: argparse.Namespace) -> int:
 
 
 def diff_command(arguments: argparse.Namespace) -> int:
-    from .control.diff_view import show_diff, show_running_diff
+    from .console.diff_view import show_diff, show_running_diff
 
     if arguments.new is not None:
         return show_diff(arguments.old, arguments.new)
@@ -211,7 +211,7 @@ def diff_command(arguments: argparse.Namespace) -> int:
 
 
 def explain_command(arguments: argparse.Namespace) -> int:
-    from .control.explain_view import ask_or_explain, show_explanation
+    from .console.explain_view import ask_or_explain, show_explanation
 
     headers = [tuple(map(str.strip, header.split(":", 1))) for header in arguments.headers]
     if any(len(header) != 2 for header in headers):
@@ -233,8 +233,8 @@ def explain_command(arguments: argparse.Namespace) -> int:
 
 
 def top_command(arguments: argparse.Namespace) -> int:
-    from .control.client import ask
-    from .control.top_view import run_top
+    from .console.admin_client import ask
+    from .console.top_view import run_top
 
     if not 0.1 <= arguments.interval <= 3600:
         print("error: --interval must be from 0.1 to 3600", file=sys.stderr)
@@ -250,7 +250,7 @@ def top_command(arguments: argparse.Namespace) -> int:
 def new_policy_command(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from .control.policy.new import next_steps, write_policy
+    from .console.policy.new import next_steps, write_policy
 
     try:
         written = write_policy(arguments.name, Path(arguments.folder))
@@ -265,7 +265,7 @@ def new_policy_command(arguments: argparse.Namespace) -> int:
 
 
 def demo_command(arguments: argparse.Namespace) -> int:
-    from .server.demo import run_demo
+    from .console.demo import run_demo
 
     return run_demo(apps=arguments.apps)
 
@@ -273,7 +273,7 @@ def demo_command(arguments: argparse.Namespace) -> int:
 def schema_command(arguments: argparse.Namespace) -> int:
     import json
 
-    from .control.editor_schema import editor_schema
+    from .configuration.editor_schema import editor_schema
 
     print(json.dumps(editor_schema(), indent=2))
     return 0

@@ -241,7 +241,7 @@ class PolicyTooSlow(QantaraError):
 
 
 class ReportRefused(QantaraError, ValueError):
-    """Something is wrong with a load report (upstream/orca.py); never goes further than the parser."""
+    """Something is wrong with a load report (upstream/load/orca.py); never goes further than the parser."""
 
 
 class ChaosRefused(QantaraError):

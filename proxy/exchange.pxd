@@ -7,7 +7,7 @@ from .plan cimport Plan, RoutePlan
 from .upstream.backend cimport Backend
 from .upstream.connection cimport Requester, UpstreamConnection
 from .upstream.group cimport Group
-from .upstream.load_report cimport LoadReport
+from .upstream.load.report cimport LoadReport
 from .upstream.picker cimport Picker
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from .deadlines import NEVER, Timed
 from .errors import Reason
+from .http.forwarded import ALL_FORWARDING, REPLACED, client_address, static_lines
 from .http1.codec import HeaderEdits, RequestHead, ResponseHead
-from .http1.forwarded import ALL_FORWARDING, REPLACED, client_address, static_lines
 from .metrics import Counters
 from .plan import Plan, RoutePlan, Settings
 from .upstream.backend import Backend
 from .upstream.connection import Requester, UpstreamConnection
 from .upstream.group import Group
-from .upstream.load_report import LoadReport
+from .upstream.load.report import LoadReport
 from .upstream.picker import Picker
 
 
@@ -30,7 +30,7 @@ class Client(Timed):
         self.address = ""
         """Address of the peer on the socket, without its port; "unix" on a Unix socket."""
         self.key: bytes | None = None
-        """What its requests are counted by, once somebody has asked (request_key.py)."""
+        """What its requests are counted by, once somebody has asked (stages/request_key.py)."""
         self.scheme = "http"
         self.trusted = False
         self.forwarded = b""
@@ -167,7 +167,7 @@ class Exchange(Requester):
         self.timer: Any = None
         """The pause before the next try."""
         self.hedge: Any = None
-        """The second attempt beside this one (hedging.py)."""
+        """The second attempt beside this one (stages/hedge.py)."""
         self.tries = 0
         self.resent = False
         """Whether it was sent again to the same backend, because the first connection had gone stale."""
@@ -186,7 +186,7 @@ class Exchange(Requester):
         self.request_edits: HeaderEdits | None = None
         self.response_edits: HeaderEdits | None = None  # of the route, and what stages add for this request
         self.stuck: bytes | None = None
-        """The mark of the backend that the client says it is at (sticking.py)."""
+        """The mark of the backend that the client says it is at (features/sticky/stages.py)."""
         self.keep = False
         # the response
         self.responding = False
@@ -195,7 +195,7 @@ class Exchange(Requester):
         self.status = 0
         self.reason: Reason | None = None
         self.trace: Any = None
-        """Its place in a trace (tracing/trace.py), from the first try on."""
+        """Its place in a trace (features/tracing/trace.py), from the first try on."""
         self.bytes_in = self.bytes_out = 0
         self.head.release()
 

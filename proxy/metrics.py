@@ -133,7 +133,7 @@ class Counters:
         start = C_HISTOGRAMS
         self.seconds = Histogram(memoryview(self.cells)[start : start + HISTOGRAM_CELLS])
         self.talkers: Any = None
-        """Who asks the most (talkers.py), None if nobody wants to know."""
+        """Who asks the most (telemetry/top_talkers.py), None if nobody wants to know."""
         self.until_sample = 1
         """Requests until one is looked at for it."""
 

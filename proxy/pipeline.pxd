@@ -1,11 +1,11 @@
 cimport cython
 
 from .balancing.base cimport Balancer
-from .ending cimport answer
+from .stages.finish cimport answer
 from .exchange cimport Client, Exchange, Stage
 from .http1.codec cimport RequestHead
 from .plan cimport Plan, RoutePlan
-from .request_key cimport RequestKey
+from .stages.request_key cimport RequestKey
 from .upstream.backend cimport Backend
 from .upstream.connection cimport UpstreamConnection
 from .upstream.group cimport Group

@@ -3,32 +3,25 @@
 Law of this file: every stage is here, in order, and nothing else is. The stage names are the words used in metrics,
 error reasons, the access log and the docs. A stage does its part and enters the next one by a plain call; where it
 has to wait, it returns, and the way back (`Relay`) goes on when the answer is there. A plan links only those stages
-that a route needs (control/compile.py), so a feature that is not configured costs nothing.
+that a route needs (configuration/compile.py), so a feature that is not configured costs nothing.
 """
 
 from __future__ import annotations
 
 from time import monotonic
 
-from . import rewriting
 from .balancing.base import Balancer
 from .deadlines import NEVER
-from .ending import answer, respond
-from .errors import (
-    BODY_TOO_LARGE,
-    FIXED,
-    MAX_FORWARDS,
-    NO_BACKEND,
-    NO_ROUTE,
-    REDIRECT,
-)
+from .errors import BODY_TOO_LARGE, FIXED, MAX_FORWARDS, NO_BACKEND, NO_ROUTE, REDIRECT
 from .exchange import Exchange, Stage
 from .http1.codec import HOST, UPGRADE, X_FORWARDED_HOST, mask_of
 from .http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
 from .metrics import U_ACTIVE, U_REQUESTS
-from .request_key import RequestKey
-from .retrying import forget_payload
 from .scoreboard import IN_FLIGHT, REQUESTS, RETRIES
+from .stages import rewrite as rewriting
+from .stages.finish import answer, respond
+from .stages.request_key import RequestKey
+from .stages.retry import forget_payload
 from .upstream.backend import Backend
 from .upstream.group import Group
 from .upstream.picker import Picker

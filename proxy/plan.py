@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from .http1.codec import HeaderEdits
 from .limits.shedding import ShedSpec
 from .routing import RouteTable
-from .upstream.group_spec import GroupSpec
+from .runtime import Registry
 from .upstream.picker import Selector
-from .upstream.registry import Registry
+from .upstream.spec import GroupSpec
 
 Network = IPv4Network | IPv6Network
 

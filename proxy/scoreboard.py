@@ -3,9 +3,9 @@
 Law of this file: every cell has one writer, so there are no locks, and a process that is killed leaves nothing held;
 everybody reads everything, and sees each number whole (aligned 64-bit words). The only exceptions are the buckets of
 rate limits, which all workers change by compare-and-swap (limits/atomic.pyx), and the sessions of sticky upstreams,
-where the last one to write is right (upstream/sessions.py). Slot 0 belongs to the supervisor, the others to one worker
-each; the successor of a killed worker goes on in its slot. A process that serves alone has the same board in memory of
-its own. The memory is a sparse file without a name: what is never written costs nothing.
+where the last one to write is right (features/sticky/sessions.py). Slot 0 belongs to the supervisor, the others to one
+worker each; the successor of a killed worker goes on in its slot. A process that serves alone has the same board in
+memory of its own. The memory is a sparse file without a name: what is never written costs nothing.
 
 Cells are signed 64-bit numbers, in this order: the head of each slot, the rows of each backend (those of all slots
 side by side), the rows of each upstream (likewise), the rate limits' buckets, and the sessions.
@@ -56,7 +56,7 @@ HEALTH, STATE, REPORTED_STATE, WEIGHT, REPORTED_WEIGHT, SINCE = range(6)
 the reported one in percent, likewise; since when it is up again (ns)."""
 REPORT = range(6, 10)
 REPORT_AT = 14
-"""What a backend tells of its load when it is asked (upstream/reports.py), and when it did (ns); 0 for nothing."""
+"""What a backend tells of its load when it is asked (upstream/load/sources.py), and when it did (ns); 0 for nothing."""
 ROW = 16
 
 UNKNOWN, UP, DOWN = range(3)
@@ -75,7 +75,7 @@ MOST_BACKENDS = 16_384
 MOST_UPSTREAMS = 1024
 BUCKET_CELLS = 2 * 262_144
 SESSION_CELLS = 1_048_576
-"""Sessions that can be remembered (upstream/sessions.py)."""
+"""Sessions that can be remembered (features/sticky/sessions.py)."""
 MOST_SLOTS = 257
 
 

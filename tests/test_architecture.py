@@ -17,24 +17,24 @@ PACKAGE = Path(__file__).resolve().parents[1] / "proxy"
 
 # A unit imports only what stands in an earlier line; neighbours in one line do not import each other.
 LAYERS = (
-    ("deadlines", "errors", "reporting"),
+    ("deadlines", "errors", "middleware"),
     ("scoreboard",),
     ("metrics",),
     ("http1", "sharding", "limits"),
+    ("http",),
     ("upstream",),
     ("balancing", "cache"),
-    ("geo", "routing"),
+    ("routing", "runtime"),
     ("plan",),
     ("exchange",),
-    ("log_lines", "ending", "request_key", "rewriting", "talkers"),
-    ("access_log", "admission", "chaos", "retrying"),
-    ("hedging", "relaying", "reported"),
-    ("pipeline",),
-    ("tracing",),
-    ("sticking",),
+    ("stages",),
+    ("pipeline", "telemetry"),
+    ("features",),
     ("downstream",),
+    ("configuration",),
     ("control",),
     ("server",),
+    ("console",),
     ("cli",),
     ("__main__",),
 )
@@ -42,9 +42,8 @@ LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 
 DATA_PATH = frozenset(
     """
-    http1 upstream balancing sharding exchange routing plan ending rewriting pipeline downstream
-    deadlines metrics access_log log_lines scoreboard limits admission chaos retrying relaying reported hedging talkers
-    request_key sticking tracing geo
+    http1 http upstream balancing sharding runtime exchange routing plan stages pipeline features downstream
+    deadlines metrics telemetry scoreboard limits
     """.split()
 )
 FOREIGN = frozenset(("aiohttp", "pydantic", "pydantic_core", "ruamel", "rich", "opentelemetry", "proxy"))
@@ -64,9 +63,9 @@ BANNED_CALLS = {
     "time.time": "the wall clock jumps; use the loop's time",
     "print": "the data path does not print",
 }
-TASK_MAKERS = frozenset((Path("upstream/pool.py"), Path("access_log.py")))
-"""The pool connects in tasks; the access log writes in one for the whole worker."""
-WALL_CLOCKS = frozenset((Path("http1/canned.py"), Path("access_log.py"), Path("retrying.py")))
+TASK_MAKERS = frozenset((Path("upstream/pool.py"), Path("telemetry/access_log.py"), Path("stages/shared_limits.py")))
+"""The pool connects in tasks; the access log writes in one for the whole worker, shared limits ask in one."""
+WALL_CLOCKS = frozenset((Path("http/local_replies.py"), Path("telemetry/access_log.py"), Path("stages/retry.py")))
 """The Date header, the log's time and a date in Retry-After are the wall clock."""
 LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log"))
 
@@ -226,8 +225,8 @@ def test_the_package_keeps_its_shape() -> None:
     [
         (layers, "upstream/pool.py", "from ..balancing import base"),
         (layers, "upstream/pool.py", "from .. import pipeline"),
-        (layers, "routing.py", "from .control.schema import Config"),
-        (layers, "routing.py", "from . import access_log"),
+        (layers, "routing.py", "from .configuration.schema import Config"),
+        (layers, "routing.py", "from . import pipeline"),
         (layers, "http1/framing.py", "if TYPE_CHECKING:\n    from ..upstream.pool import Pool"),
         (layers, "helpers.py", "x = 1"),
         (relative, "routing.py", "from proxy.errors import Reason"),
@@ -239,7 +238,7 @@ def test_the_package_keeps_its_shape() -> None:
         (banned, "upstream/pool.py", "time.time()"),
         (banned, "upstream/pool.py", "with contextlib.suppress(OSError): pass"),
         (banned, "upstream/pool.py", "self.log.debug(f'{x}')"),
-        (sizes, "control/load.py", "def f():\n" + "    x = 1\n" * FUNCTION_LINES),
+        (sizes, "configuration/load.py", "def f():\n" + "    x = 1\n" * FUNCTION_LINES),
         (header, "routing.py", "import asyncio"),
     ],
 )
@@ -252,9 +251,9 @@ def test_a_culprit_is_found(check: Check, path: str, code: str) -> None:
     [
         (layers, "balancing/base.py", "from ..upstream.backend import Backend"),
         (layers, "balancing/round_robin.py", "from .base import Balancer"),
-        (layers, "cli.py", "from .server.worker import Proxy"),
+        (layers, "cli.py", "from .server.proxy import Proxy"),
         (relative, "routing.py", "from .errors import Reason"),
-        (foreign, "control/schema.py", "import pydantic"),
+        (foreign, "configuration/schema.py", "import pydantic"),
         (banned, "upstream/pool.py", "loop.create_task(x())"),
         (banned, "control/reload.py", "asyncio.create_task(x())"),
         (banned, "pipeline.py", "log.warning('%s', x)"),

@@ -14,9 +14,9 @@ import pytest
 
 from proxy.balancing.base import Balancer
 from proxy.cli import make_parser
-from proxy.control.compile import compile_plan
-from proxy.control.load import load, load_text
-from proxy.control.schema import Limits, Pool, Timeouts
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load, load_text
+from proxy.configuration.schema import Limits, Pool, Timeouts
 from proxy.errors import REASONS, Reason
 from proxy.pipeline import STAGES
 from proxy.upstream.backend import Backend, BackendSpec

@@ -21,17 +21,17 @@ from types import MappingProxyType
 import pytest
 
 import proxy
-from proxy.control.load import load
+from proxy.configuration.load import load
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 SERVE_ONE = """
 import asyncio, sys, uvloop
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
-from proxy.server.demo import find_config
-from proxy.server.worker import Proxy
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
+from proxy.console.demo import find_config
+from proxy.server.proxy import Proxy
 import proxy.http1.codec, proxy.pipeline
 
 assert "site-packages" in proxy.__file__, proxy.__file__

@@ -15,16 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http1.codec import RequestHead
-from proxy.routing import (
-    EXACT,
-    PREFIX,
-    REGEX,
-    HeaderCondition,
-    Match,
-    RouteTable,
-    common_length,
-    literal_prefix,
-)
+from proxy.routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable, common_length, literal_prefix
 
 
 def head(target: bytes = b"/", host: bytes = b"x", method: bytes = b"GET", lines: Iterable[bytes] = ()) -> RequestHead:

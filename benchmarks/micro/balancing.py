@@ -24,10 +24,10 @@ from proxy.balancing.base import ANSWERED, FAILED
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
 from proxy.balancing.locations import BUILTIN
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.sticky import StickySpec, packed, token
+from proxy.features.sticky.balancer import StickySpec, packed, token
 from proxy.scoreboard import IN_FLIGHT
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 from .harness import Case
 
@@ -53,7 +53,7 @@ KEPT_OVER = 100_000
 NOTHING = "nothing"
 UPSTREAM, SECRET, ZONE = "app", b"a secret of the benchmark", "zone-0"
 REGIONS = ("eu-west", "us-east", "ap-south")
-OWN = BalanceSpec("proxy.control.policy.skeleton:Skeleton")
+OWN = BalanceSpec("proxy.console.policy.skeleton:Skeleton")
 """What `qantara policy new` writes."""
 STICKY = StickySpec(UPSTREAM, (SECRET,))
 

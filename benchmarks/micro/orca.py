@@ -1,11 +1,11 @@
-"""proxy/upstream/orca.py: what it costs to read a load report."""
+"""proxy/upstream/load/orca.py: what it costs to read a load report."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from proxy.upstream.orca import parse_header, parse_server_timing
+from proxy.upstream.load.orca import parse_header, parse_server_timing
 
 from .harness import Case
 

@@ -11,14 +11,14 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from proxy.balancing.sticky import token
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.connection import ClientConnection
+from proxy.features.sticky.balancer import token
+from proxy.features.tracing.recorder import Tracer
+from proxy.features.tracing.trace import Rules
 from proxy.metrics import Counters
-from proxy.tracing.recorder import Tracer
-from proxy.tracing.trace import Rules
 from proxy.upstream.connection import UpstreamConnection
 
 from .codec import REQUEST, RESPONSE

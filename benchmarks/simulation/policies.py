@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from proxy.balancing import ALGORITHMS, create
 from proxy.balancing.base import Balancer, Done
-from proxy.balancing.probe_pool import Probe, ProbePool, Prober
-from proxy.balancing.sampling import Urn, dice
+from proxy.balancing.structures.probe_pool import Probe, ProbePool, Prober
+from proxy.balancing.structures.sampling import Urn, dice
 from proxy.upstream.backend import Backend
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 from .server import Server
 from .world import Build

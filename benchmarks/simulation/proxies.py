@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.balancing.base import ANSWERED, FAILED, Balancer, Done
 from proxy.scoreboard import IN_FLIGHT, ROW
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 from .server import Request, Server
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from proxy.upstream.load_report import NAN, LoadReport
+from proxy.upstream.load.report import NAN, LoadReport
 
 from .agenda import Agenda
 from .server import Server

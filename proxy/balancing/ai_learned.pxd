@@ -1,7 +1,7 @@
 cimport cython
 
 from ..upstream.backend cimport Backend
-from ..upstream.load_report cimport LoadReport
+from ..upstream.load.report cimport LoadReport
 
 cdef double DRIFT, SURE, UPWARD, FADES, CONTENDED, ERRORS_FADE, PEAK_FADES, COSTS_KEPT, PENALTY, DOUBT, CHANCE
 cdef int _RESPONSES

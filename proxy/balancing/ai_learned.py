@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import sqrt
 
 from ..upstream.backend import Backend
-from ..upstream.load_report import LoadReport
+from ..upstream.load.report import LoadReport
 
 DRIFT = 12.0
 """How fast what is known of a capacity gets uncertain, per second, in units of the variance of one observation."""

@@ -1,12 +1,12 @@
 cimport cython
 
 from ..upstream.backend cimport Backend
-from ..upstream.load_report cimport LoadReport
+from ..upstream.load.report cimport LoadReport
 from .ai_guard cimport Contest
 from .ai_learned cimport Fleet, Learned
 from .base cimport Balancer, Done
-from .probe_pool cimport Probe, ProbePool, Prober
-from .sampling cimport Urn
+from .structures.probe_pool cimport Probe, ProbePool, Prober
+from .structures.sampling cimport Urn
 
 cdef unsigned long long MASK, FACTOR, ADDEND
 cdef int CANCELLED, FAILED, TRACED, SWEPT

@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..upstream.backend import Backend
-from ..upstream.load_report import LoadReport
+from ..upstream.load.report import LoadReport
 from .ai_features import Features
 from .ai_guard import Contest
 from .ai_learned import RESPONSES, Fleet, Learned
 from .base import CANCELLED, FAILED, Balancer, Done
-from .probe_pool import Probe, ProbePool, Prober
-from .records import key_of
-from .sampling import Urn, dice
+from .structures.probe_pool import Probe, ProbePool, Prober
+from .structures.records import key_of
+from .structures.sampling import Urn, dice
 
 SLOPE = 0.1
 """Among backends that would not slow a request down, the emptier one is a little better."""

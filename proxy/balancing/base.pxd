@@ -1,5 +1,5 @@
 from ..upstream.backend cimport Backend
-from ..upstream.load_report cimport LoadReport
+from ..upstream.load.report cimport LoadReport
 
 
 cdef class Done:

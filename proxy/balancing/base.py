@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..upstream.backend import Backend
-from ..upstream.load_report import LoadReport
+from ..upstream.load.report import LoadReport
 
 ANSWERED, FAILED, CANCELLED = range(3)
 """How a request at a backend may end: with a response; with none, or with a status of 500 and above; or given up for

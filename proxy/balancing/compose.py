@@ -12,17 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from . import create
 from .base import Balancer
-from .keyed import Keyed
-from .levels import Levels
-from .parts import Make
-from .sticky import Sticky, StickySpec
-from .subset import Subset
-from .watched import Watch, watched
-from .zones import Zones
+from .wrappers.keyless import Keyed
+from .wrappers.partition import Make
+from .wrappers.priorities import Levels
+from .wrappers.subset import Subset
+from .wrappers.time_guard import Watch, watched
+from .wrappers.zones import Zones
 
 
 class ZoneSpec(NamedTuple):
@@ -40,6 +39,13 @@ class SubsetSpec(NamedTuple):
     identity: str
 
 
+class Outermost(Protocol):
+    """What stands before everything else: the stickiness of an upstream (features/sticky/)."""
+
+    def wrap(self, main: Balancer) -> Balancer:
+        """`main` behind it."""
+
+
 class BalanceSpec(NamedTuple):
     """How the backends of an upstream are picked."""
 
@@ -51,7 +57,8 @@ class BalanceSpec(NamedTuple):
     """The factor of priorities; None if all backends have the same."""
     zone: ZoneSpec | None = None
     subset: SubsetSpec | None = None
-    sticky: StickySpec | None = None
+    sticky: Any = None
+    """An `Outermost`, None without one."""
     slow: float = 0.0
     """How long a call of the algorithm may take, in seconds, before it counts as slow; 0 if nobody looks. The fallback
     is not watched: there is nobody to take its place."""
@@ -82,7 +89,8 @@ def _spare(spec: BalanceSpec) -> Balancer:
 
 def stuck(spec: BalanceSpec, main: Balancer) -> Balancer:
     """`main` behind the stickiness of the upstream."""
-    return main if spec.sticky is None else Sticky(main, spec.sticky)
+    sticky: Outermost | None = spec.sticky
+    return main if sticky is None else sticky.wrap(main)
 
 
 def layered(spec: BalanceSpec, make: Make) -> Balancer:

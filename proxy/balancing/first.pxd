@@ -2,7 +2,7 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer, Done
-from .draws cimport Draws
+from .structures.alias_table cimport Draws
 
 
 cdef class First(Balancer):

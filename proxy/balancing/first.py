@@ -20,7 +20,7 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import Balancer, Done
-from .draws import Draws
+from .structures.alias_table import Draws
 
 
 class First(Balancer):

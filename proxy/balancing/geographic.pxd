@@ -2,7 +2,7 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer
-from .parts cimport Draw, Parts
+from .wrappers.partition cimport Draw, Parts
 
 
 cdef class Plan(Draw):

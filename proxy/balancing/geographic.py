@@ -22,10 +22,10 @@ from typing import Any
 from ..upstream.backend import Backend
 from . import create
 from .base import Balancer
-from .keyed import Keyed
-from .levels import ability, shares_of
 from .locations import BUILTIN, Location, distance, ordered
-from .parts import Draw, Make, Part, Parts, behind_location
+from .wrappers.keyless import Keyed
+from .wrappers.partition import Draw, Make, Part, Parts, behind_location
+from .wrappers.priorities import ability, shares_of
 
 SPILLS = ("local_preferred", "local_only", "any")
 """To the next regions as far as needed; to none; or no region goes before another."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from math import exp
 
-from .records import Record
 from .scored import Scored
+from .structures.records import Record
 
 
 class Latency(Scored):

@@ -2,7 +2,7 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer, Done
-from .records cimport Record
+from .structures.records cimport Record
 
 cdef int ATTEMPTS, WIDTH
 

@@ -24,8 +24,8 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import Balancer, Done
-from .records import FAILING_DECAY, Record, key_of, records_of
-from .sampling import dice
+from .structures.records import FAILING_DECAY, Record, key_of, records_of
+from .structures.sampling import dice
 
 ATTEMPTS = 4
 """Members that one pick looks at, if other workers have made them busier."""

@@ -1,6 +1,6 @@
 cimport cython
 
-from .records cimport Record
+from .structures.records cimport Record
 from .scored cimport Scored
 
 

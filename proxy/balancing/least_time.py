@@ -9,8 +9,8 @@ the response head.
 
 from __future__ import annotations
 
-from .records import Record
 from .scored import Scored
+from .structures.records import Record
 
 
 class LeastTime(Scored):

@@ -1,7 +1,7 @@
 cimport cython
 
 from ..upstream.backend cimport Backend
-from ..upstream.load_report cimport LoadReport
+from ..upstream.load.report cimport LoadReport
 from .base cimport Balancer, Done
 
 cdef double NEVER

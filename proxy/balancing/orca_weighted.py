@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..upstream.backend import Backend
-from ..upstream.load_report import LoadReport
+from ..upstream.load.report import LoadReport
 from .base import Balancer, Done
-from .sampling import dice
+from .structures.sampling import dice
 
 NEVER = float("-inf")
 LEAST, GREATEST = 0.01, 10.0

@@ -2,7 +2,7 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer
-from .sampling cimport Urn
+from .structures.sampling cimport Urn
 
 
 cdef class PowerOfTwo(Balancer):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..upstream.backend import Backend
 from .base import Balancer
-from .sampling import Urn, dice
+from .structures.sampling import Urn, dice
 
 
 class PowerOfTwo(Balancer):

@@ -1,10 +1,10 @@
 cimport cython
 
 from ..upstream.backend cimport Backend
-from ..upstream.load_report cimport LoadReport
+from ..upstream.load.report cimport LoadReport
 from .base cimport Balancer, Done
-from .probe_pool cimport Probe, ProbePool, Prober
-from .sampling cimport Urn
+from .structures.probe_pool cimport Probe, ProbePool, Prober
+from .structures.sampling cimport Urn
 
 cdef int SEEN, HIGHEST
 

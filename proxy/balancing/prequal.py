@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..upstream.backend import Backend
-from ..upstream.load_report import LoadReport
+from ..upstream.load.report import LoadReport
 from .base import Balancer, Done
-from .probe_pool import Probe, ProbePool, Prober
-from .sampling import Urn, dice
+from .structures.probe_pool import Probe, ProbePool, Prober
+from .structures.sampling import Urn, dice
 
 SEEN = 128
 """Reports over which the quantile is taken."""

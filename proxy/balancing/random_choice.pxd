@@ -1,6 +1,6 @@
 from ..upstream.backend cimport Backend
 from .base cimport Balancer
-from .draws cimport Draws
+from .structures.alias_table cimport Draws
 
 
 cdef class RandomChoice(Balancer):

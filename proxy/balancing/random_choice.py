@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..upstream.backend import Backend
 from .base import Balancer
-from .draws import Draws
+from .structures.alias_table import Draws
 
 
 class RandomChoice(Balancer):

@@ -14,7 +14,7 @@ from math import gcd
 
 from ..upstream.backend import Backend
 from .base import Balancer
-from .sampling import dice
+from .structures.sampling import dice
 
 MOST_WORK = 200_000
 MOST_TURNS = 200_000

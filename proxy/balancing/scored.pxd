@@ -2,8 +2,8 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer, Done
-from .draws cimport Draws
-from .records cimport Record
+from .structures.alias_table cimport Draws
+from .structures.records cimport Record
 
 cdef int ANSWERED, FAILED, ATTEMPTS
 cdef double SHORTEST, SUSPECT

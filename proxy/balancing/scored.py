@@ -29,8 +29,8 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import ANSWERED, FAILED, Balancer, Done
-from .draws import Draws
-from .records import FAILING_DECAY, Record, key_of, records_of
+from .structures.alias_table import Draws
+from .structures.records import FAILING_DECAY, Record, key_of, records_of
 
 ATTEMPTS = 3
 """Draws at most for one pick, if other workers' requests make a winner worse than its score."""

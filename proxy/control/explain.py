@@ -12,32 +12,32 @@ from time import monotonic_ns
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import rewriting
-from ..admission import RateLimit
-from ..balancing.sticky import StickySpec
+from ..configuration.compile import Report, compile_match, compile_plan, unplaced
+from ..configuration.schema import Config, Route
+from ..configuration.sticking import explained
+from ..configuration.user_code import own_names, tried
+from ..configuration.values import quoted
 from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
 from ..exchange import Client, Exchange, Stage
+from ..features.geo.key import LocatedKey
+from ..features.sticky.balancer import StickySpec
+from ..features.sticky.stages import StickyKey
 from ..http1.codec import RequestHead
 from ..limits.buckets import Buckets
 from ..limits.rate import bucket_key, salt_of
 from ..metrics import Counters
 from ..pipeline import Pick
 from ..plan import Plan, RoutePlan
-from ..request_key import LocatedKey
 from ..routing import EXACT, PREFIX, Match, RouteTable
+from ..runtime import Registry
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, Scoreboard, alone
-from ..sticking import StickyKey
+from ..stages import rewrite as rewriting
+from ..stages.admit import RateLimit
 from ..upstream.backend import Backend, BackendSpec
 from ..upstream.group import Group
-from ..upstream.registry import Registry
 from .admin.views import state_of
-from .compile import Report, compile_match, compile_plan, unplaced
-from .schema import Config, Route
-from .sticking import explained
-from .tracing.explaining import explain_tracing
-from .trying import own_names, tried
-from .units import quoted
+from .explain_tracing import explain_tracing
 
 Members = Mapping[str, tuple[BackendSpec, ...]]
 Explanation = dict[str, Any]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from ..configuration.compile import compile_plan
+from ..configuration.load import load
+from ..configuration.schema import Config
+from ..configuration.sections.admin import SECRET_MIN, Admin
+from ..configuration.threads import beside
 from ..errors import BindError, ConfigError, Problem
 from ..plan import Plan
-from .beside import beside
-from .compile import compile_plan
-from .load import load
-from .schema import Config
-from .sections.admin import SECRET_MIN, Admin
 
 CHECK_WITHIN = 60.0
 """Seconds that a configuration may take to be read and compiled."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from watchfiles import awatch
 
+from ..configuration.load import digest_of, read_regular
+from ..configuration.threads import READ_WITHIN, beside
 from ..errors import ConfigError
-from .beside import READ_WITHIN, beside
-from .load import digest_of, read_regular
 
 log = logging.getLogger("qantara")
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from ..ending cimport answer
+from ..stages.finish cimport answer
 from ..exchange cimport Exchange
 from ..http1.codec cimport HeadBuffer
 from ..pipeline cimport start

@@ -12,7 +12,6 @@ from time import monotonic
 from typing import Any
 
 from ..deadlines import NEVER
-from ..ending import abandon, answer
 from ..errors import (
     BODY_INCOMPLETE,
     BODY_TIMEOUT,
@@ -29,6 +28,7 @@ from ..exchange import Exchange
 from ..http1.codec import HeadBuffer
 from ..pipeline import start
 from ..plan import Plan
+from ..stages.finish import abandon, answer
 from .acceptor import Acceptor
 from .flow import BODY, BUSY, CLOSED, CLOSING, LINGER, READY, TUNNEL
 from .streaming import HELD_LIMIT, StreamingSocket

@@ -14,7 +14,7 @@ import termios
 from typing import Any
 
 from ..exchange import Client
-from ..http1.forwarded import peer_address
+from ..http.forwarded import peer_address
 from ..metrics import Counters
 
 READY, BODY, BUSY, TUNNEL, LINGER, CLOSING, CLOSED = range(7)

@@ -1,6 +1,6 @@
 cimport cython
 
-from ..ending cimport answer, finish
+from ..stages.finish cimport answer, finish
 from ..exchange cimport Exchange
 from ..http1.framing cimport BodyReader
 from ..plan cimport RoutePlan

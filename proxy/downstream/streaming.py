@@ -9,10 +9,10 @@ from __future__ import annotations
 from time import monotonic
 
 from ..deadlines import NEVER
-from ..ending import answer, finish
 from ..errors import BODY_TOO_LARGE, ProtocolError
 from ..exchange import Exchange
 from ..http1.framing import BodyReader
+from ..stages.finish import answer, finish
 from .acceptor import Acceptor
 from .flow import BODY, BUSY, TUNNEL, ClientSocket
 

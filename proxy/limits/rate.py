@@ -13,6 +13,15 @@ from siphashc import siphash
 SECOND = 1_000_000_000
 
 
+class StoreSpec(NamedTuple):
+    """A store of buckets that several machines share: its URL, the time-out of a question in seconds, and the prefix
+    of its keys."""
+
+    url: str
+    timeout: float
+    prefix: str
+
+
 class RateSpec(NamedTuple):
     """So many requests per `period` seconds, and `burst` of them at once."""
 

@@ -12,14 +12,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
+from ..configuration.schema import Config
 from ..control.discovery.service import Discovery
-from ..control.monitor import Monitor
-from ..control.poller import Poller
-from ..control.schema import Config
+from ..control.health_checks import Monitor
+from ..control.load_polling import Poller
 from ..errors import BindError, BoardFull
 from ..scoreboard import Scoreboard, limit_key
 from ..upstream.backend import BackendSpec
-from ..upstream.group_spec import GroupSpec
+from ..upstream.spec import GroupSpec
 
 log = logging.getLogger("qantara")
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..balancing.sticky import StickySpec
-from ..chaos import Rule
-from ..control.schema import Config
+from ..configuration.schema import Config
+from ..features.chaos import Rule
+from ..features.sticky.balancer import StickySpec
 from ..upstream.backend import BackendSpec
 
 

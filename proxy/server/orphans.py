@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from .places import Places
+from .runtime_paths import Places
 from .takeover import find
 
 

@@ -15,7 +15,7 @@ import sys
 from ..control.reload import Checked, check
 from ..errors import BindError, ConfigError
 from .logs import configure_logging
-from .places import Places, run_dir
+from .runtime_paths import Places, run_dir
 from .supervisor import Supervisor
 
 log = logging.getLogger("qantara")

@@ -17,29 +17,29 @@ from time import monotonic
 from typing import Any
 
 from .. import scoreboard
+from ..configuration.schema import Config
+from ..configuration.sticking import sticky_of
 from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
 from ..control.chaos.service import ChaosService
-from ..control.monitor import Monitor
-from ..control.poller import Poller
+from ..control.health_checks import Monitor
+from ..control.load_polling import Poller
+from ..control.outlier_detection import Sweeper
 from ..control.reload import Checked, ReloadResult, check_beside, problems_of, read_token
-from ..control.schema import Config
-from ..control.sticking import sticky_of
-from ..control.sweep import Sweeper
 from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
-from ..upstream.group_spec import GroupSpec
+from ..upstream.spec import GroupSpec
 from . import notify
-from .hands import SupervisorHands
+from .chaos_target import SupervisorHands
 from .membership import Lists, Membership, give_rows
 from .messages import Assignment, Drain
-from .places import Places
-from .replacing import Replacing
+from .respawn import Replacing
+from .runtime_paths import Places
 from .sockets import ListenerSockets, Offered, remove_files
 from .takeover import Handover, Predecessor, find
-from .upgrading import Upgrading
+from .upgrade import Upgrading
 from .workers import Worker, Workers
 
 log = logging.getLogger("qantara")

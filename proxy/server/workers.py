@@ -25,7 +25,7 @@ from ..errors import BindError, WorkerLost
 from ..scoreboard import Scoreboard
 from .channel import Channel
 from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
-from .places import Places
+from .runtime_paths import Places
 from .sockets import ListenerSockets
 
 log = logging.getLogger("qantara")

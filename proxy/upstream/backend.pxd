@@ -1,7 +1,7 @@
 cimport cython
 
 from ..scoreboard cimport Scoreboard
-from .load_report cimport LoadReport
+from .load.report cimport LoadReport
 
 cdef int IN_FLIGHT, ROW, CONNECTIONS, CONNECTS
 

@@ -29,8 +29,8 @@ from ..scoreboard import (
     WEIGHT,
     Scoreboard,
 )
-from .load_report import LoadReport
-from .outlier import CONNECT
+from .load.report import LoadReport
+from .passive_health import CONNECT
 
 
 class BackendSpec(NamedTuple):

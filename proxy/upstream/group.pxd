@@ -5,7 +5,7 @@ from ..scoreboard cimport Scoreboard
 from .backend cimport Backend
 from .breaker cimport Breaker
 from .connection cimport Requester
-from .load_report cimport LoadReport
+from .load.report cimport LoadReport
 from .picker cimport Picker
 from .queue cimport Queue
 

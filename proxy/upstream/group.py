@@ -33,14 +33,14 @@ from .backend import Backend
 from .breaker import Breaker
 from .concurrency import Gradient
 from .connection import Requester
-from .group_spec import GroupSpec
 from .hedge import Hedger
-from .load_report import LoadReport
-from .outlier import CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, ejection_seconds, may_eject
+from .load.report import LoadReport
+from .load.sources import Reports
+from .passive_health import CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, ejection_seconds, may_eject
 from .picker import Picker, Selector
 from .queue import note_wait
-from .reports import Reports
 from .retry import BUDGET_SECONDS
+from .spec import GroupSpec
 from .weights import next_due, weights_of
 
 NO_LIMIT = 1 << 62

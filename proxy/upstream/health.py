@@ -1,4 +1,4 @@
-"""Active health: what a check is, and what a row of checks says. Pure; the checking is done in control/monitor.py.
+"""Active health: what a check is, and what a row of checks says. Pure; control/health_checks.py does the checking.
 
 Law of this file: one check proves nothing, but for the first good one after the start. A backend goes down after `fall`
 bad checks in a row and comes up after `rise` good ones (HAProxy's terms); while that is open it is checked more often.

@@ -1,7 +1,7 @@
 """When a request is sent a second time because the first answer is late: the delay, and who is due.
 
 Law of this file: a request that is answered in time costs an entry in a line and nothing else; one timer serves the
-whole upstream. What happens to a request that is due is in hedging.py.
+whole upstream. What happens to a request that is due is in stages/hedge.py.
 
 Hedging after Dean and Barroso, "The Tail at Scale" (Communications of the ACM 56(2), 2013): wait until the response is
 later than the 95th percentile of all, then ask another backend too, and take whichever answers first. That is 5 % more

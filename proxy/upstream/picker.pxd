@@ -1,5 +1,5 @@
 from .backend cimport Backend
-from .load_report cimport LoadReport
+from .load.report cimport LoadReport
 from .queue cimport Queue
 
 cdef int U_BALANCER_FAILED, U_BALANCER_SLOW

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from ..errors import PolicyTooSlow
 from ..metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from .backend import Backend
-from .load_report import LoadReport
+from .load.report import LoadReport
 from .panic import in_panic, usable_of
 from .queue import Queue
 

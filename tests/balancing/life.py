@@ -11,9 +11,9 @@ from typing import Any
 
 from proxy.balancing import Balancer, Done
 from proxy.balancing.base import ANSWERED, CANCELLED, FAILED
-from proxy.balancing.sticky import Sticky, packed
+from proxy.features.sticky.balancer import Sticky, packed
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 PLACES = ("eu-west", "us-east", None)
 KEYS = (b"", b"eu-west", b"us-east\nuser-1", b"nowhere\n", *(b"user-%d" % n for n in range(9)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from proxy.balancing import Balancer, Done
 from proxy.upstream.backend import Backend
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 
 class Listening(Balancer):

@@ -10,7 +10,7 @@ from random import Random
 from proxy.balancing import Balancer, Done
 from proxy.balancing.base import ANSWERED, FAILED
 from proxy.upstream.backend import Backend
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 
 def passed_through(balancer: Balancer, *, most: int, requests: int = 10_000) -> Counter[str]:

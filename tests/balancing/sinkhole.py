@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from random import Random
 
-from proxy.balancing.picker import Picker, Request
+from proxy.balancing.standalone import Picker, Request
 
 REQUESTS, PER_SECOND = 24_000, 1200
 FAST, SLOW = 0.001, 0.25

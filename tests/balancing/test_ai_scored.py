@@ -11,7 +11,7 @@ from proxy.balancing.ai_scored import AiScored
 from proxy.balancing.base import Done
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.upstream.backend import Backend
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 from .members import backends
 from .serving import serve

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.balancing import ALGORITHMS, Balancer, Done, create
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
-from proxy.balancing.sticky import StickySpec, packed
+from proxy.features.sticky.balancer import StickySpec, packed
 
 from .life import Life
 from .members import backends

@@ -8,12 +8,12 @@ import pytest
 
 from proxy.balancing import ALGORITHMS, Balancer, Done
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spare
-from proxy.balancing.keyed import Keyed
-from proxy.balancing.levels import Levels
-from proxy.balancing.parts import Parts
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.subset import Subset
-from proxy.balancing.zones import Zones
+from proxy.balancing.wrappers.keyless import Keyed
+from proxy.balancing.wrappers.partition import Parts
+from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.subset import Subset
+from proxy.balancing.wrappers.zones import Zones
 
 from .members import backends, placed, settle
 from .serving import passed_through

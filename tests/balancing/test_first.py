@@ -9,7 +9,7 @@ import pytest
 
 from proxy.balancing.base import Done
 from proxy.balancing.first import First
-from proxy.balancing.picker import Picker, Request
+from proxy.balancing.standalone import Picker, Request
 from proxy.scoreboard import IN_FLIGHT, ROW
 
 from .members import backends, shared_backends

@@ -12,8 +12,8 @@ import pytest
 
 from proxy.balancing import ALGORITHMS, Done, create
 from proxy.balancing.geographic import Geographic
-from proxy.balancing.levels import Levels
 from proxy.balancing.locations import Location
+from proxy.balancing.wrappers.priorities import Levels
 from proxy.upstream.backend import Backend
 
 from .algorithms import InOrder

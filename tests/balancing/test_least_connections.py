@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.balancing.base import FAILED, Done
 from proxy.balancing.least_connections import LeastConnections
-from proxy.balancing.picker import Picker, Request
+from proxy.balancing.standalone import Picker, Request
 from proxy.scoreboard import IN_FLIGHT, ROW
 from proxy.upstream.backend import Backend
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.balancing.locations import BUILTIN, Location, distance, nearest, ordered
-from proxy.control.load import load
+from proxy.configuration.load import load
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import pytest
 from proxy.balancing import create
 from proxy.balancing.prequal import Prequal
 from proxy.upstream.backend import Backend
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 
 from .members import backends
 from .serving import serve

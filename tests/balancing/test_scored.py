@@ -8,8 +8,8 @@ import pytest
 
 from proxy.balancing.base import ANSWERED, CANCELLED, FAILED, Done
 from proxy.balancing.latency import Latency
-from proxy.balancing.picker import Picker
 from proxy.balancing.scored import Scored
+from proxy.balancing.standalone import Picker
 from proxy.scoreboard import IN_FLIGHT, ROW
 from proxy.upstream.backend import Backend
 

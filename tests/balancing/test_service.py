@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from proxy.balancing.keyed import Keyed
 from proxy.balancing.power_of_two import PowerOfTwo
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
+from proxy.balancing.wrappers.keyless import Keyed
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
 from proxy.metrics import U_BALANCER_FAILED
 from tests.balancing.algorithms import LastByKey
 from tests.support.client import connect

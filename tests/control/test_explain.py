@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proxy import scoreboard
+from proxy.configuration.load import load_text
 from proxy.control.explain import explain, parse_client, request_bytes
-from proxy.control.load import load_text
 from proxy.limits.buckets import Buckets
 from proxy.limits.rate import bucket_key, salt_of
 from proxy.scoreboard import DRAIN, EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, STATE

@@ -13,11 +13,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from proxy import scoreboard
 from proxy.control.grpc_health import MOST, check, request_of
-from proxy.control.monitor import Monitor
+from proxy.control.health_checks import Monitor
 from proxy.scoreboard import DOWN, HEALTH, UP
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group_spec import GroupSpec
 from proxy.upstream.health import HealthSpec
+from proxy.upstream.spec import GroupSpec
 from tests.support.origin import Origin, Script, close, until
 from tests.support.path import until_true
 

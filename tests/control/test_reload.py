@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.configuration.load import digest_of
 from proxy.control import reload
-from proxy.control.load import digest_of
 from proxy.errors import ConfigError
 
 TEXT = "listeners: [{bind: '127.0.0.1:0'}]\nroutes: [{respond: {body: hello}}]\n"

@@ -13,17 +13,7 @@ import h11
 import pytest
 
 from tests.support.client import RawClient, connect
-from tests.support.origin import (
-    Origin,
-    Step,
-    byte_by_byte,
-    close,
-    end_of_input,
-    request,
-    reset,
-    response,
-    wait,
-)
+from tests.support.origin import Origin, Step, byte_by_byte, close, end_of_input, request, reset, response, wait
 from tests.support.path import GET, GET_1_0, Path, config, made, path, post, until_counted, until_true
 from tests.support.running import running
 

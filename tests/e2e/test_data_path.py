@@ -10,17 +10,7 @@ import asyncio
 import pytest
 
 from tests.support.client import connect
-from tests.support.origin import (
-    Origin,
-    byte_by_byte,
-    close,
-    end_of_input,
-    request,
-    response,
-    tell,
-    until,
-    wait,
-)
+from tests.support.origin import Origin, byte_by_byte, close, end_of_input, request, response, tell, until, wait
 from tests.support.path import CHUNKED_POST, GET, GET_1_0, made, path, post
 from tests.support.running import running
 

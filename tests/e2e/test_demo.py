@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.control.load import load, load_text
+from proxy.configuration.load import load, load_text
+from proxy.console import demo as demo_module
+from proxy.console.demo import claim, commands, demo, find_config
 from proxy.errors import BindError, QantaraError
-from proxy.server import demo as demo_module
-from proxy.server.demo import claim, commands, demo, find_config
 from tests.support.client import RawClient, connect
 
 UPSTREAMS = ("fastapi", "wsgi", "aiohttp")

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from proxy.configuration.load import load_text
 from proxy.control.discovery.base import backend
 from proxy.control.discovery.service import Discovery
-from proxy.control.load import load_text
 from tests.support.client import connect
 from tests.support.clock import WoundClock
 from tests.support.dns import DnsServer, dns_server

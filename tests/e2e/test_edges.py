@@ -11,17 +11,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.support.client import connect
-from tests.support.origin import (
-    Origin,
-    Peer,
-    close,
-    end_of_input,
-    half_close,
-    request,
-    response,
-    until,
-    wait,
-)
+from tests.support.origin import Origin, Peer, close, end_of_input, half_close, request, response, until, wait
 from tests.support.path import GET, config, made, path, until_true
 from tests.support.running import running
 

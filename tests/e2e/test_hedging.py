@@ -8,7 +8,7 @@ import pytest
 
 from proxy.metrics import U_ACTIVE, U_HEDGES, U_HEDGES_REFUSED, U_HEDGES_WON
 from proxy.scoreboard import FAILURES
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from tests.support.client import connect
 from tests.support.origin import Origin, Script, close, never, request, reset, response, tell, until, wait
 from tests.support.path import GET, made, post, until_true

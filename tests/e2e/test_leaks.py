@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 import pytest
 
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from tests.support.client import RawClient, connect
 from tests.support.origin import reset_on_close, response
 from tests.support.path import until_true

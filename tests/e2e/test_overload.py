@@ -9,7 +9,7 @@ import pytest
 
 from proxy.limits.shedding import NORMAL
 from proxy.metrics import L_REFUSED, L_TAKEN, L_WOULD_REFUSE, U_ACTIVE, U_BREAKER_REFUSED
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from tests.support.client import connect
 from tests.support.origin import Origin, Script, never, request, reset, response, tell, wait
 from tests.support.path import GET, made, path, post, until_true

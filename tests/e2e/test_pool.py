@@ -6,6 +6,7 @@ Invariant: a request that was sent is never sent again unless it may be (RFC 911
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic
@@ -313,37 +314,54 @@ async def test_several_backends_when_one_refuses() -> None:
             assert [backend.in_flight for backend in members] == [0, 0]
 
 
-def close_once_connected(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    """Connections to this port are lost between the moment they are there and that at which they are used."""
+def once_connected(monkeypatch: pytest.MonkeyPatch, port: int, do: Callable[[Any], Awaitable[None]]) -> None:
+    """Between the moment that a connection to this port is there and that at which it is used, `do` this with it."""
     loop = asyncio.get_running_loop()
     real = loop.create_connection
 
     async def create_connection(factory: Any, host: Any = None, to: Any = None, **more: Any) -> Any:
         transport, protocol = await real(factory, host, to, **more)
         if to == port:
-            transport.abort()
-            await until_true(lambda: not protocol.usable())
+            await do(protocol)
         return transport, protocol
 
     monkeypatch.setattr(loop, "create_connection", create_connection)
+
+
+async def close_at_once(connection: Any) -> None:
+    connection.transport.abort()
+    await until_true(lambda: not connection.usable())
 
 
 @pytest.mark.parametrize("sent", [GET, POST], ids=["GET", "POST"])
 async def test_a_connection_that_closes_before_it_is_used(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits is told at once, and not left to wait for another connection."""
     async with path(ECHO, forever=True) as way:
-        close_once_connected(monkeypatch, int(way.origin.address.rpartition(":")[2]))
+        once_connected(monkeypatch, int(way.origin.address.rpartition(":")[2]), close_at_once)
         for _ in range(3):
             assert made(await way.client.request(sent, sent[:4].strip())) == (502, "connect.refused")
         assert (len(way.pool.waiting), way.backend.in_flight) == (0, 0)
         await until_true(lambda: way.pool.size == way.pool.opening == 0)
 
 
+async def test_a_connection_that_opens_as_time_runs_out_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the loop was held up both are news at once. Nobody would ever use it, close it, or take it for closed."""
+
+    async def out_of_time(_: Any) -> None:
+        raise TimeoutError
+
+    async with path([end_of_input], upstream="retry: {attempts: 0}") as way:
+        once_connected(monkeypatch, int(way.origin.address.rpartition(":")[2]), out_of_time)
+        assert made(await way.client.request(GET)) == (504, "connect.timeout")
+        await until_true(lambda: (way.pool.size, way.pool.opening, way.pool.idle) == (0, 0, []))
+        await until_true(way.origin.peers[0].closed_by_peer.is_set)
+
+
 async def test_another_backend_serves_if_a_connection_closes_before_it_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with Origin(ECHO, forever=True) as closing, Origin(ECHO, forever=True) as good:
-        close_once_connected(monkeypatch, int(closing.address.rpartition(":")[2]))
+        once_connected(monkeypatch, int(closing.address.rpartition(":")[2]), close_at_once)
         yaml = f"upstreams: {{app: {{backends: ['{closing.address}', '{good.address}']}}}}\nroutes: [{{upstream: app}}]"
         async with running(yaml) as proxy, connect(proxy.address) as client:
             for _ in range(6):

@@ -14,8 +14,8 @@ import aiohttp
 import h11
 import pytest
 
-from proxy.server.places import Places, run_dir
-from proxy.server.worker_process import COMPILED_WITHIN
+from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.worker_main import COMPILED_WITHIN
 from proxy.server.workers import ANSWER_WITHIN
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, request, response, tell, wait

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
 from proxy.metrics import U_QUEUE_LENGTH
 from proxy.scoreboard import DOWN, HEALTH
 from proxy.upstream.group import Group

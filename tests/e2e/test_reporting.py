@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.control.poller import Poller
+from proxy.control.load_polling import Poller
 from proxy.metrics import U_PROBES, U_PROBES_ANSWERED
-from proxy.server.worker import Proxy
-from proxy.upstream.load_report import LoadReport
+from proxy.server.proxy import Proxy
+from proxy.upstream.load.report import LoadReport
 from tests.balancing.listening import Listening
 from tests.support.path import until_true
 from tests.support.running import Running, running, to_backends, unwatched

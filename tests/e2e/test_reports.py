@@ -9,7 +9,7 @@ from math import isnan
 import pytest
 
 from proxy.metrics import U_BALANCER_FAILED, U_REPORTS, U_REPORTS_REFUSED, U_REPORTS_STALE
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from tests.balancing.listening import Listening
 from tests.support.client import connect
 from tests.support.origin import Origin, Script, end_of_input, request, response, wait

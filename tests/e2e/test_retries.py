@@ -9,7 +9,7 @@ import pytest
 
 from proxy.metrics import U_RETRIES, U_RETRIES_REFUSED
 from proxy.scoreboard import CONNECT_FAILURES, RETRIES
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, Script, close, never, request, reset, response, tell, until, wait
 from tests.support.path import GET, made, post, until_counted, until_true
@@ -283,8 +283,8 @@ async def status_of(client: RawClient) -> int:
 
 
 async def test_a_plan_that_is_adopted_keeps_what_is_known() -> None:
-    from proxy.control.compile import compile_plan
-    from proxy.control.load import load_text
+    from proxy.configuration.compile import compile_plan
+    from proxy.configuration.load import load_text
 
     refusing = await gone()
     async with Origin(OK, forever=True) as origin, running(yaml(refusing, origin)) as running_proxy:

@@ -15,9 +15,9 @@ import pytest
 
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.watched import Watched
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
+from proxy.balancing.wrappers.time_guard import Watched
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
 from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from tests.balancing.algorithms import Blocks
 from tests.support import service

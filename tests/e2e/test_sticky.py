@@ -17,9 +17,9 @@ from time import monotonic
 
 import pytest
 
-from proxy.balancing.sticky import packed
+from proxy.features.sticky.balancer import packed
 from proxy.scoreboard import DRAIN, MAINT, STATE
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from proxy.upstream.group import Group
 from tests.support import service as processes
 from tests.support.client import RawClient, Response, connect

@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
+from proxy.features.tracing.trace import WHY
 from proxy.scoreboard import C_TRACES_DROPPED, C_TRACES_EXPORTED, C_TRACES_FAILED, C_TRACES_KEPT
-from proxy.server.worker import Proxy
-from proxy.tracing.trace import WHY
+from proxy.server.proxy import Proxy
 from tests.support.client import connect
 from tests.support.collector import CLIENT, ERROR, SERVER, Collector, Span
 from tests.support.origin import Origin, Peer, Script, close, never, request, reset, response, tell, until, wait
@@ -384,7 +384,7 @@ async def test_a_slow_collector_fills_the_buffer_and_no_more() -> None:
 
 
 async def test_the_end_waits_for_a_stuck_collector_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.control.tracing.exporting.CLOSE_WITHIN", 0.05)
+    monkeypatch.setattr("proxy.control.trace_export.exporter.CLOSE_WITHIN", 0.05)
     async with Collector([request(), never]) as collector, Origin(OK) as origin:
         async with running(yaml(collector, origin, tracing="timeout: 10s")) as proxy:
             async with connect(proxy.address) as client:

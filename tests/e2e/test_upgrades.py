@@ -13,18 +13,7 @@ import websockets
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.support.client import connect
-from tests.support.origin import (
-    Peer,
-    close,
-    end_of_input,
-    expect,
-    half_close,
-    request,
-    reset,
-    response,
-    until,
-    wait,
-)
+from tests.support.origin import Peer, close, end_of_input, expect, half_close, request, reset, response, until, wait
 from tests.support.path import GET, Path, config, made, path, until_counted, until_true
 from tests.support.running import Running, running
 

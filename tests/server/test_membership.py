@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy import scoreboard
+from proxy.configuration.load import load_text
+from proxy.configuration.schema import Config
 from proxy.control.discovery.base import backend
-from proxy.control.load import load_text
-from proxy.control.monitor import Monitor
-from proxy.control.schema import Config
+from proxy.control.health_checks import Monitor
 from proxy.errors import BindError
 from proxy.server.membership import Membership
 from tests.support.path import until_true

@@ -10,8 +10,8 @@ from proxy.metrics import Counters
 from proxy.pipeline import Pick
 from proxy.plan import Plan, Settings
 from proxy.routing import RouteTable
+from proxy.runtime import Registry
 from proxy.scoreboard import alone
-from proxy.upstream.registry import Registry
 
 
 def exchange(lines: str = "", address: str = "10.0.0.7", trusted: str | None = None) -> Exchange:

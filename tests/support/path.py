@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from proxy.upstream.backend import Backend
 from proxy.upstream.pool import Pool
 

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.control.client import ask
-from proxy.server.places import Places, run_dir
+from proxy.console.admin_client import ask
+from proxy.server.runtime_paths import Places, run_dir
 
 from .servers import ROOT
 

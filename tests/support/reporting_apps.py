@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from time import thread_time
 from typing import Any
 
-from proxy.reporting.asgi import LoadReportMiddleware as Asgi
-from proxy.reporting.wsgi import LoadReportMiddleware as Wsgi
+from proxy.middleware.asgi import LoadReportMiddleware as Asgi
+from proxy.middleware.wsgi import LoadReportMiddleware as Wsgi
 
 WINDOW = 0.2
 """Seconds: short, so that a test soon sees what was measured."""

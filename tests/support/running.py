@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from proxy.balancing.watched import Watched
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
-from proxy.server.worker import Proxy
+from proxy.balancing.wrappers.time_guard import Watched
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
+from proxy.server.proxy import Proxy
 
 T = TypeVar("T")
 

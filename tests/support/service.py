@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy.control.client import ask
+from proxy.console.admin_client import ask
 from proxy.errors import ControlError
-from proxy.server.places import Places, run_dir
+from proxy.server.runtime_paths import Places, run_dir
 
 from .process import kill_group
 

@@ -7,18 +7,7 @@ import asyncio
 import pytest
 
 from .client import RawClient, connect
-from .origin import (
-    Origin,
-    byte_by_byte,
-    end_of_input,
-    expect,
-    half_close,
-    request,
-    reset,
-    response,
-    until,
-    wait,
-)
+from .origin import Origin, byte_by_byte, end_of_input, expect, half_close, request, reset, response, until, wait
 from .servers import KINDS, TRANSPORTS, AppServers
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.balancing.round_robin import RoundRobin
 from proxy.deadlines import Sweep
+from proxy.runtime import Registry
 from proxy.scoreboard import (
     DOWN,
     DRAIN,
@@ -26,9 +27,8 @@ from proxy.scoreboard import (
 )
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.group import Group
-from proxy.upstream.group_spec import GroupSpec
-from proxy.upstream.outlier import CONNECT, CONSECUTIVE_5XX, OutlierSpec
-from proxy.upstream.registry import Registry
+from proxy.upstream.passive_health import CONNECT, CONSECUTIVE_5XX, OutlierSpec
+from proxy.upstream.spec import GroupSpec
 
 
 def specs(*weights: int) -> tuple[BackendSpec, ...]:

@@ -6,8 +6,8 @@ import pytest
 
 from proxy.scoreboard import EJECTED_FOR, EJECTED_UNTIL
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.outlier import CONNECT
 from proxy.upstream.panic import in_panic, usable_of
+from proxy.upstream.passive_health import CONNECT
 
 NOW = 10**9
 

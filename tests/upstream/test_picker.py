@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from proxy.balancing.least_connections import LeastConnections
-from proxy.balancing.levels import Levels
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
+from proxy.balancing.wrappers.priorities import Levels
 from proxy.deadlines import Sweep
 from proxy.errors import QUEUE_TIMEOUT, Reason
 from proxy.metrics import U_BALANCER_FAILED, U_QUEUE_LENGTH
+from proxy.runtime import Registry
 from proxy.scoreboard import DOWN, DRAIN, HEALTH, STATE, WEIGHT, alone
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.connection import Requester
 from proxy.upstream.group import PASSED, Group
-from proxy.upstream.group_spec import GroupSpec
-from proxy.upstream.load_report import LoadReport
+from proxy.upstream.load.report import LoadReport
 from proxy.upstream.picker import Selector
-from proxy.upstream.registry import Registry
 from proxy.upstream.settings import LimitSpec
+from proxy.upstream.spec import GroupSpec
 from tests.balancing.algorithms import FailsIn
 
 CANARY = Selector((("version", "canary"),))

@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from ..problems import Finding, dotted, model_findings
+from ...configuration.rules import Finding, dotted, model_findings
 from .guard import Handler, refused
 
 log = logging.getLogger("qantara")

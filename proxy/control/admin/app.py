@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from ...configuration.fields import Section
 from ...errors import REASONS, BindError
 from ...scoreboard import STATE, STATES, WEIGHT
 from ...upstream.backend import BackendSpec
-from ...upstream.group_spec import GroupSpec
-from ..fields import Section
+from ...upstream.spec import GroupSpec
 from .answers import answer, as_problems, parsed
 from .backends import BackendEndpoints
 from .balancing import BalancingEndpoints

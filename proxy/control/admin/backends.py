@@ -13,16 +13,15 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import AfterValidator, Strict
 
+from ...configuration.diff import diff_against
+from ...configuration.fields import HeaderValue, List, Section, Token
+from ...configuration.sections.balance import Backend, spec_of
+from ...configuration.sticking import sticky_of
+from ...configuration.writeback import write_back
 from ...errors import ConfigError, DiscoveryError, WriteBackError
 from ...upstream.backend import BackendSpec
-from ..diff import diff_against
-from ..discovery.base import spec_of
 from ..explain import explain, parse_client, request_bytes
-from ..fields import HeaderValue, List, Section, Token
 from ..reload import problems_of
-from ..sections.balance import Backend
-from ..sticking import sticky_of
-from ..writeback import write_back
 from .answers import answer, parsed
 from .balancing import explained
 from .contract import Control

@@ -11,12 +11,11 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
+from ...configuration.fields import Section
+from ...configuration.sections.chaos import ChaosRule, experiment_of
 from ...errors import ChaosRefused, QantaraError
+from ...features.chaos.experiment import OFF_PATH, Experiment, malformed
 from ..chaos.controller import Controller, Run
-from ..chaos.experiment import OFF_PATH, Experiment, experiment_of
-from ..chaos.safety import malformed
-from ..fields import Section
-from ..sections.chaos import ChaosRule
 from .answers import answer, parsed
 from .contract import Control
 from .guard import refused

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from ...configuration.schema import Config
 from ...scoreboard import Scoreboard
-from ...upstream.group_spec import GroupSpec
+from ...upstream.spec import GroupSpec
 from ..chaos.service import ChaosService
 from ..discovery.service import Discovery
-from ..monitor import Monitor
+from ..health_checks import Monitor
 from ..reload import Checked, ReloadResult
-from ..schema import Config
 
 
 class WorkerStatus(NamedTuple):

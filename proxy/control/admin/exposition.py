@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ... import __version__
+from ...features.tracing.trace import WHY
 from ...metrics import (
     L_REFUSED,
     L_REMOTE_FAILED,
@@ -67,7 +68,6 @@ from ...scoreboard import (
     C_TRACES_KEPT,
     limit_key,
 )
-from ...tracing.trace import WHY
 from .contract import Control
 from .views import COUNTED, backend_view, ejection, latest, total, upstream_histogram, upstream_total
 

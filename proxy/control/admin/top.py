@@ -21,7 +21,7 @@ from ...scoreboard import (
     C_REQUESTS,
     C_STATUSES,
 )
-from ...talkers import DIMENSIONS, merged, top
+from ...telemetry.top_talkers import DIMENSIONS, merged, top
 from .answers import answer
 from .contract import Control, WorkerStatus
 from .guard import refused

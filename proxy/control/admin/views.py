@@ -48,8 +48,8 @@ from ...scoreboard import (
     Scoreboard,
 )
 from ...upstream.backend import Backend, BackendSpec
-from ...upstream.group_spec import GroupSpec
 from ...upstream.panic import in_panic
+from ...upstream.spec import GroupSpec
 from .contract import Control
 
 COUNTED = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from ...chaos import Rule, Tally
+from ...features.chaos import Rule, Tally
 
 
 class Sample(NamedTuple):

@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from ...chaos import Rule, Tally
+from ...configuration.sections.chaos import Chaos, experiment_of
 from ...errors import ChaosRefused, QantaraError
-from ..sections.chaos import Chaos
+from ...features.chaos import Rule, Tally
+from ...features.chaos.experiment import OFF_PATH, Experiment, from_json
 from .audit import Audit
 from .contract import Clock, Hands, Sample
-from .experiment import OFF_PATH, Experiment, experiment_of, from_json
 from .guard import Guard, State, between
 from .safety import Targets, draw, objections
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from ...configuration.sections.chaos import ChaosLimits
 from ...metrics import Histogram
-from ..sections.chaos import ChaosLimits
 from .contract import Sample
 
 LEAST = 20

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from random import Random
 
+from ...configuration.sections.chaos import ChaosMonkey
 from ...errors import QantaraError
-from ..sections.chaos import ChaosMonkey
+from ...features.chaos.experiment import Experiment
 from .contract import Clock
 from .controller import Controller
-from .experiment import Experiment
 from .safety import opted_out
 
 log = logging.getLogger("qantara")

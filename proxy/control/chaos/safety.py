@@ -12,16 +12,12 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import NamedTuple
 
-from ...chaos.rules import STAGES_OF
-from ..sections.chaos import Chaos, ChaosLimits
+from ...configuration.sections.chaos import Chaos, ChaosLimits
+from ...features.chaos.experiment import Experiment, malformed
 from .contract import Member, Upstream
-from .experiment import OFF_PATH, Experiment
 
 Target = tuple[str, str]
 """Upstream and address."""
-
-FRAMING = frozenset(("content-length", "transfer-encoding", "connection", "upgrade", "keep-alive", "trailer", "te"))
-"""What a garbled value would break the connection with, rather than the client."""
 
 
 class Targets(NamedTuple):
@@ -65,23 +61,6 @@ def radius(settings: Chaos, members: Collection[object]) -> int:
 def opted_out(upstream: str, address: str, patterns: Sequence[str]) -> bool:
     """Whether a backend is among those that no experiment touches."""
     return any(fnmatchcase(upstream, each) or fnmatchcase(f"{upstream}/{address}", each) for each in patterns)
-
-
-def malformed(experiment: Experiment) -> Iterator[str]:
-    """What is wrong with the experiment itself."""
-    fault, stage = experiment.fault, experiment.stage
-    if fault in OFF_PATH:
-        if stage:
-            yield f"{fault} happens at no stage; leave stage out"
-    elif stage not in STAGES_OF[fault]:
-        yield f"{fault} cannot happen at {stage}; it can at {', '.join(STAGES_OF[fault])}"
-    elif experiment.backends and not experiment.at_backend:
-        yield f"at {stage} no backend is picked yet; name backends at connect, send or relay"
-    if fault == "corrupt_header":
-        if not experiment.header:
-            yield "corrupt_header needs to know which: name it with header"
-        elif experiment.header.lower() in FRAMING:
-            yield f"{experiment.header} frames the message; name a header that does not"
 
 
 def objections(

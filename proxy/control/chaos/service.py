@@ -10,7 +10,7 @@ import logging
 from datetime import datetime
 from time import monotonic
 
-from ..sections.chaos import Chaos
+from ...configuration.sections.chaos import Chaos
 from .audit import Audit
 from .contract import Clock, Hands
 from .controller import Controller

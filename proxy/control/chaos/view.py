@@ -12,7 +12,7 @@ from ...errors import CLIENT_GONE
 from ...metrics import HISTOGRAM_CELLS, REASON_CELLS
 from ...scoreboard import C_BROKEN_OFF, C_HISTOGRAMS, C_IN_FLIGHT, C_REQUESTS, C_STATUSES, Scoreboard
 from ...upstream.backend import Backend
-from ...upstream.group_spec import GroupSpec
+from ...upstream.spec import GroupSpec
 from .contract import Member, Sample, Upstream
 
 SERVER_ERROR = 5

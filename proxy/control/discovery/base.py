@@ -17,48 +17,16 @@ are done for it.
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import time
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from ...configuration.sections.balance import Backend, spec_of
+from ...configuration.sections.discovery import Each
 from ...upstream.backend import BackendSpec
-from ..sections.balance import Backend
-from ..sections.discovery import Each
+from ...upstream.source import Answer, Source
 
-
-class Answer(NamedTuple):
-    """What a source has found: all backends, not only those that are new."""
-
-    backends: Sequence[BackendSpec]
-    ttl: float | None = None
-    """Seconds until the source asks again; None: it says by itself when something changes."""
-    trouble: str = ""
-    """What went wrong although there is an answer, in words."""
-
-
-class Source:
-    """Base of all sources. It is made in the supervisor, once for each upstream that names it."""
-
-    kind = "source"
-    keep = math.inf
-    """Seconds for which its last answer is used after it has failed."""
-    retry_max = 30.0
-    """Seconds between two tries after failures, at most."""
-
-    def asks(self) -> str:
-        """What is asked, and where, for people."""
-        return ""
-
-    def watch(self) -> AsyncGenerator[Answer | Sequence[BackendSpec], None]:
-        """Yields an Answer, or just its backends, at once and then whenever it may have changed.
-
-        May raise: DiscoveryError with a sentence for people, or anything. It is then called again after a while, and
-        what it yielded last stays in use for `keep` seconds. If it returns, its last answer stays. It runs in an
-        event loop that others share, so it must not block.
-        """
-        raise NotImplementedError
+__all__ = ["Answer", "Clock", "Source", "backend", "completed"]
 
 
 class Clock:
@@ -94,13 +62,4 @@ def completed(spec: BackendSpec, each: Each) -> BackendSpec:
         region=spec.region if spec.region is not None else each.region,
         zone=spec.zone if spec.zone is not None else each.zone,
         labels=tuple(sorted({**each.labels, **dict(spec.labels)}.items())),
-    )
-
-
-def spec_of(section: Backend) -> BackendSpec:
-    """What the data path knows of a backend of the configuration."""
-    at = section.address
-    return BackendSpec(
-        *(str(at), at.host, at.port, at.path, section.weight),
-        *(section.region, section.priority, section.zone, tuple(sorted(section.labels.items()))),
     )

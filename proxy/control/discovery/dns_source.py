@@ -20,11 +20,11 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
+from ...configuration.render import show_duration
+from ...configuration.sections.discovery import Discover
+from ...configuration.values import Address
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
-from ..notation import show_duration
-from ..sections.discovery import Discover
-from ..units import Address
 from .base import Answer, Clock, Source
 
 JITTER = 0.1

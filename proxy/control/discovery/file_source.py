@@ -12,15 +12,15 @@ from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from ...configuration.fields import List, Section, bare
+from ...configuration.load import read_document
+from ...configuration.rules import Finding, model_findings
+from ...configuration.sections.balance import Backend, spec_of
+from ...configuration.sections.discovery import Discover
+from ...configuration.threads import READ_WITHIN, beside
 from ...errors import ConfigError, DiscoveryError
 from ...upstream.backend import BackendSpec
-from ..beside import READ_WITHIN, beside
-from ..fields import List, Section, bare
-from ..load import read_document
-from ..problems import Finding, model_findings
-from ..sections.balance import Backend
-from ..sections.discovery import Discover
-from .base import Answer, Clock, Source, spec_of
+from .base import Answer, Clock, Source
 
 T = TypeVar("T")
 

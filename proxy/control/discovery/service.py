@@ -12,18 +12,17 @@ answered.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
 from typing import NamedTuple
 
+from ...configuration.discovery_rules import find_class
+from ...configuration.schema import Upstream
+from ...configuration.sections.balance import spec_of
+from ...configuration.sections.discovery import Discover
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
-from ..problems import Finding
-from ..schema import Config, Upstream
-from ..sections.discovery import Discover
-from .base import Clock, Source, spec_of
+from .base import Clock, Source
 from .members import Members
 from .watched import Watched
 
@@ -245,29 +244,3 @@ def make_source(discover: Discover, clock: Clock) -> Source:
         return kind(**discover.params)
     except Exception as error:
         raise ValueError(f"{discover.source} cannot be made: {error}") from error
-
-
-def find_class(discover: Discover) -> type[Source]:
-    """The class of a source of one's own, which takes these parameters. Raises ValueError."""
-    module, _, name = (discover.source or "").partition(":")
-    try:
-        found = getattr(import_module(module), name)
-    except Exception as error:  # whatever importing a stranger's module does
-        raise ValueError(f"{discover.source} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Source)):
-        raise ValueError(f"{discover.source} is not a subclass of proxy.control.discovery.base.Source")
-    try:
-        inspect.signature(found).bind(**discover.params)
-    except TypeError as error:
-        raise ValueError(f"{discover.source} does not take these parameters: {error}") from None
-    return found
-
-
-def source_findings(config: Config) -> Iterator[Finding]:
-    """What is wrong with sources of one's own, and only the code can tell."""
-    for name, upstream in config.upstreams.items():
-        if upstream.discover is not None and upstream.discover.source is not None:
-            try:
-                find_class(upstream.discover)
-            except ValueError as error:
-                yield Finding(("upstreams", name, "discover", "source"), str(error))

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
+from ...configuration.sections.discovery import Discover
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
-from ..sections.discovery import Discover
 from .base import Answer, Clock, Source, completed
 
 log = logging.getLogger("qantara")

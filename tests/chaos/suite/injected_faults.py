@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.chaos import Delay
-from proxy.chaos.rules import FORWARD
+from proxy.features.chaos import Delay
+from proxy.features.chaos.rules import FORWARD
 
 from .load import Load
 from .scenario import (

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from proxy.configuration.load import load_text
 from proxy.control.chaos.audit import Audit
 from proxy.control.chaos.controller import Controller
-from proxy.control.chaos.experiment import Experiment
 from proxy.control.chaos.monkey import Monkey
 from proxy.control.chaos.service import SystemClock
-from proxy.control.load import load_text
+from proxy.features.chaos.experiment import Experiment
 
 from . import backends as b
 from .load import Load

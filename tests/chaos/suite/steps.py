@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.chaos import Rule
-from tests.chaos.injected import rule
+from proxy.features.chaos import Rule
+from tests.features.chaos.injected import rule
 from tests.support.path import until_true
 
 from .backends import Behaviour, Server

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from proxy.chaos import Injector, Rule, Tally
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
 from proxy.control.chaos import view
 from proxy.control.chaos.contract import Sample, Upstream
-from proxy.control.compile import compile_plan
-from proxy.control.load import load_text
+from proxy.features.chaos import Injector, Rule, Tally
 from proxy.metrics import U_ACTIVE
 from proxy.plan import Plan
 from proxy.scoreboard import DOWN, HEALTH, STATE, STATES, UNKNOWN, UP
-from proxy.server.worker import Proxy
+from proxy.server.proxy import Proxy
 from proxy.upstream.backend import Backend
 from tests.support.path import until_true
 

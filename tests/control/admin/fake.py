@@ -14,18 +14,18 @@ from typing import Any
 
 import aiohttp
 
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
+from proxy.configuration.schema import Config
 from proxy.control.admin.app import AdminServer
 from proxy.control.admin.contract import WorkerStatus
 from proxy.control.chaos.service import ChaosService
-from proxy.control.compile import compile_plan
 from proxy.control.discovery.service import Discovery
-from proxy.control.load import load_text
-from proxy.control.monitor import Monitor
+from proxy.control.health_checks import Monitor
 from proxy.control.reload import Checked, ReloadResult
-from proxy.control.schema import Config
 from proxy.errors import BindError
 from proxy.scoreboard import create
-from proxy.upstream.group_spec import GroupSpec
+from proxy.upstream.spec import GroupSpec
 from tests.control.chaos.lab import FakeClock, FakeHands
 
 YAML = """

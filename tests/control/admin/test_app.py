@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from proxy.control.load import load_text
+from proxy.configuration.load import load_text
+from proxy.configuration.sections.admin import Admin
 from proxy.control.reload import read_token
-from proxy.control.sections.admin import Admin
 from proxy.errors import REASONS, BindError, ConfigError
 from proxy.scoreboard import (
     C_TRACES_DROPPED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.control.load import load_text
+from proxy.configuration.load import load_text
 
 from .fake import Client, admin
 

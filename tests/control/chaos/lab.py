@@ -11,13 +11,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from proxy.chaos import Rule, Tally
+from proxy.configuration.load import load_text
+from proxy.configuration.sections.chaos import Chaos
 from proxy.control.chaos.audit import Audit
 from proxy.control.chaos.contract import Member, Sample, Upstream
 from proxy.control.chaos.controller import Controller
-from proxy.control.chaos.experiment import Experiment
-from proxy.control.load import load_text
-from proxy.control.sections.chaos import Chaos
+from proxy.features.chaos import Rule, Tally
+from proxy.features.chaos.experiment import Experiment
 from proxy.metrics import HISTOGRAM_CELLS, Histogram
 
 MONDAY = datetime(2026, 1, 5, 10, tzinfo=UTC)

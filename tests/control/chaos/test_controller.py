@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.chaos import Tally
 from proxy.control.chaos.audit import Audit
 from proxy.control.chaos.controller import Controller
-from proxy.control.chaos.experiment import Experiment
 from proxy.errors import ChaosRefused
+from proxy.features.chaos import Tally
+from proxy.features.chaos.experiment import Experiment
 from tests.control.chaos.lab import ABORT, REFUSE, Lab, settings
 
 NO_COOL_DOWN = "limits: {cool_down: 0s}"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from proxy.control.chaos.contract import Member, Upstream
-from proxy.control.chaos.experiment import Experiment
-from proxy.control.chaos.safety import Targets, draw, malformed, objections
+from proxy.control.chaos.safety import Targets, draw, objections
+from proxy.features.chaos.experiment import Experiment, malformed
 from tests.control.chaos.lab import ABORT, REFUSE, address, settings
 
 KILL = Experiment("kill", "worker_kill")

@@ -9,7 +9,7 @@ from proxy.control.chaos.view import sample, upstreams
 from proxy.metrics import Counters, Histogram
 from proxy.scoreboard import DOWN, DRAIN, EJECTED_UNTIL, HEALTH, ROW, STATE
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.group_spec import GroupSpec
+from proxy.upstream.spec import GroupSpec
 
 BACKENDS = tuple(BackendSpec(f"10.0.0.{n}:80", f"10.0.0.{n}", 80, "") for n in range(4))
 SPEC = GroupSpec("app", BACKENDS, None)

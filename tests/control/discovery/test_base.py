@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.configuration.sections.discovery import Each
 from proxy.control.discovery.base import Clock, Source, backend, completed
-from proxy.control.sections.discovery import Each
 from proxy.upstream.backend import BackendSpec
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from proxy.configuration.sections.discovery import Discover
 from proxy.control.discovery.base import Answer
 from proxy.control.discovery.dns_source import DnsSource, scaled
-from proxy.control.sections.discovery import Discover
 from proxy.errors import DiscoveryError
 from tests.support.clock import WoundClock
 from tests.support.dns import DnsServer, dns_server

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.configuration.sections.discovery import Discover
 from proxy.control.discovery.base import Answer
 from proxy.control.discovery.file_source import FileSource, read_backends
 from proxy.control.discovery.watched import Watched
-from proxy.control.sections.discovery import Discover
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
 from tests.support.clock import WoundClock

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.compile import compile_plan
+from proxy.configuration.compile import compile_plan
+from proxy.configuration.load import load_text
+from proxy.configuration.schema import Config
 from proxy.control.discovery.base import backend
 from proxy.control.discovery.service import Adoption, Discovery, SourceReport
-from proxy.control.load import load_text
-from proxy.control.schema import Config
 from proxy.errors import ConfigError, DiscoveryError
 from proxy.upstream.backend import BackendSpec
 from tests.support.clock import EPOCH, WoundClock

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from proxy.configuration.sections.discovery import Discover
 from proxy.control.discovery import watched as watched_module
 from proxy.control.discovery.base import Answer, Source, backend
 from proxy.control.discovery.watched import Watched
-from proxy.control.sections.discovery import Discover
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
 from tests.support.clock import EPOCH, WoundClock

@@ -1,0 +1,157 @@
+"""An algorithm by itself, without a server: backends from addresses and weights, requests that are picked for and end.
+
+Law of this file: it does for an algorithm what the pipeline does, in the same order: count a request in flight, then
+`took`; count it out, then `dropped`; a tick every tenth of a second by the clock. The clock is yours: with one that you
+set, a simulation runs as fast as it can be worked out, and is the same each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+from typing import Any
+
+from ..scoreboard import IN_FLIGHT, REQUESTS
+from ..upstream.backend import Backend, BackendSpec
+from ..upstream.load.report import LoadReport
+from . import create
+from .base import ANSWERED, CANCELLED, FAILED, Balancer, Done
+
+TICK = 0.1
+"""Seconds between two ticks of an algorithm."""
+
+
+class Request:
+    """A request that was given to `backend`, until you say how it ended."""
+
+    __slots__ = ("backend", "beside", "over", "picked", "picker")
+
+    def __init__(self, picker: Picker, backend: Backend, picked: float) -> None:
+        self.picker = picker
+        self.backend = backend
+        self.picked = picked
+        """When (seconds by the picker's clock)."""
+        self.beside = backend.load()
+        self.over = False
+
+    def answered(self, seconds: float | None = None, report: LoadReport | None = None) -> None:
+        """It was answered, after so many seconds; without `seconds`, after what the clock says. `report` is what the
+        backend said of its load."""
+        self._end(ANSWERED, seconds, report)
+
+    def failed(self, seconds: float | None = None, report: LoadReport | None = None) -> None:
+        """There was no response, or one with a status of 500 and above."""
+        self._end(FAILED, seconds, report)
+
+    def cancelled(self) -> None:
+        """It was given up for reasons that say nothing about the backend."""
+        self._end(CANCELLED, None, None)
+
+    def _end(self, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
+        if self.over:
+            raise ValueError(f"the request at {self.backend.name} is over already")
+        self.over = True
+        self.picker.ended(self, outcome, seconds, report)
+
+
+class Picker:
+    """Picks for requests by an algorithm, which is the name of one, `module:Class`, or one that is made already.
+
+    `backends` are addresses, with weights or without: `{"10.0.0.1:80": 5, "10.0.0.2:80": 1}`, or a list; or `Backend`
+    objects. Further keyword arguments go to the algorithm. Raises ValueError in words for people.
+    """
+
+    def __init__(
+        self,
+        algorithm: str | Balancer,
+        backends: Mapping[str, int] | Iterable[str | Backend],
+        *,
+        clock: Callable[[], float] = monotonic,
+        **params: Any,
+    ) -> None:
+        self.balancer = create(algorithm, **params) if isinstance(algorithm, str) else algorithm
+        self.clock = clock
+        self.due = clock() + TICK
+        """When the next tick is."""
+        self.backends: dict[str, Backend] = {}
+        self.done = Done()
+        self.set_backends(backends)
+
+    def set_backends(self, backends: Mapping[str, int] | Iterable[str | Backend]) -> None:
+        """These are the backends from now on. Those whose address stays keep what is known of them."""
+        weights = backends if isinstance(backends, Mapping) else {}
+        given = list(backends)
+        wanted = {each: checked_weight(each, weights.get(each, 1)) for each in given if isinstance(each, str)}
+        old, self.backends = self.backends, {}
+        for each in given:
+            if isinstance(each, Backend):
+                self.backends[each.name] = each
+                continue
+            self.backends[each] = old.get(each) or backend_at(each)
+            weigh(self.backends[each], wanted[each])
+        self.rebuild()
+
+    def set_weight(self, address: str, weight: int) -> None:
+        """A backend has another weight from now on; 0 for no requests."""
+        weigh(self.backends[address], checked_weight(address, weight))
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Let the algorithm take up the backends as they are."""
+        members = list(self.backends.values())
+        self.balancer.roster(members)
+        self.balancer.census(members)
+        self.balancer.rebuild(members)
+
+    def pick(self, key: bytes | None = None) -> Request | None:
+        """A request at the backend that the algorithm picks; None if it finds none."""
+        now = self.clock()
+        if now >= self.due:
+            self.tick(now)
+        backend = self.balancer.pick(key)
+        if backend is None:
+            return None
+        backend.rows[backend.own + REQUESTS] += 1
+        backend.rows[backend.own + IN_FLIGHT] += 1
+        self.balancer.took(backend)
+        return Request(self, backend, now)
+
+    def ended(self, request: Request, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
+        """A request is over; called by the request."""
+        now, backend, done = self.clock(), request.backend, self.done
+        backend.rows[backend.own + IN_FLIGHT] -= 1
+        done.seconds = now - request.picked if seconds is None else seconds
+        done.outcome, done.now, done.in_flight, done.report = outcome, now, request.beside, report
+        if report is not None:
+            self.balancer.reported(backend, report, now)
+        self.balancer.dropped(backend, done)
+
+    def tick(self, now: float) -> None:
+        """Let the algorithm do what it does every tenth of a second; `pick` calls this when it is time."""
+        self.balancer.tick(now)
+        self.due = now + TICK
+
+    def explain(self) -> dict[str, Any]:
+        """What the algorithm knows, and why it picks as it does."""
+        return self.balancer.explain()
+
+
+def checked_weight(address: str, weight: int) -> int:
+    """The weight. Raises ValueError if it is none."""
+    if not 0 <= weight <= 256:
+        raise ValueError(f"the weight of {address} must be from 0 to 256, not {weight}")
+    return weight
+
+
+def weigh(backend: Backend, weight: int) -> None:
+    """Let a backend have a weight, as if it had been configured."""
+    backend.spec = backend.spec._replace(weight=weight)
+    backend.weight = weight
+
+
+def backend_at(address: str) -> Backend:
+    """A backend that nothing connects to."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return Backend(BackendSpec(address, address, 0, ""))
+    return Backend(BackendSpec(address, host, int(port), ""))

@@ -1,0 +1,1 @@
+"""Data structures of algorithms: weighted sampling, learned records, probe pools."""

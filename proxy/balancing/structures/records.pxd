@@ -1,0 +1,15 @@
+from ..base cimport Balancer
+
+cdef int ANSWERED, FAILED
+cdef double GAIN, FORGIVEN
+
+
+cdef class Record:
+    cdef public Balancer owner
+    cdef public Py_ssize_t place
+    cdef public double seconds, answered_at, failing
+    cdef public long long answers
+    cdef public bint heard
+
+    cpdef judge(self, int outcome)
+    cpdef fade(self, double keep)

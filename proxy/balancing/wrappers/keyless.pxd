@@ -1,0 +1,11 @@
+from ...upstream.backend cimport Backend
+from ...upstream.load.report cimport LoadReport
+from ..base cimport Balancer, Done
+
+
+cdef class Keyed(Balancer):
+    cdef public Balancer main, other
+    cpdef Backend pick(self, bytes key)
+    cpdef took(self, Backend backend)
+    cpdef dropped(self, Backend backend, Done done)
+    cpdef reported(self, Backend backend, LoadReport report, double now)

@@ -1,0 +1,5 @@
+from .partition cimport Parts
+
+
+cdef class Levels(Parts):
+    cdef public double factor

@@ -1,0 +1,90 @@
+"""Active health checks of the backends of an upstream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ..fields import (
+    Count,
+    Duration,
+    HeaderValue,
+    List,
+    Method,
+    Path,
+    Percent,
+    Regex,
+    Section,
+    Token,
+    duration,
+    percent,
+)
+from ..values import described
+
+
+def check_status_range(value: int | str) -> int | str:
+    """A status, or a range of them such as "200-299"."""
+    status_range(value)
+    return value
+
+
+def status_range(value: int | str) -> tuple[int, int]:
+    """Both ends of a range of statuses, included."""
+    match = re.fullmatch(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", str(value))
+    low, high = (int(match[1]), int(match[2] or match[1])) if match is not None else (1, 0)
+    if low > high:
+        raise ValueError(f'must be a status such as 204 or a range such as "200-299", not {described(value)}')
+    return low, high
+
+
+def check_service(value: str) -> str:
+    """The name of a gRPC service."""
+    if not re.fullmatch(r"[\w./-]{0,127}", value, re.ASCII):
+        raise ValueError(f"must be the name of a gRPC service such as shop.v1.Cart, not {described(value)}")
+    return value
+
+
+StatusRange = Annotated[str | Annotated[int, Field(ge=100, le=599)], AfterValidator(check_status_range)]
+
+
+class Expect(Section):
+    status: Annotated[List[StatusRange], Field(min_length=1)] = ("200-399",)
+    """Good statuses: numbers such as 204, and ranges such as 200-299."""
+    body: Regex | None = None
+    """A regular expression that is found in the first 64 KiB of a good body."""
+
+
+class Health(Section):
+    type: Literal["http", "tcp", "grpc"] = "http"
+    """An HTTP request, only a TCP connection, or a call of the gRPC health protocol (HTTP/2 without TLS)."""
+    service: Annotated[str, AfterValidator(check_service)] = ""
+    """With grpc: the name of the service that is asked about; empty for the server as a whole."""
+    path: Path = "/"
+    """What the health check asks for."""
+    method: Method = "GET"
+    """How it asks."""
+    headers: Mapping[Token, HeaderValue] = Field(default_factory=dict)
+    """Headers of the request; Host among them, if the backend wants another one than its address."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """The port that is checked, if it is another than that of the backend."""
+    expect: Expect = Field(default_factory=Expect)
+    """What a good answer is."""
+    interval: Duration = duration("2s")
+    """Time between two checks of a backend."""
+    timeout: Duration = duration("1s")
+    """A check that takes longer has failed."""
+    fall: Count = 3
+    """Failed checks in a row that take a backend out."""
+    rise: Count = 2
+    """Good checks in a row that bring it back; the first one ever suffices."""
+    fast_interval: Duration = duration("500ms")
+    """The interval while the state may be about to change."""
+    jitter: Percent = percent("20%")
+    """Each interval is shorter or longer by up to this share."""
+    initial: Literal["up", "down"] = "up"
+    """What a backend is until its first check."""
+    reported: bool = True
+    """Whether a backend may say in X-Backend-State that it is ready, drain or maint, or wants a share of its weight."""

@@ -1,0 +1,249 @@
+"""How a response that was struck goes on: events from the backend come in, and go out when a flow lets them.
+
+Law of this file: events leave in the order in which they came, each once. Before each the flow looks whether the
+exchange is still its own, since whatever it hands on may have ended it. When the rule ends, so does the flow, with
+everything that it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import Any
+
+from ...errors import Reason
+from ...exchange import Exchange, ReturnStage
+from ...http1.codec import ResponseHead
+from .holding import Held, Hold, reset
+from .rules import Live
+
+TICK = 0.02
+"""Seconds between two portions of a response with limited bandwidth."""
+MOST_HELD = 65536
+"""Bytes that wait here before the backend is throttled; and again as soon as it goes on."""
+Failure = tuple[Reason]
+
+
+class Flow(Hold):
+    """A response on its way. What subclasses decide is when `pour` may hand on how much."""
+
+    def __init__(self, x: Exchange, held: Held, inner: ReturnStage, live: Live) -> None:
+        super().__init__(x, held)
+        self.inner = inner
+        self.live = live
+        self.start: ResponseHead | None = None
+        """The head, until it was handed on."""
+        self.whole = False
+        """Whether the head is the whole response."""
+        self.queue: deque[bytes] = deque()
+        self.size = 0
+        self.throttled = False
+        self.over: Failure | tuple[()] | None = None
+        """How the response has ended: () as it should, or why not."""
+
+    # --- what comes from the backend ---
+
+    def begin(self, head: ResponseHead, body_end: int, complete: bool) -> None:
+        """The head, and what of the body came with it."""
+        assert head.data is not None
+        copy = ResponseHead()
+        copy.max_size, copy.max_count = head.max_size, head.max_count
+        copy.parse(head.data[head.start : head.end], 0)
+        self.start = copy
+        self.whole = complete and body_end == head.end
+        if body_end > head.end:
+            self._put(head.data[head.end : body_end])
+        if complete and not self.whole:
+            self.over = ()
+        self.came()
+
+    def data(self, data: Any) -> None:
+        self._put(bytes(data))
+        self.came()
+
+    def end(self) -> None:
+        self._ended(())
+
+    def failed(self, reason: Reason) -> None:
+        self._ended((reason,))
+
+    def _put(self, data: bytes) -> None:
+        self.queue.append(data)
+        self.size += len(data)
+
+    def _ended(self, how: Failure | tuple[()]) -> None:
+        if self.x is not None:
+            self.x.upstream = None  # it belongs to the pool again
+        self.over = how
+        self.came()
+
+    # --- what goes to the client ---
+
+    def came(self) -> None:
+        """Something came: hand on what may go, and throttle the backend if too much waits."""
+
+    def throttle(self) -> None:
+        """Keep the backend from sending more than may wait. A client that reads again lets it send, too: so it is told
+        each time that something comes."""
+        upstream = self.x.upstream if self.x is not None else None
+        if upstream is None:
+            return
+        if self.size >= MOST_HELD:
+            self.throttled = True
+            upstream.pause_reading()
+        elif self.throttled:
+            self.throttled = False
+            upstream.resume_reading()
+
+    def go_on(self) -> None:
+        """The time is over: everything goes on, and what comes after it goes its own way."""
+        x = self.x
+        if x is not None and self.holds() and x.upstream is not None:
+            x.upstream.resume_reading()  # first: what follows may find that the client takes no more
+        self.pour(self.size)
+        self.let_go()
+
+    def pour(self, most: int) -> int:
+        """Hand on the head, up to `most` bytes of the body, and the end if nothing is left. Returns what is left of
+        `most`."""
+        if self.start is not None and self.holds():
+            start, self.start = self.start, None
+            assert self.x is not None
+            self.inner.head(self.x, start, start.end, self.whole)
+        while most > 0 and self.queue and self.holds():
+            data = self.queue.popleft()
+            if len(data) > most:
+                self.queue.appendleft(data[most:])
+                data = data[:most]
+            most -= len(data)
+            self.size -= len(data)
+            assert self.x is not None
+            self.inner.data(self.x, data)
+        if not self.queue and self.over is not None and self.holds():
+            self.finish(self.over)
+        if not self.holds():
+            self.cancel()
+        return most
+
+    def finish(self, how: Failure | tuple[()]) -> None:
+        """Hand on the end of the response."""
+        x = self.let_go()
+        if x is None:
+            return
+        if how:
+            self.inner.failed(x, how[0], False)
+        else:
+            self.inner.end(x)
+
+
+class Delayed(Flow):
+    """Everything later."""
+
+    def begin(self, head: ResponseHead, body_end: int, complete: bool) -> None:
+        super().begin(head, body_end, complete)
+        if self.x is not None and self.x.upstream is not None:
+            self.x.upstream.pause_reading()
+        self.wait(self.live.seconds())
+
+    def came(self) -> None:
+        if self.size >= MOST_HELD:
+            self.throttle()
+
+
+class Paced(Flow):
+    """The body with limited bandwidth: a portion per tick, none while the client takes no more."""
+
+    credit = 0.0
+    then = 0.0
+
+    def begin(self, head: ResponseHead, body_end: int, complete: bool) -> None:
+        self.then = monotonic()
+        super().begin(head, body_end, complete)
+        self.pour(0)
+        if self.holds():
+            self.wait(TICK)
+
+    def came(self) -> None:
+        if self.size >= MOST_HELD:
+            self.throttle()
+
+    def go_on(self) -> None:
+        if self.live.left() <= 0.0:
+            super().go_on()
+            return
+        now = monotonic()
+        self.credit += (now - self.then) * self.live.rule.rate
+        self.then = now
+        if not self._stuck():
+            portion = int(self.credit)
+            self.credit += self.pour(portion) - portion
+            if not self.queue:
+                self.credit = 0.0  # nothing is saved up while nothing comes
+        if self.holds():
+            self.throttle()
+            self.wait(TICK)
+
+    def _stuck(self) -> bool:
+        """Whether the client takes no more: what it does not read would be buffered for it without a bound."""
+        client: Any = self.x.client if self.x is not None else None
+        return bool(client is not None and client.write_paused)
+
+
+class Truncated(Flow):
+    """The body up to a number of bytes, if it has more; then the end of a backend that has crashed."""
+
+    taken = 0
+
+    def came(self) -> None:
+        most = self.live.rule.size - self.taken
+        cut = self.size > most
+        if cut and self.over is not None:
+            self.over = None  # it does not come to that
+        self.taken += most - self.pour(most)
+        if cut and self.holds():
+            self._cut()
+
+    def _cut(self) -> None:
+        """What was written leaves at the end of this turn of the loop; cutting now would lose it."""
+        x = self.x
+        if x is not None and x.upstream is not None:
+            x.upstream.discard()
+            x.upstream = None
+        self.over = (self.live.reason,)
+        self.queue.clear()
+        self.size = 0
+        self.handle = asyncio.get_running_loop().call_later(0.0, self.release)
+
+
+class LateEnd(Flow):
+    """All but the last byte at once, and that later: a response that does not want to end."""
+
+    def came(self) -> None:
+        if self.start is not None and self.whole:
+            self.pour(0)  # there is no last byte
+            return
+        self.pour(self.size - 1)
+        if self.over is None or not self.holds():
+            return
+        if self.over or not self.queue:
+            self.finish(self.over)
+        elif self.handle is None:
+            self.wait(self.live.left() if self.live.rule.fault == "black_hole" else self.live.seconds())
+
+
+class ResetEnd(Flow):
+    """All but the last byte, and then a reset."""
+
+    def came(self) -> None:
+        if self.over is None:
+            self.pour(self.size - 1)
+            return
+        self.pour(max(0, self.size - 1))
+        if self.holds():
+            self.handle = asyncio.get_running_loop().call_later(0.0, self.release)
+
+    def go_on(self) -> None:
+        x = self.let_go()
+        if x is not None:
+            reset(x, self.live.reason)

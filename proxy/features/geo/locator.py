@@ -1,0 +1,59 @@
+"""Which location a request comes from: asked in order of header, database, networks; else the default.
+
+Law of this file: a header is believed only from trusted proxies, and only names of known locations come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from socket import AF_INET, AF_INET6, inet_ntop
+
+from ...http1.codec import RequestHead
+from .database import Database
+from .networks import Networks, packed
+
+
+class Locator:
+    """Finds the location of a client; b"" where nobody knows it."""
+
+    def __init__(
+        self,
+        header: bytes | None = None,
+        values: Mapping[str, bytes] | None = None,
+        known: frozenset[bytes] = frozenset(),
+        database: Database | None = None,
+        networks: Networks | None = None,
+        default: bytes = b"",
+    ) -> None:
+        self.header = header
+        """Its name, lower case."""
+        self.values = {value.casefold().encode(): name for value, name in (values or {}).items()}
+        """What its values mean; others mean themselves if they are `known` names."""
+        self.known = known
+        self.database = database
+        self.networks = networks
+        self.default = default
+        self.by_address = database is not None or networks is not None
+        """Whether an address says anything."""
+
+    def said(self, head: RequestHead) -> bytes | None:
+        """The location that the header of a request says, if it says one; ask only if its peer is trusted."""
+        value = head.get(self.header) if self.header is not None else None
+        if value is None:
+            return None
+        found = self.values.get(value.lower())
+        return found if found is not None else value if value in self.known else None
+
+    def of(self, text: str) -> bytes:
+        """The location of an address; b"" where nobody knows it."""
+        address = packed(text)
+        if address is None:
+            return b""
+        found = b""
+        if self.database is not None:
+            if ":" in text:  # without its zone; and one of IPv4 that is written as IPv6, as what it is
+                text = inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
+            found = self.database.find(text, address)
+        if not found and self.networks is not None:
+            found = self.networks.find(address) or b""
+        return found

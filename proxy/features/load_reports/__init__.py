@@ -1,0 +1,1 @@
+"""Load reports in response heads, read on the way back."""

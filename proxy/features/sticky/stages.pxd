@@ -1,0 +1,50 @@
+cimport cython
+
+from .balancer cimport Marks, packed, row_of
+from ...exchange cimport Exchange
+from ...http1.codec cimport HeaderEdits, ResponseHead
+from ...plan cimport RoutePlan
+from ...stages.relay cimport Relay
+from ...stages.request_key cimport RequestKey
+from ...upstream.backend cimport Backend
+from .sessions cimport Sessions
+
+
+cdef class StickyKey(RequestKey):
+    cdef public RequestKey key
+    @cython.locals(key=bytes)
+    cpdef bytes of(self, Exchange x)
+    cpdef bytes mark(self, Exchange x)
+
+
+cdef class CookieKey(StickyKey):
+    cdef public bytes prefix
+    cdef public bint strip
+    @cython.locals(value=bytes, line=bytes, pair=bytes, others=list, edits=HeaderEdits)
+    cpdef bytes mark(self, Exchange x)
+
+
+cdef class CookieRelay(Relay):
+    cdef public Marks marks
+    cdef public bytes start, attributes
+    cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
+    cpdef switched(self, Exchange x, ResponseHead head)
+    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, lines=bytes)
+    cpdef tell(self, Exchange x, ResponseHead head)
+
+
+cdef class LearnedKey(StickyKey):
+    cdef public object asked
+    cdef public Sessions sessions
+    @cython.locals(session=bytes)
+    cpdef bytes mark(self, Exchange x)
+
+
+cdef class LearnedRelay(Relay):
+    cdef public str upstream
+    cdef public object asked, named
+    cdef public Sessions sessions
+    cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
+    cpdef switched(self, Exchange x, ResponseHead head)
+    @cython.locals(backend=Backend, session=bytes, row=cython.longlong)
+    cpdef learn(self, Exchange x, ResponseHead head)

@@ -1,0 +1,132 @@
+"""All groups and backends of one worker, by name, and its overload state: what lives on when the plan is swapped.
+
+Law of this file: a backend is the same object for as long as its address stays in its upstream; its pool, counters,
+health and whatever an algorithm keeps about it stay with it. What leaves is retired: it serves what it has begun,
+keeps no connection afterwards, and is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .deadlines import Sweep
+from .limits.buckets import Buckets
+from .limits.shedding import Shedder
+from .scoreboard import Scoreboard
+from .upstream.backend import Backend, BackendSpec
+from .upstream.group import Group
+from .upstream.picker import Selector
+from .upstream.pool import Pool
+from .upstream.spec import GroupSpec
+
+
+class Registry:
+    """Groups by the name of their upstream."""
+
+    def __init__(self, board: Scoreboard, sweep: Sweep) -> None:
+        self.board = board
+        self.sweep = sweep
+        self.buckets = Buckets(board.buckets())
+        """What the keys of rate limits have used."""
+        self.shedder = Shedder()
+        self.remotes: dict[Any, Any] = {}
+        """Buckets that other machines share, by where they are (control/shared_limits.py)."""
+        self.groups: dict[str, Group] = {}
+        self.epoch = -1
+        self.retired: list[tuple[str, Backend]] = []
+
+    def group(self, name: str) -> Group:
+        """The group of an upstream, a new one without members if there is none yet."""
+        found = self.groups.get(name)
+        if found is None:
+            found = self.groups[name] = Group(name, self.board, self.board.upstream_rows(name))
+        return found
+
+    def adopt(
+        self,
+        spec: GroupSpec,
+        balancer: object,
+        head_size: int,
+        head_count: int,
+        spare: object = None,
+        subsets: Mapping[Selector, tuple[Any, Any]] | None = None,
+    ) -> None:
+        """Take up what a plan says of an upstream."""
+        group = self.group(spec.name)
+        members = self._members(group, spec.backends, spec, head_size, head_count)
+        leaving = set(group.members) - set(members)
+        group.adopt(spec, members, balancer, spare, subsets)
+        self._retire(group.name, leaving)
+
+    def set_members(self, name: str, backends: Sequence[BackendSpec]) -> None:
+        """Discovery or an operator has changed the backends of an upstream."""
+        group = self.groups[name]
+        some = next(iter(group.members), None)
+        head_size, head_count = (some.pool.head_size, some.pool.head_count) if some is not None else (32768, 100)
+        members = self._members(group, backends, group.spec, head_size, head_count)
+        leaving = set(group.members) - set(members)
+        group.spec = group.spec._replace(backends=tuple(backends))
+        group.set_members(members)
+        self._retire(group.name, leaving)
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Forget the groups that the plan has no more."""
+        for name in set(self.groups) - set(names):
+            group = self.groups.pop(name)
+            self._retire(name, group.members)
+
+    def tick(self, now: float, lag: float = 0.0) -> None:
+        """Once per tick, `lag` seconds late: see what others have said, end what is over."""
+        self.board.refresh()
+        epoch = self.board.epoch()
+        for group in self.groups.values():
+            if epoch != self.epoch or group.due <= now:
+                group.refresh(now)
+            group.tick(now, lag)
+        self.epoch = epoch
+        if self.retired:
+            self._forget_retired()
+
+    def _members(
+        self, group: Group, specs: Sequence[BackendSpec], settings: GroupSpec, head_size: int, head_count: int
+    ) -> list[Backend]:
+        known = {backend.name: backend for backend in group.members}
+        members = []
+        for spec in specs:
+            backend = known.get(spec.address)
+            if backend is None:
+                backend = Backend(spec, self.board.backend_rows(group.name, spec.address), self.board)
+                backend.pool = Pool(backend, settings.pool, self.sweep, head_size, head_count)
+            else:
+                backend.spec = spec
+                backend.pool.adopt(settings.pool, head_size, head_count)
+            members.append(backend)
+        return members
+
+    def _retire(self, name: str, leaving: Iterable[Backend]) -> None:
+        for backend in leaving:
+            backend.pool.retire()
+            self.retired.append((name, backend))
+
+    def _forget_retired(self) -> None:
+        """Those that serve nothing any more. In one process alone their rows of the board are free then."""
+        for name, backend in list(self.retired):
+            if backend.pool.size or backend.pool.waiting or backend.in_flight:
+                continue
+            self.retired.remove((name, backend))
+            self.sweep.watched.discard(backend.pool)
+            group = self.groups.get(name)
+            back = group is not None and any(member.name == backend.name for member in group.members)
+            if self.board.fd < 0 and not back:
+                self.board.forget_backend(name, backend.name)
+
+    async def close(self) -> None:
+        """Close every pool, and what connects to other machines."""
+        for remote in self.remotes.values():
+            await remote.close()
+        for group in self.groups.values():
+            for backend in group.members:
+                await backend.pool.close()
+        for _, backend in self.retired:
+            await backend.pool.close()

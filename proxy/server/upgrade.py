@@ -1,0 +1,38 @@
+"""Replacing the running program by the version that is installed now.
+
+Law of this file: one upgrade at a time, and none where the end of this process would be the end of everything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from ..errors import BindError
+from .runtime_paths import Places
+from .workers import Workers
+
+WITHIN = 60.0
+"""Seconds that a new process has to take over."""
+
+
+class Upgrading:
+    """Starts the successor of this process, which takes over by itself."""
+
+    def __init__(self, path: str, places: Places, workers: Workers) -> None:
+        self.command = [sys.executable, "-m", "proxy", "run", "-c", path, "--replace", "--run-dir", str(places.folder)]
+        self.workers = workers
+        self.under_way = False
+
+    async def run(self, stopping: bool, handed_over: Callable[[], bool]) -> int:
+        """The pid of the successor, once it serves. Raises BindError if it does not, or may not."""
+        if os.getpid() == 1:
+            raise BindError("process 1 of a container cannot be replaced: its end is that of the container")
+        if self.under_way or stopping:
+            raise BindError("the proxy is being replaced or stopped already")
+        self.under_way = True
+        try:
+            return await self.workers.succeed(self.command, WITHIN, handed_over)
+        finally:
+            self.under_way = False

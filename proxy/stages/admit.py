@@ -1,0 +1,175 @@
+"""admit: whether a request is let in now. Each stage here is linked only into routes that ask for it.
+
+Law of this file: who is refused is told when to come again, and nothing behind this file has heard of the request.
+The arithmetic is in limits/ and upstream/breaker.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import Any, Protocol
+
+from ..errors import BREAKER_OPEN, INTERNAL, OVERLOADED, RATE_LIMITED
+from ..exchange import Exchange, Stage
+from ..limits.buckets import Buckets
+from ..limits.rate import SECOND, RateSpec, bucket_key
+from ..limits.shedding import Shedder
+from ..metrics import L_REFUSED, L_REMOTE_FAILED, L_TAKEN, L_WOULD_REFUSE
+from ..upstream.breaker import Breaker
+from ..upstream.group import Group
+from .finish import answer, refuse
+from .request_key import RequestKey
+
+log = logging.getLogger("qantara")
+
+MOST_NUMBERS = 1024
+"""Keys whose bucket a rate limit remembers, in each worker."""
+LONGEST_KEY = 128
+"""Bytes of a key that is remembered."""
+
+
+class Remote(Protocol):
+    """The buckets that all machines share."""
+
+    def take(self, spec: RateSpec, key: int, asking: Asking) -> None:
+        """Take a token, and call `asking.decided` later, in any case and in good time."""
+
+
+class Shed(Stage):
+    """Refuses a share of the requests of a priority while the worker has too much to do."""
+
+    def __init__(self, shedder: Shedder, priority: int, following: Stage) -> None:
+        super().__init__(following)
+        self.shedder = shedder
+        self.priority = priority
+
+    def enter(self, x: Exchange) -> None:
+        if self.shedder.level > 0.0 and self.shedder.refuses(self.priority):
+            answer(x, OVERLOADED)
+            return
+        following = self.next
+        assert following is not None
+        following.enter(x)
+
+
+class RateLimit(Stage):
+    """Takes a token from the bucket of the request's key; a request without a key is not limited."""
+
+    def __init__(
+        self,
+        spec: RateSpec,
+        salt: bytes,
+        key: RequestKey,
+        buckets: Buckets,
+        rows: Any,
+        remote: Remote | None,
+        following: Stage,
+    ) -> None:
+        super().__init__(following)
+        self.spec = spec
+        self.interval = spec.interval
+        self.depth = spec.depth
+        self.salt = salt
+        self.key = key
+        """What requests are counted by. Without parts all of them have one bucket."""
+        self.buckets = buckets
+        self.rows = rows
+        self.remote = remote
+        self.numbers: dict[bytes, int] = {}
+        """Those of keys that were asked for lately: to hash a key costs as much as to take a token."""
+
+    def enter(self, x: Exchange) -> None:
+        key = self.key.of(x)
+        if key is None:
+            self.go_on(x)
+            return
+        known = self.numbers.get(key)
+        number = self.number_of(key) if known is None else known
+        began = x.started
+        if x.waited:
+            began = monotonic()
+        wait = self.buckets.take(number, int(began * SECOND), self.interval, self.depth)
+        if wait:
+            self.refuse(x, wait)
+        elif self.remote is not None:
+            x.timer = asking = Asking(x, self)
+            self.remote.take(self.spec, number, asking)
+        else:
+            self.rows[L_TAKEN] += 1
+            following = self.next
+            assert following is not None
+            following.enter(x)
+
+    def number_of(self, key: bytes) -> int:
+        """The number of a key's bucket, remembered."""
+        number = bucket_key(self.salt, key)
+        if len(self.numbers) >= MOST_NUMBERS:
+            self.numbers.clear()
+        if len(key) <= LONGEST_KEY:
+            self.numbers[key] = number
+        return number
+
+    def refuse(self, x: Exchange, wait: int) -> None:
+        """The request comes `wait` ns too early."""
+        if self.spec.dry_run:
+            self.rows[L_WOULD_REFUSE] += 1
+            self.go_on(x)
+            return
+        self.rows[L_REFUSED] += 1
+        refuse(x, RATE_LIMITED, self.spec.refusal(wait))
+
+    def go_on(self, x: Exchange) -> None:
+        following = self.next
+        assert following is not None
+        following.enter(x)
+
+
+class Asking:
+    """A request that waits until the store of all machines has decided. It is the request's `timer`: whoever ends the
+    request meanwhile cancels it."""
+
+    def __init__(self, x: Exchange, stage: RateLimit) -> None:
+        self.x: Exchange | None = x
+        self.stage = stage
+
+    def cancel(self) -> None:
+        """The request has ended."""
+        self.x = None
+
+    def decided(self, wait: int, failed: bool = False) -> None:
+        """It may go on, if `wait` is 0, or comes so many ns too early; or the store has `failed` and it may go on."""
+        x = self.x
+        if x is None:
+            return
+        self.x = None
+        x.timer = None
+        x.waited = True
+        try:
+            if wait:
+                self.stage.refuse(x, wait)
+                return
+            self.stage.rows[L_REMOTE_FAILED if failed else L_TAKEN] += 1
+            self.stage.go_on(x)
+        except Exception:  # nobody above would tell the client
+            log.exception("a defect of the proxy, after a rate limit was asked")
+            answer(x, INTERNAL)
+
+
+class Break(Stage):
+    """Refuses everything while the upstream's circuit breaker is open."""
+
+    def __init__(self, group: Group, following: Stage) -> None:
+        super().__init__(following)
+        self.group = group
+
+    def enter(self, x: Exchange) -> None:
+        breaker: Breaker | None = self.group.breaker
+        if breaker is not None and breaker.opened:
+            wait = breaker.wait(monotonic() if x.waited else x.started)
+            if wait > 0.0:
+                refuse(x, BREAKER_OPEN, f"Retry-After: {int(wait) + 1}\r\n")
+                return
+        following = self.next
+        assert following is not None
+        following.enter(x)

@@ -1,0 +1,54 @@
+"""The key of a request: what rate limits count by, and what balancing algorithms go by.
+
+Law of this file: several parts are written so that no two keys come out alike; a request that lacks a part has no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address
+
+from ..balancing.keys import Key
+from ..exchange import Exchange
+
+
+class RequestKey:
+    """A key of one or more parts; None among them is the client's address. Without parts all requests have one key."""
+
+    def __init__(self, parts: Sequence[Key | None]) -> None:
+        self.parts = tuple(parts)
+
+    def of(self, x: Exchange) -> bytes | None:
+        """The key of a request, None if a part of it is missing."""
+        if len(self.parts) == 1:
+            only = self.parts[0]
+            return client_of(x) if only is None else only(x.head)
+        whole = b""
+        for each in self.parts:
+            part = client_of(x) if each is None else each(x.head)
+            if part is None:
+                return None
+            whole += b"%d:%b" % (len(part), part)  # with its length, so that no two keys are written alike
+        return whole
+
+
+def client_of(x: Exchange) -> bytes:
+    """The address that a client counts as: its own behind trusted proxies; of IPv6 the network of 64 bits, of which a
+    client may have as many addresses as it likes."""
+    client = x.client
+    assert client is not None
+    if client.trusted:
+        return address_key(x.client_address())
+    if client.key is None:
+        client.key = address_key(client.address)
+    return client.key
+
+
+def address_key(address: str) -> bytes:
+    """An address as a key."""
+    if ":" in address:
+        try:
+            return IPv6Address(address.partition("%")[0]).packed[:8]
+        except ValueError:
+            pass
+    return address.encode()

@@ -1,0 +1,111 @@
+"""Whether a request that failed at one backend goes to another, and when.
+
+Law of this file: the slow path only. Nothing is sent again that could have had an effect, unless its method allows it
+or the configuration says so; nothing once the client has a byte of a response; nothing beyond the budget. Each try
+goes to a backend that has not failed this request yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from time import monotonic
+
+from ..balancing.base import FAILED
+from ..errors import INTERNAL
+from ..exchange import Exchange, Stage
+from ..http1.codec import ResponseHead
+from ..metrics import U_RETRIES, U_RETRIES_REFUSED
+from ..upstream.retry import backoff, retry_after
+from .finish import answer, drop_backend
+
+log = logging.getLogger("qantara")
+
+
+def resendable(x: Exchange) -> bool:
+    """Whether a request that was sent may be sent once more: by its method, because all of it is still here, and
+    because the client has nothing of a response, not even a 1xx."""
+    group = x.group
+    assert group is not None
+    return not x.interim_sent and x.payload is not None and (x.head.idempotent or group.spec.retry.non_idempotent)
+
+
+def forget_payload(x: Exchange) -> None:
+    """Before sending: a request that may not be sent again need not be kept."""
+    group = x.group
+    assert group is not None
+    if not x.head.idempotent and not group.spec.retry.non_idempotent:
+        x.payload = None
+
+
+def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) -> bool:
+    """Give the request to another backend after a while, at least `pause` seconds. False if it may not have another
+    try; then nothing has changed.
+
+    If the first try was `unsent`, there is nothing to wait for: one backend could not be reached, another one can.
+    """
+    group = x.group
+    assert group is not None and x.backend is not None
+    spec = group.spec.retry
+    tried = len(x.tried) if x.tried is not None else 0
+    if tried >= spec.attempts:
+        return False
+    now = monotonic()
+    wait = 0.0 if unsent and tried == 0 else max(pause, backoff(spec, tried + 1))
+    if now + wait > x.started + spec.deadline or not another_left(x):
+        return False
+    if not group.may_retry():
+        group.count(U_RETRIES_REFUSED)
+        return False
+    if x.tried is None:
+        x.tried = []
+    x.tried.append(x.backend)
+    x.asked = [*(x.asked or ()), x.backend_name]
+    group.count(U_RETRIES)
+    drop_backend(x, now, FAILED)
+    x.queued_since = 0.0
+    rewind(x)
+    if group.waiting:
+        group.wake()
+    if wait > 0.0:
+        x.timer = asyncio.get_running_loop().call_later(wait, go_on, x, pick)
+    else:
+        go_on(x, pick)
+    return True
+
+
+def rewind(x: Exchange) -> None:
+    """Make the request ready to be sent from its beginning; the rest of its body waits with the client."""
+    if x.kept is not None:
+        x.body = b"".join([bytes(x.body or b""), *x.kept])
+        x.kept = None
+    if not x.request_done and x.client is not None:
+        x.client.pause_reading()
+
+
+def another_left(x: Exchange) -> bool:
+    """Whether there is a backend that has not failed this request."""
+    tried = [x.backend, *(x.tried or ())]
+    return x.picker is not None and x.picker.first_of(tried, x.key) is not None
+
+
+def go_on(x: Exchange, pick: Stage) -> None:
+    """The pause is over. (If the exchange had ended meanwhile, the timer would have been cancelled.)"""
+    x.timer = None
+    try:
+        pick.enter(x)
+    except Exception:  # nobody above would tell the client
+        log.exception("a defect of the proxy, while trying again")
+        answer(x, INTERNAL)
+
+
+def pause_asked(x: Exchange, head: ResponseHead) -> float | None:
+    """Seconds until the next try after a response with a status that is tried again; None if it asks for too many."""
+    group = x.group
+    assert group is not None
+    value = head.get(b"retry-after")
+    if value is None:
+        return 0.0
+    seconds = retry_after(value, time.time())
+    return seconds if seconds <= group.spec.retry.retry_after_max else None

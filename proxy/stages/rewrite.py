@@ -1,0 +1,64 @@
+"""What a backend or a client is told in other words than it was said: paths, Host, forwarding headers, locations.
+
+Law of this file: these are the rare cases; a request that needs none of them never comes here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..exchange import Exchange
+from ..http import forwarded
+from ..http1.codec import MAX_FORWARDS
+from ..plan import RoutePlan
+
+PLACEHOLDER = re.compile(r"\{(?:host|path|query)\}")
+
+
+def location(to: str, x: Exchange) -> str:
+    """`to` with its placeholders filled in, each once: what a client sends is never read as a placeholder."""
+    head = x.head
+    path = head.path if head.path != b"*" else b"/"
+    parts = {"{host}": head.host_header(), "{path}": path, "{query}": head.query_string()}
+    return PLACEHOLDER.sub(lambda match: parts[match[0]].decode("latin-1"), to)
+
+
+def host_line(x: Exchange) -> bytes:
+    """Host for a backend, where an HTTP/1.0 client sent none: the backend's own name (RFC 9112 3.3)."""
+    backend = x.backend
+    assert backend is not None
+    return b"Host: %s\r\n" % (b"localhost" if backend.spec.path else backend.name.encode())
+
+
+def max_forwards_line(x: Exchange) -> bytes:
+    """Max-Forwards, one less (RFC 9110 7.6.2). One that is no number was never meant as one and is left out."""
+    value = x.head.value(MAX_FORWARDS) or b""
+    return b"Max-Forwards: %d\r\n" % (int(value) - 1) if value.isdigit() and len(value) < 10 else b""
+
+
+def forwarding_lines(x: Exchange) -> bytes:
+    """Forwarding headers where they depend on the request."""
+    client, plan = x.client, x.plan
+    assert client is not None and plan is not None
+    settings = plan.settings
+    return forwarded.lines_for(x.head, settings.forwarded, client.address, client.scheme, settings.via, client.trusted)
+
+
+def rewritten_path(x: Exchange, route: RoutePlan) -> bytes | None:
+    """The path that the backend sees where the route changes it, None for the canonical one."""
+    path = x.head.path
+    if not route.rewrites:
+        return raw_path(x)
+    strip = route.strip  # without its last slash, so that it ends at a segment boundary
+    if path != strip and not path.startswith(strip + b"/"):
+        return None
+    return route.prefix + path[len(strip) :] or b"/"
+
+
+def raw_path(x: Exchange) -> bytes:
+    """The path as the client sent it, out of whatever form of target."""
+    raw = x.head.raw_target().partition(b"?")[0]
+    if not raw.startswith((b"/", b"*")):
+        _, slash, rest = raw.partition(b"://")[2].partition(b"/")
+        raw = slash + rest
+    return raw or b"/"

@@ -1,0 +1,1 @@
+"""What is recorded of requests that are over: the access log, and who asks the most."""

@@ -1,0 +1,152 @@
+"""Probes: a backend is asked how it is, over the connections that it has anyway, by an algorithm that wants to know.
+
+Law of this file: a probe is no client's request. It is counted nowhere but here, nobody is judged by it, it never takes
+a connection that somebody waits for, and what comes of it is told to the algorithm (`reported`) or to nobody. There are
+at most `per_backend` at a backend and `most` in all; further ones are not sent.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any, NamedTuple
+
+from ...errors import Reason
+from ...http1.codec import ResponseHead
+from ...metrics import U_PROBES, U_PROBES_ANSWERED
+from ..backend import Backend
+from ..connection import Requester, UpstreamConnection
+from .orca import SIZE_MAX, parse_binary, parse_body, parse_header
+
+GIVE_UP = 5.0
+"""Seconds after which the connection of a probe is closed. An answer counts only within the probe's time-out, but to
+close connections for so little would cost a busy backend more than the probe."""
+
+
+class ProbeSpec(NamedTuple):
+    """How a backend is probed."""
+
+    path: str = "/load"
+    timeout: float = 0.05
+    """Seconds; what is answered later is not believed."""
+    per_backend: int = 2
+    """Probes at one backend at a time, of this worker."""
+    most: int = 256
+    """Probes of this worker at a time, at all backends of the upstream."""
+
+
+class Prober:
+    """Sends probes to the backends of one upstream. Call it with a backend."""
+
+    def __init__(self, group: Any, spec: ProbeSpec) -> None:
+        self.group = group
+        self.spec = spec
+        self.out: dict[Backend, int] = {}
+        """Probes that are under way."""
+        self.total = 0
+        self.requests: dict[str, bytes] = {}
+        """What is sent to each backend."""
+
+    def __call__(self, backend: Backend) -> None:
+        """Probe this backend, unless too many probes are under way. Returns at once."""
+        pool, out = backend.pool, self.out.get(backend, 0)
+        if self.total >= self.spec.most or out >= self.spec.per_backend or pool is None:
+            return
+        if pool.waiting or pool.retired:
+            return
+        now = monotonic()
+        connection = pool.acquire(False, now)
+        if connection is None and pool.size >= pool.max:
+            return
+        self.group.count(U_PROBES)
+        self.out[backend] = out + 1
+        self.total += 1
+        probe = Probe(self, backend, now)
+        if connection is not None:
+            probe.connected(connection)
+        else:
+            pool.wait(probe)
+
+    def over(self, backend: Backend) -> None:
+        """A probe has ended, one way or another."""
+        self.total -= 1
+        self.out[backend] -= 1
+        if not self.out[backend]:
+            del self.out[backend]
+
+    def request(self, backend: Backend) -> bytes:
+        """What is sent."""
+        found = self.requests.get(backend.name)
+        if found is None:
+            host = "localhost" if backend.spec.path else backend.name
+            found = self.requests[backend.name] = (
+                f"GET {self.spec.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: qantara-probe\r\n"
+                "Accept: application/json, text/plain\r\n\r\n"
+            ).encode()
+        return found
+
+
+class Probe(Requester):
+    """One probe: what its connection tells."""
+
+    def __init__(self, prober: Prober, backend: Backend, now: float) -> None:
+        super().__init__()
+        self.request_done = True
+        self.decode_chunks = True
+        self.response_head = self.response_idle = GIVE_UP
+        self.prober: Prober | None = prober
+        self.backend = backend
+        self.deadline = now + prober.spec.timeout
+        self.connection: UpstreamConnection | None = None
+        self.body = b""
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        prober = self.prober
+        assert prober is not None
+        self.connection = connection
+        connection.send(self, prober.request(self.backend), None, monotonic() + GIVE_UP)
+
+    def connect_failed(self, reason: Reason) -> None:
+        self._over()
+
+    def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
+        prober = self.prober
+        if prober is None:
+            return
+        binary, text = head.get(b"endpoint-load-metrics-bin"), head.get(b"endpoint-load-metrics")
+        if head.status != 200 or monotonic() > self.deadline:
+            self._over()
+        elif binary is not None:
+            self._tell(parse_binary(binary))
+        elif text is not None:
+            self._tell(parse_header(text))
+        else:
+            self.body = head.data[head.end : body_end]
+            if complete:
+                self.end()
+
+    def data(self, data: Any) -> None:
+        if self.prober is not None:
+            self.body += bytes(data)
+            if len(self.body) > SIZE_MAX and self.connection is not None:
+                self.connection.discard()
+                self._over()
+
+    def end(self) -> None:
+        if self.prober is not None:
+            self._tell(parse_body(self.body) if monotonic() <= self.deadline else None)
+
+    def failed(self, reason: Reason, silent: bool) -> None:
+        self._over()
+
+    def _tell(self, report: Any) -> None:
+        prober = self.prober
+        self._over()
+        if report is not None and prober is not None:
+            prober.group.count(U_PROBES_ANSWERED)
+            prober.group.reported(self.backend, report, monotonic())
+
+    def _over(self) -> None:
+        """Once: the connection may still have to read what nobody wants."""
+        prober, self.prober = self.prober, None
+        if prober is not None:
+            prober.over(self.backend)
