@@ -116,7 +116,6 @@ ELSEWHERE = {
     "server/runtime_paths.py": ("e2e/test_processes.py", "commands find the process by it"),
     "server/supervisor.py": ("e2e/test_processes.py", "needs processes"),
     "server/takeover.py": ("e2e/test_processes.py", "needs processes that go"),
-    "server/worker_main.py": ("e2e/test_processes.py", "needs a supervisor"),
     "server/workers.py": ("e2e/test_processes.py", "needs processes"),
     "console/policy/skeleton.py": ("e2e/test_policy.py", "what is written of it is tested by its own test, and serves"),
     "console/policy/skeleton_test.py": ("e2e/test_policy.py", "it is run there as a user runs it"),

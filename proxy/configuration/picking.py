@@ -5,12 +5,13 @@ Law of this file: an algorithm is tried out here, on backends that nobody uses, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from socket import gethostname
 from typing import NamedTuple
 
 from ..balancing import create
 from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
+from ..errors import ConfigError, Problem
 from ..features.sticky.balancer import StickySpec
 from ..linking import make_balancers
 from ..plan import KeySpec, LocatorSpec
@@ -86,6 +87,16 @@ def try_out(spec: GroupSpec) -> None:
     call_guarded(own, "roster", trial.roster, members)
     call_guarded(own, "census", trial.census, members)
     call_guarded(own, "rebuild", trial.rebuild, members)
+
+
+def try_own(specs: Iterable[GroupSpec]) -> None:
+    """As `try_out`, for the algorithms of a user's own. Raises ConfigError."""
+    for spec in specs:
+        if own_names(spec.balance):
+            try:
+                try_out(spec)
+            except ValueError as error:
+                raise ConfigError([Problem("", 0, 0, f"upstreams.{spec.name}.balance", str(error))]) from error
 
 
 def selector_of(route: Route) -> Selector | None:
