@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ _HANGS = re.compile(r"^#hangs$", re.MULTILINE)
 _PATIENCE = 0.05
 _PYTHONS_OWN = re.compile(r"(algorithm '\w+' cannot be used: ).*")
 """The words after it are those of a TypeError, which differ between versions of Python and forms of the package."""
+_SOCKET = re.compile(r"-[0-9a-f]{8}\.sock")
+"""What a control socket is called follows from where the configuration lies."""
 
 
 class Case(NamedTuple):
@@ -66,7 +69,7 @@ def _written(path: Path) -> Iterator[Case]:
         own = {found[0] for line in text.splitlines() if (found := _KEY.match(line))}
         text += "".join(line for line in usual if line.partition(":")[0] not in own)
         command = _COMMAND.search(text)
-        arguments = tuple(command[1].split()) if command is not None else ("check", FILE)
+        arguments = tuple(shlex.split(command[1])) if command is not None else ("check", FILE)
         hangs = _HANGS.search(text) is not None
         yield Case(path.stem, name, _writer(text.encode()), arguments, tuple(_WITHOUT.findall(text)), hangs)
 
@@ -91,14 +94,18 @@ def report_of(case: Case, folder: Path) -> str:
     out, err = io.StringIO(), io.StringIO()
     with chdir(folder), redirect_stdout(out), redirect_stderr(err), _uninstalled(case.without), _impatient(case.hangs):
         try:
-            code = main(case.arguments)
-        except SystemExit as ended:  # by the parser of arguments
-            code = int(ended.code or 0)
-    lines = [f"exit {code}", *err.getvalue().splitlines()]
+            ending = f"exit {main(case.arguments)}"
+        except Exception as error:  # a defect; see crashes.yaml
+            ending = f"raised {type(error).__name__}"
+    lines = [ending, *err.getvalue().splitlines()]
     lines += [f"stdout: {line}" for line in out.getvalue().splitlines()]
-    return _PYTHONS_OWN.sub(r"\1(what Python says)", "".join(f"{line}\n" for line in lines)).replace(
-        str(folder), "FOLDER"
-    )
+    return _alike("".join(f"{line}\n" for line in lines), folder)
+
+
+def _alike(report: str, folder: Path) -> str:
+    """A report without what differs between machines, versions of Python, and forms of the package."""
+    report = _PYTHONS_OWN.sub(r"\1(what Python says)", report)
+    return _SOCKET.sub("-HASH.sock", report).replace(str(folder), "FOLDER")
 
 
 @contextmanager

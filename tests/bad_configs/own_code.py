@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from proxy.balancing import Balancer
+from proxy.control.discovery.base import Source
 from proxy.upstream.backend import Backend
 
 LET_GO = threading.Event()
@@ -90,3 +91,10 @@ class NoSource:
 
 
 a_number = 5
+
+
+class Finds(Source):
+    """Takes one parameter."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
