@@ -14,7 +14,7 @@ from ..configuration.compile import compile_plan
 from ..configuration.load import load
 from ..configuration.picking import try_own
 from ..configuration.schema import Config
-from ..configuration.sections.admin import SECRET_MIN, Admin
+from ..configuration.sections.admin import SECRET_MIN, AdminSection
 from ..errors import BindError, ConfigError, Problem
 from ..plan import PlanSpec
 from ..threads import run_in_thread
@@ -75,7 +75,7 @@ def problems_of(error: Exception) -> tuple[str, ...]:
     return (str(error),)
 
 
-def read_token(admin: Admin) -> str | None:
+def read_token(admin: AdminSection) -> str | None:
     """The token of the admin API, from wherever the configuration says. Raises BindError if there is none to read."""
     if admin.token_file is None:
         return admin.token

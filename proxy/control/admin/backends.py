@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Strict
 from ...configuration.diff import diff_against
 from ...configuration.fields import HeaderValue, List, Section, Token
 from ...configuration.picking import try_own
-from ...configuration.sections.balance import Backend, spec_of
+from ...configuration.sections.backends import BackendSection, spec_of
 from ...configuration.writeback import write_back
 from ...errors import ConfigError, DiscoveryError, WriteBackError
 from ...plan import PlanSpec
@@ -29,7 +29,7 @@ from .contract import Control
 from .guard import refused
 
 
-class NewBackend(Backend):
+class NewBackend(BackendSection):
     """A backend as the configuration writes one, and whether it is written there."""
 
     write_back: bool = False

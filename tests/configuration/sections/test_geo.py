@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.configuration.geo import compile_locator
+from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.errors import ConfigError
 from proxy.features.geo.key import LocatedKey
@@ -28,9 +28,8 @@ def refused(text: str) -> list[str]:
 
 
 def locator(text: str) -> Locator:
-    geo = load_text(f"{HEAD}{APP}geo: {text}\n").config.geo
-    assert geo is not None
-    return open_locator(compile_locator(geo))
+    plan = compile_plan(load_text(f"{HEAD}{APP}geo: {text}\n").config)
+    return open_locator(plan.routes[0].features["geo"])
 
 
 def find(made: Locator, lines: str = "", address: str = "10.0.0.7") -> bytes:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
-from pydantic.functional_validators import AfterValidator
+from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from ...upstream.source import Source
 from .. import values as units
 from ..fields import Duration, File, List, Section, duration
+from ..findings import Document, Finding, RefusedAt, unknown_key
+from ..findings import Path as FindingPath
 from ..values import Address, described, quoted
+from .names import Name as PlaceName
+
+if TYPE_CHECKING:
+    from ..site import Site
 
 _SOURCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
@@ -81,7 +89,6 @@ def _is_ip(text: str) -> bool:
 _NAME_SCHEMA = {"type": "string", "examples": ["app.internal:9001", "_http._tcp.app.internal"]}
 _RESOLVER_SCHEMA = {"type": "string", "examples": ["10.0.0.2", "10.0.0.2:5353", "[fd00::2]:53"]}
 
-Place = Annotated[str, AfterValidator(units.check_place)]
 Name = Annotated[DnsName, PlainValidator(parse_dns_name), PlainSerializer(str), WithJsonSchema(_NAME_SCHEMA)]
 Resolver = Annotated[Address, PlainValidator(parse_resolver), PlainSerializer(str), WithJsonSchema(_RESOLVER_SCHEMA)]
 
@@ -89,13 +96,13 @@ Resolver = Annotated[Address, PlainValidator(parse_resolver), PlainSerializer(st
 class Each(Section):
     region: str | None = None
     """Where they are; for geographic, the name of a location."""
-    zone: Place | None = None
+    zone: PlaceName | None = None
     """The zone that they are in; see zones."""
-    labels: Mapping[Place, Place] = Field(default_factory=dict)
+    labels: Mapping[PlaceName, PlaceName] = Field(default_factory=dict)
     """What they are, as names and values of your own; see routes[].subset."""
 
 
-class Discover(Section):
+class DiscoverSection(Section):
     """Exactly one of `dns`, `file` and `source`; with `source`, keys other than these are handed to the class."""
 
     model_config = ConfigDict(extra="allow")
@@ -129,3 +136,100 @@ class Discover(Section):
     def params(self) -> dict[str, Any]:
         """What a source of one's own is made with."""
         return dict(self.model_extra or {})
+
+
+ABOUT = "Where further backends come from: DNS, a watched file, or a source of your own."
+EFFECTS = (("*", "the source is asked anew; its backends stay until it answers"),)
+
+
+def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    """Backends must come from somewhere, and `discover` must say one place."""
+    discover, where = parent.get("discover"), (*path, "discover")
+    if discover is None and "backends" not in parent:
+        words = "is missing; write backends: [127.0.0.1:9001], or discover: {dns: app.internal:9001}"
+        yield Finding((*path, "backends"), words)
+    elif discover is None and parent["backends"] == []:
+        yield Finding((*path, "backends"), "must not be empty without discover")
+    for broken in broken_rules(discover) if isinstance(discover, dict) else ():
+        at = (*where, broken.key) if broken.key else where
+        words = unknown_key(broken.key, list(DiscoverSection.model_fields)) if broken.unknown else broken.message
+        yield Finding(at, words, broken.at_key)
+
+
+def to_spec(discover: DiscoverSection, site: Site) -> None:
+    """Sources are no part of a plan. Raises RefusedAt if one of a user's own cannot be used."""
+    if discover.source is not None:
+        try:
+            find_class(discover)
+        except ValueError as error:
+            raise RefusedAt(("source",), str(error)) from error
+
+
+FORMS = ("dns", "file", "source")
+
+OF_DNS = ("type", "resolvers", "search", "timeout", "ttl_min", "ttl_max", "keep")
+
+OF_FILE = ("interval",)
+
+
+class Broken(NamedTuple):
+    """A rule that is broken: at which key of `discover`, or at itself if it is "", and how."""
+
+    key: str
+    message: str
+    at_key: bool = False
+    unknown: bool = False
+    """The key is not known; the message is empty, since whoever knows all keys has a better one."""
+
+
+def broken_rules(discover: Mapping[str, Any]) -> Iterator[Broken]:
+    given = [key for key in discover if discover[key] is not None]
+    forms = [key for key in given if key in FORMS]
+    if not forms:
+        yield Broken("", "needs one of dns, file and source")
+    for key in forms[1:]:
+        yield Broken(key, f"excludes {forms[0]}; give one of dns, file and source", at_key=True)
+    for form, keys in (("dns", OF_DNS), ("file", OF_FILE)):
+        for key in given:
+            if forms and key in keys and form not in forms:
+                yield Broken(key, f"belongs to {form}, and there is none here; remove it", at_key=True)
+    if "source" not in forms:
+        known = {*DiscoverSection.model_fields}
+        yield from (Broken(key, "", at_key=True, unknown=True) for key in discover if key not in known)
+    if "dns" in forms:
+        yield from _dns_rules(discover)
+
+
+def _dns_rules(discover: Mapping[str, Any]) -> Iterator[Broken]:
+    try:
+        name = parse_dns_name(discover["dns"])
+    except ValueError:
+        return  # reported already
+    if discover.get("type") == "srv" and name.port:
+        yield Broken("dns", f"SRV records have ports of their own; write {name.name}")
+    elif discover.get("type") != "srv" and not name.port:
+        yield Broken("dns", f"the port is missing; write {name.name}:80, or type: srv for records that have one")
+    try:
+        least = units.parse_duration(discover.get("ttl_min", "1s"))
+        most = units.parse_duration(discover.get("ttl_max", "60s"))
+    except ValueError:
+        return
+    if least > most:
+        written = discover.get("ttl_max", "60s, the default")
+        yield Broken("ttl_min" if "ttl_min" in discover else "ttl_max", f"ttl_min is longer than ttl_max ({written})")
+
+
+def find_class(discover: DiscoverSection) -> type[Source]:
+    """The class of a source of one's own, which takes these parameters. Raises ValueError."""
+    module, _, name = (discover.source or "").partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except Exception as error:  # whatever importing a stranger's module does
+        raise ValueError(f"{discover.source} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Source)):
+        raise ValueError(f"{discover.source} is not a subclass of proxy.control.discovery.base.Source")
+    try:
+        inspect.signature(found).bind(**discover.params)
+    except TypeError as error:
+        raise ValueError(f"{discover.source} does not take these parameters: {error}") from None
+    return found

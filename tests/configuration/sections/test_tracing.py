@@ -60,7 +60,7 @@ def test_a_route_may_not_write_a_second_context() -> None:
 
 
 def test_without_the_packages_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.configuration.tracing.PACKAGES", ("no_such_package.sdk",))
+    monkeypatch.setattr("proxy.configuration.sections.tracing.PACKAGES", ("no_such_package.sdk",))
     assert problems("{}") == ["tracing: needs the packages of OpenTelemetry: pip install qantara[otel]"]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from proxy import scoreboard
-from proxy.configuration import sticking
 from proxy.configuration.load import load_text
 from proxy.configuration.render import show
+from proxy.configuration.sections import sticky as section
 from proxy.configuration.sections.sticky import StickyCookie
 from proxy.console.explain_view import lines
 from proxy.control.explain import request_bytes
@@ -77,9 +77,9 @@ def test_what_is_wrong_is_told_in_words(sticky: str, said: str) -> None:
 def test_a_secret_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
-    assert sticking.secrets_of(StickyCookie(secret_file=str(file))) == (SECRET.encode(),)
+    assert section.secrets_of(StickyCookie(secret_file=str(file))) == (SECRET.encode(),)
     file.write_text(f"\n{SECRET}-new\n\n{SECRET}")
-    assert sticking.secrets_of(StickyCookie(secret_file=str(file))) == (f"{SECRET}-new".encode(), SECRET.encode())
+    assert section.secrets_of(StickyCookie(secret_file=str(file))) == (f"{SECRET}-new".encode(), SECRET.encode())
     for content, said in (
         (f"{SECRET}\nshort", "has fewer than 16 characters"),
         ("\n", "there is no secret in"),
@@ -90,14 +90,14 @@ def test_a_secret_from_a_file(tmp_path: Path) -> None:
 
 
 def test_secrets_here() -> None:
-    assert sticking.secrets_of(StickyCookie(secret=SECRET)) == (SECRET.encode(),)
+    assert section.secrets_of(StickyCookie(secret=SECRET)) == (SECRET.encode(),)
     old = (f"{SECRET}-1", f"{SECRET}-2")
-    assert sticking.secrets_of(StickyCookie(secret=SECRET, old_secrets=old)) == (
+    assert section.secrets_of(StickyCookie(secret=SECRET, old_secrets=old)) == (
         SECRET.encode(),
         *(each.encode() for each in old),
     )
-    from_machine = sticking.secrets_of(StickyCookie(old_secrets=old[:1]))  # the way to the machine's own
-    assert from_machine == (sticking.machine_secret(), old[0].encode())
+    from_machine = section.secrets_of(StickyCookie(old_secrets=old[:1]))  # the way to the machine's own
+    assert from_machine == (section.machine_secret(), old[0].encode())
 
 
 def test_secrets_are_not_shown() -> None:
@@ -110,15 +110,15 @@ def test_secrets_are_not_shown() -> None:
 def test_without_a_secret_that_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same whenever it is asked for, another one on another machine, and no part of the identity itself."""
     first, second = tmp_path / "machine-id", tmp_path / "boot_id"
-    monkeypatch.setattr(sticking, "IDENTITIES", (first, second))
+    monkeypatch.setattr(section, "IDENTITIES", (first, second))
     assert "this machine has no identity" in complaint("{cookie: {}}")
     second.write_text("6d1f5c0e-0000-4000-8000-000000000000\n")
-    by_boot = sticking.machine_secret()
+    by_boot = section.machine_secret()
     first.write_text("")  # as in images that have none yet
-    assert sticking.machine_secret() == by_boot
+    assert section.machine_secret() == by_boot
     first.write_text("0123456789abcdef0123456789abcdef\n")
-    assert sticking.machine_secret() == sticking.machine_secret() != by_boot
-    assert b"0123456789abcdef" not in sticking.machine_secret()
+    assert section.machine_secret() == section.machine_secret() != by_boot
+    assert b"0123456789abcdef" not in section.machine_secret()
 
 
 def test_only_what_is_asked_for_is_linked() -> None:
