@@ -89,7 +89,7 @@ ELSEWHERE = {
 }
 """Module to the test file that stands in for a mirror, and the reason."""
 SECTIONS = "configuration/sections/"
-"""Bad values for each of their keys are in test_bad_configs.py, what good ones become is in configuration/test_compile.py."""
+"""test_bad_configs.py has bad values for their keys, configuration/test_compile.py what becomes of good ones."""
 
 
 def modules() -> set[str]:
