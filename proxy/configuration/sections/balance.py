@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict
 
-from ...balancing.compose import BalanceSpec, SubsetSpec
-from ...user_code import named_inside
 from ..fields import GraceDuration, List, Section, duration
 from ..findings import Document, Finding, did_you_mean
 from ..findings import Path as FindingPath
@@ -19,6 +17,7 @@ from .names import Algorithm
 from .rate_limits import RateKey
 
 if TYPE_CHECKING:
+    from ...balancing.compose import BalanceSpec
     from ..schema import Config
     from ..site import Site
 
@@ -52,6 +51,8 @@ class BalanceSection(Section):
     @property
     def own_code(self) -> bool:
         """Whether an algorithm that is not of the table takes part: this one, or one inside of it."""
+        from ...user_code import named_inside
+
         named = named_inside(self.params)
         return ":" in self.algorithm or (isinstance(named, str) and ":" in named)
 
@@ -79,6 +80,8 @@ def lint(config: Config) -> Iterator[Finding]:
 
 def to_spec(balance: BalanceSection, site: Site) -> BalanceSpec:
     """There are priorities if a backend that the file lists has one, or if a source may find one."""
+    from ...balancing.compose import BalanceSpec, SubsetSpec
+
     config, upstream = site.config, site.upstream_section
     subset = upstream.subset
     levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from ...balancing.locations import BUILTIN, Location
-from ...plan import DatabaseSpec, LocatorSpec
 from ..fields import File, List, Network, Section, Token, bare
 from ..findings import Document, Finding, RefusedAt, did_you_mean, mapping
 from ..findings import Path as FindingPath
@@ -19,6 +18,7 @@ from ..values import quoted
 from .names import Name
 
 if TYPE_CHECKING:
+    from ...plan import LocatorSpec
     from ..schema import Config
     from ..site import Site
 
@@ -86,6 +86,8 @@ def locations(geo: GeoSection | None) -> Mapping[str, Location]:
 
 def to_spec(geo: GeoSection, site: Site) -> LocatorSpec:
     """Opens the database if there is one, to see that it can be. Raises ValueError in words for people."""
+    from ...plan import DatabaseSpec, LocatorSpec
+
     source, header = geo.database, geo.header
     spec = LocatorSpec(
         header=header.name.lower().encode() if header is not None else None,

@@ -7,12 +7,12 @@ import re
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...routing import EXACT, PREFIX, REGEX, HeaderCondition, Match
 from ..fields import Regex, Section
 from ..findings import Document, Finding, mapping, no_upstream, same_name
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
+    from ...routing import HeaderCondition, Match
     from ..schema import Config, Route
 
 
@@ -71,6 +71,8 @@ def conditions(route: Route) -> Hashable:
 
 
 def match_of(route: Route) -> Match:
+    from ...routing import EXACT, PREFIX, REGEX, Match
+
     kind, text = PREFIX, route.path or "/"
     if route.exact is not None:
         kind, text = EXACT, route.exact
@@ -86,6 +88,8 @@ def match_of(route: Route) -> Match:
 
 
 def condition_of(name: str, match: HeaderMatch) -> HeaderCondition:
+    from ...routing import HeaderCondition
+
     return HeaderCondition(
         name=name.lower().encode(),
         present=match.present is not False,

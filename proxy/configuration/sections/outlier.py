@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ...upstream.passive_health import OutlierSpec
 from ..fields import Count, Duration, Percent, Section, Whole, duration, percent
 
 if TYPE_CHECKING:
+    from ...upstream.passive_health import OutlierSpec
     from ..site import Site
 
 
@@ -60,6 +60,8 @@ EFFECTS = (("*", "ejections and counters stay"),)
 
 
 def to_spec(outlier: OutlierSection, site: Site) -> OutlierSpec:
+    from ...upstream.passive_health import OutlierSpec
+
     percentage, rate = outlier.failure_percentage, outlier.success_rate
     return OutlierSpec(
         outlier.consecutive_5xx,

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
-from ...balancing.keys import make_key
-from ...limits.rate import RateSpec, StoreSpec
-from ...plan import KeySpec, RateLimitSpec
 from .. import values as units
 from ..fields import Count, Duration, List, Section, bare, duration
 from ..findings import Document, Finding, did_you_mean, entries, mapping, routes_of
@@ -18,6 +15,7 @@ from ..findings import Path as FindingPath
 from ..values import quoted
 
 if TYPE_CHECKING:
+    from ...plan import KeySpec, RateLimitSpec
     from ..schema import Config, Route
 
 
@@ -113,6 +111,9 @@ def limits_of(route: Route, config: Config) -> tuple[RateLimitSpec, ...]:
 
 def spec_of(name: str, limit: RateLimitSection, route: Route) -> RateLimitSpec:
     """Raises ValueError if the route has no such part, or the store cannot be used."""
+    from ...limits.rate import RateSpec, StoreSpec
+    from ...plan import KeySpec, RateLimitSpec
+
     rate = RateSpec(name, limit.rate.requests, limit.rate.period, limit.burst or limit.rate.requests, limit.dry_run)
     key = checked_key(KeySpec(limit.key, route.pattern()))
     store = None
@@ -126,6 +127,8 @@ def spec_of(name: str, limit: RateLimitSection, route: Route) -> RateLimitSpec:
 
 def checked_key(key: KeySpec) -> KeySpec:
     """The same. Raises ValueError if it names a group that the pattern has not."""
+    from ...balancing.keys import make_key
+
     for source in key.sources:
         if source != "client_ip":
             make_key(source, key.pattern)

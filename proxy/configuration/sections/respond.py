@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from ...plan import RedirectSpec, RespondSpec
 from .. import values as units
 from ..fields import HeaderValue, RespondHeaders, Section
 from ..findings import Document, Finding, mapping
 from ..findings import Path as FindingPath
+
+if TYPE_CHECKING:
+    from ...plan import RedirectSpec, RespondSpec
 
 
 class RedirectSection(Section):
@@ -39,10 +41,14 @@ def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> It
 
 
 def redirect_of(redirect: RedirectSection | None) -> RedirectSpec | None:
+    from ...plan import RedirectSpec
+
     return RedirectSpec(redirect.status, redirect.to) if redirect is not None else None
 
 
 def respond_of(respond: Respond | None) -> RespondSpec | None:
+    from ...plan import RespondSpec
+
     if respond is None:
         return None
     headers = tuple(respond.headers.items())

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from ...plan import TraceSpec
 from ..fields import Duration, HeaderButHost, HeaderValue, Percent, Section, duration, percent
 from ..findings import Document, Finding, mapping, routes_of
 from ..findings import Path as FindingPath
@@ -18,6 +17,7 @@ from ..render import SECRET
 from ..values import quoted
 
 if TYPE_CHECKING:
+    from ...plan import TraceSpec
     from ..site import Site
 
 PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
@@ -99,6 +99,8 @@ def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> I
 
 def to_spec(wanted: TracingSection, site: Site) -> TraceSpec:
     """Raises ValueError if the packages that send traces are not installed."""
+    from ...plan import TraceSpec
+
     if not all(map(installed, PACKAGES)):
         raise ValueError("needs the packages of OpenTelemetry: pip install qantara[otel]")
     keep = wanted.keep
