@@ -35,13 +35,13 @@ class RequestKey:
 def client_of(x: Exchange) -> bytes:
     """The address that a client counts as: its own behind trusted proxies; of IPv6 the network of 64 bits, of which a
     client may have as many addresses as it likes."""
-    client = x.client
-    assert client is not None
-    if client.trusted:
+    assert x.client is not None
+    peer = x.client.peer
+    if peer.trusted:
         return address_key(x.client_address())
-    if client.key is None:
-        client.key = address_key(client.address)
-    return client.key
+    if peer.key is None:
+        peer.key = address_key(peer.address)
+    return peer.key
 
 
 def address_key(address: str) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...exchange import ReturnStage, Stage
+from ...exchange import ResponseStage, Stage
 from .holding import Held
 from .returning import ChaosReturn
 from .rules import ENDING, Live, Rule, Tally
@@ -26,7 +26,7 @@ class Chain:
         lives = [live for name in names for live in self.lives if live.rule.stage == name]
         return ChaosStage(stage, lives, self.held) if lives else stage
 
-    def behind(self, relay: ReturnStage) -> ReturnStage:
+    def behind(self, relay: ResponseStage) -> ResponseStage:
         """`relay`, with the faults of the way back around it."""
         if not self.lives:
             return relay

@@ -23,7 +23,7 @@ class LocatedKey(RequestKey):
     def of(self, x: Exchange) -> bytes | None:
         client, locator = x.client, self.locator
         assert client is not None
-        location = locator.said(x.head) if client.trusted else None
+        location = locator.said(x.head) if client.peer.trusted else None
         if location is None and locator.by_address:
             location = locator.of(x.client_address())
         location = location or locator.default
