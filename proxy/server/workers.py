@@ -139,7 +139,7 @@ class Workers:
                 [
                     sys.executable,
                     "-m",
-                    f"{__package__}.worker_process",
+                    f"{__package__}.worker_main",
                     *arguments,
                     str(self.places.folder),
                     self.config,
