@@ -1,49 +1,51 @@
-"""From a checked configuration to a plan: numbers, bytes, tables, and one chain of stages per route.
+"""From a checked configuration to the spec of a plan: numbers, bytes and tables that a process links (linking.py).
 
-Law of this file: whatever can be decided before the first request is decided here. A stage that a route does not need
-is not in its chain. Names are resolved; nothing that the data path holds refers to the configuration.
+Law of this file: whatever can be decided before the first request is decided here. Names are resolved; nothing that the
+data path holds refers to the configuration.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-from ..deadlines import Sweep
 from ..errors import ConfigError, Problem
-from ..exchange import Stage
-from ..features.chaos import OFF, Chain, Injector
 from ..features.sticky.balancer import StickySpec
-from ..http1.codec import HeaderEdits, canonicalize
-from ..limits.shedding import PRIORITIES
-from ..pipeline import Admit, Connect, Fixed, Pick, Redirect
-from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
-from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
-from ..runtime import Registry
-from ..scoreboard import alone
-from ..stages.hedge import HedgedRelay, HedgedSend
-from ..stages.relay import Relay
-from ..upstream.backend import BackendSpec
-from ..upstream.group import Group
+from ..http1.codec import canonicalize
+from ..limits.shedding import PRIORITIES, ShedSpec
+from ..plan import (
+    AccessLogSpec,
+    EditSpec,
+    ListenerSpec,
+    LocatorSpec,
+    PlanSpec,
+    RedirectSpec,
+    RespondSpec,
+    RouteSpec,
+    Settings,
+    TraceSpec,
+)
+from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match
 from ..upstream.health import HealthSpec
 from ..upstream.hedge import HedgeSpec
 from ..upstream.passive_health import OutlierSpec
 from ..upstream.retry import RetrySpec
 from ..upstream.settings import LimitSpec, PoolSettings
 from ..upstream.spec import GroupSpec
-from .admitting import Door, compile_breaker, compile_concurrency, compile_shedding
+from .admitting import compile_breaker, compile_concurrency, compile_rate_limit, compile_shedding
 from .discovery_rules import find_class
 from .geo import compile_locator
-from .picking import Picking, compile_balance, compile_key, compile_pickings, picker_of, stickiness_of
-from .reporting import compile_reports, listening, stripped
+from .picking import Needs, compile_balance, compile_key, compile_pickings, selector_of
+from .reporting import compile_reports, stripped
 from .rules import Finding, dotted
 from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
 from .sections.balance import spec_of
 from .sections.health import Health, status_range
 from .sections.outlier import Outlier
 from .sections.retry import Hedge, Retry
-from .sticking import sticky_specs
-from .tracing import Tap, compile_tracing
+from .sticking import sticky_route_spec, sticky_specs
+from .tracing import compile_tracing, removed
 
 Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
 
@@ -53,61 +55,58 @@ def unplaced(findings: Iterable[Finding]) -> tuple[Problem, ...]:
     return tuple(Problem("", 0, 0, dotted(finding.path), finding.message) for finding in findings)
 
 
-def compile_plan(
-    config: Config,
-    report: Report = unplaced,
-    registry: Registry | None = None,
-    members: Mapping[str, tuple[BackendSpec, ...]] | None = None,
-    injector: Injector = OFF,
-    sticky: Mapping[str, StickySpec] | None = None,
-) -> Plan:
-    """Compile a configuration that has been loaded, for the live groups of `registry`, which are not changed by it.
-    `report` (see Loaded) gives problems their places in the file; `members` are the backends of upstreams where they
-    are not those of the configuration; `injector` has the chaos rules that are active; `sticky` is how sticky upstreams
-    know backends again, if that was found out before: the files that secrets stand in are then not read.
+def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
+    """Compile a configuration that has been loaded. `report` (see Loaded) gives problems their places in the file.
 
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
     findings = list(source_findings(config))
-    if sticky is None:
-        sticky, wrong = sticky_specs(config)
-        findings += wrong
-    specs = {
-        name: compile_group(name, upstream, config, sticky.get(name), (members or {}).get(name))
-        for name, upstream in config.upstreams.items()
-    }
+    sticky, wrong = sticky_specs(config)
+    findings += wrong
+    groups = {name: compile_group(name, each, config, sticky.get(name)) for name, each in config.upstreams.items()}
     locator = None
     try:
         locator = compile_locator(config.geo) if config.geo is not None else None
     except ValueError as error:
         findings.append(Finding(("geo", "database"), str(error)))
-    pickings, wrong = compile_pickings(config, specs)
+    needs, wrong = compile_pickings(config, groups)
     findings += wrong
     tracing = None
     try:
         tracing = compile_tracing(config)
     except ValueError as error:
         findings.append(Finding(("tracing",), str(error)))
-    registry = registry or Registry(alone(), Sweep())
-    tap = Tap(tracing)
-    door = Door(config, registry, locator)
-    groups = {name: registry.group(name) for name in specs}
-    routes = []
+    routes: list[RouteSpec] = []
     if not findings:
+        whole = Whole(config, groups, needs, locator, tracing, compile_shedding(config))
         for index, route in enumerate(config.routes):
             try:
-                plan = compile_route(index, route, config, pickings, groups, injector, door, tap)
-                routes.append((compile_match(route), plan))
+                routes.append(compile_route(index, route, whole))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
     if findings:
         raise ConfigError(report(findings))
-    table, listeners = RouteTable(routes), compile_listeners(config)
-    settings, log, shed = compile_settings(config), compile_log(config), compile_shedding(config)
-    balancers = {name: picking.balancers for name, picking in pickings.items()}
-    subsets = {name: picking.subsets for name, picking in pickings.items() if picking.subsets}
-    return Plan(listeners, settings, specs, registry, balancers, table, log, shed, tracing, subsets)
+    return PlanSpec(
+        listeners=compile_listeners(config),
+        settings=compile_settings(config),
+        groups=groups,
+        routes=tuple(routes),
+        access_log=compile_log(config),
+        shed=compile_shedding(config),
+        tracing=tracing,
+    )
+
+
+class Whole(NamedTuple):
+    """What the routes of a configuration have in common."""
+
+    config: Config
+    groups: Mapping[str, GroupSpec]
+    needs: Mapping[str, Needs]
+    locator: LocatorSpec | None
+    tracing: TraceSpec | None
+    shedding: ShedSpec | None
 
 
 def source_findings(config: Config) -> Iterator[Finding]:
@@ -154,21 +153,13 @@ def compile_log(config: Config) -> AccessLogSpec | None:
     return AccessLogSpec(log.path, log.format, log.buffer, log.flush, log.fields) if log is not None else None
 
 
-def compile_group(
-    name: str,
-    upstream: Upstream,
-    config: Config,
-    sticky: StickySpec | None = None,
-    members: tuple[BackendSpec, ...] | None = None,
-) -> GroupSpec:
+def compile_group(name: str, upstream: Upstream, config: Config, sticky: StickySpec | None = None) -> GroupSpec:
     pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
     connect = upstream.timeouts.connect or config.timeouts.connect
-    if members is None:
-        members = tuple(spec_of(backend) for backend in upstream.backends)
-    balance = compile_balance(upstream, config, sticky, members)
+    balance = compile_balance(upstream, config, sticky)
     return GroupSpec(
         name,
-        members,
+        tuple(spec_of(backend) for backend in upstream.backends),
         balance,
         PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
         compile_outlier(upstream.outlier),
@@ -281,72 +272,56 @@ def compile_condition(name: str, match: HeaderMatch) -> HeaderCondition:
     )
 
 
-def compile_route(
-    index: int,
-    route: Route,
-    config: Config,
-    pickings: Mapping[str, Picking],
-    groups: dict[str, Group],
-    injector: Injector,
-    door: Door,
-    tap: Tap,
-) -> RoutePlan:
-    name = route.name or route.exact or route.regex or route.path or f"routes[{index}]"
-    group = groups.get(route.upstream) if route.upstream is not None else None
-    plan = RoutePlan(name, route.upstream or "")
-    chain = injector.chain(plan.name, plan.upstream)
-    set_limits(plan, route, config)
-    if route.redirect is not None:
-        redirect = Redirect(route.redirect.status, route.redirect.to)
-        plan.first = chain.before(door.limited(route, redirect), "accept", "route")
-    elif route.respond is not None:
-        plan.first = chain.before(door.limited(route, compile_fixed(route.respond)), "accept", "route")
-    elif group is not None and route.upstream is not None:
-        upstream, picking = config.upstreams[route.upstream], pickings[route.upstream]
-        link_stages(plan, route, upstream, picking, group, chain, door, tap)
-    return plan
+def compile_route(index: int, route: Route, whole: Whole) -> RouteSpec:
+    """Raises ValueError."""
+    config, name = whole.config, route.upstream
+    spec = RouteSpec(
+        name=route.name or route.exact or route.regex or route.path or f"routes[{index}]",
+        match=compile_match(route),
+        upstream=name or "",
+        redirect=RedirectSpec(route.redirect.status, route.redirect.to) if route.redirect is not None else None,
+        respond=compile_fixed(route.respond) if route.respond is not None else None,
+        rate_limits=tuple(compile_rate_limit(limit, config.rate_limits[limit], route) for limit in route.rate_limits),
+        priority=PRIORITIES.index(route.priority),
+        **route_limits(route, config),
+    )
+    return spec if name is None else forwarded(spec, route, config.upstreams[name], name, whole)
 
 
-def link_stages(
-    plan: RoutePlan,
-    route: Route,
-    upstream: Upstream,
-    picking: Picking,
-    group: Group,
-    chain: Chain,
-    door: Door,
-    tap: Tap,
-) -> None:
-    """admit → pick → connect → send, and relay for the way back; with the faults of chaos rules between them."""
-    spec = picking.spec
-    sticky = stickiness_of(route, upstream, spec, group)
-    key = compile_key(route, upstream, picking, door.locator, sticky)
-    send: Stage = tap.send()
-    if upstream.retry.hedge is not None:
-        send = hedged = tap.hedged(HedgedSend(group, send))
-    send = chain.before(send, "send")
-    connect = chain.before(Connect(send), "connect")
-    pick = Pick(group, picker_of(route, group), key, PRIORITIES.index(route.priority), connect)
-    admitted = door.unbroken(upstream, group, chain.before(pick, "lookup", "pick"))
-    admitted = door.limited(route, door.shed(route, Admit(admitted)))
-    plan.first = chain.before(admitted, "accept", "route", "admit")
-    back = Relay(group, pick, send) if sticky is None else sticky.relay(group, pick, send)
-    relay = listening(spec.reports, group, back)
-    if upstream.retry.hedge is not None:
-        relay = hedged.relay = HedgedRelay(group, relay)
-    plan.relay = tap.behind(chain.behind(relay))
-    plan.request_edits = compile_edits(route.request_headers, tap.removed(route.request_headers.remove))
-    hidden = (name.decode() for name in stripped(spec.reports))
-    plan.response_edits = compile_edits(route.response_headers, (*route.response_headers.remove, *hidden))
-    plan.raw_path = route.forward_path == "raw"
-    plan.upgrades = frozenset(token.lower().encode() for token in route.upgrades)
-    if route.strip_prefix is not None:
-        plan.rewrites = True
-        plan.strip = canonical(route.strip_prefix)
-    elif route.replace_prefix is not None:
-        plan.rewrites = True
-        plan.strip = canonical(route.replace_prefix.from_)
-        plan.prefix = canonical(route.replace_prefix.to)
+def forwarded(spec: RouteSpec, route: Route, upstream: Upstream, name: str, whole: Whole) -> RouteSpec:
+    """The part of a route that leads to an upstream. Raises ValueError."""
+    group = whole.groups[name]
+    key = compile_key(route, upstream, whole.needs[name], whole.locator)
+    hidden = (name.decode() for name in stripped(group.reports))
+    strip, replace = route.strip_prefix, route.replace_prefix
+    if replace is not None:
+        strip = replace.from_
+    return spec._replace(
+        group=group,
+        selector=selector_of(route),
+        key=key,
+        request_edits=compile_edits(route.request_headers, removed(route.request_headers.remove, whole.tracing)),
+        response_edits=compile_edits(route.response_headers, (*route.response_headers.remove, *hidden)),
+        rewrites=strip is not None,
+        strip=canonical(strip) if strip is not None else b"",
+        prefix=canonical(replace.to) if replace is not None else b"",
+        raw_path=route.forward_path == "raw",
+        upgrades=frozenset(token.lower().encode() for token in route.upgrades),
+        features=compile_features(route, upstream, group, whole),
+    )
+
+
+def compile_features(route: Route, upstream: Upstream, group: GroupSpec, whole: Whole) -> dict[str, Any]:
+    """The specs of the optional features that take part, by the keys of their sections."""
+    sticky = group.balance.sticky
+    found = {
+        "sticky": sticky_route_spec(upstream.sticky, sticky, route) if upstream.sticky and sticky else None,
+        "load_reports": group.reports,
+        "breaker": group.breaker,
+        "tracing": whole.tracing,
+        "shedding": whole.shedding,
+    }
+    return {key: spec for key, spec in found.items() if spec is not None}
 
 
 def canonical(prefix: str) -> bytes:
@@ -354,34 +329,35 @@ def canonical(prefix: str) -> bytes:
     return (canonicalize(prefix.encode()) or prefix.encode()).rstrip(b"/")
 
 
-def set_limits(plan: RoutePlan, route: Route, config: Config) -> None:
+def route_limits(route: Route, config: Config) -> dict[str, Any]:
     """The route's own limits and time-outs, else its upstream's, else the global ones."""
     own, common = route.timeouts, config.timeouts
     upstream = config.upstreams[route.upstream].timeouts if route.upstream is not None else None
-    plan.body_size = route.limits.body_size or config.limits.body_size
-    plan.body_idle = own.body_idle or common.body_idle
-    plan.response_head = own.response_head or (upstream and upstream.response_head) or common.response_head
-    plan.response_idle = own.response_idle or (upstream and upstream.response_idle) or common.response_idle
+    head = own.response_head or (upstream and upstream.response_head) or common.response_head
     if upstream is not None and route.upstream is not None:
         per_try = config.upstreams[route.upstream].retry.per_try
         if per_try is not None:
-            plan.response_head = min(plan.response_head, per_try)
-    plan.request_timeout = own.request or common.request
-    plan.tunnel_idle = own.tunnel_idle or common.tunnel_idle
+            head = min(head, per_try)
+    return {
+        "body_size": route.limits.body_size or config.limits.body_size,
+        "body_idle": own.body_idle or common.body_idle,
+        "response_head": head,
+        "response_idle": own.response_idle or (upstream and upstream.response_idle) or common.response_idle,
+        "request_timeout": own.request or common.request,
+        "tunnel_idle": own.tunnel_idle or common.tunnel_idle,
+    }
 
 
-def compile_fixed(respond: Respond) -> Fixed:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in respond.headers.items())
-    if respond.body:
-        lines = f"Content-Type: {respond.content_type}\r\n{lines}"
-    return Fixed(respond.status, lines, respond.body.encode())
+def compile_fixed(respond: Respond) -> RespondSpec:
+    headers = tuple(respond.headers.items())
+    return RespondSpec(respond.status, headers, respond.body.encode(), respond.content_type)
 
 
-def compile_edits(headers: ResponseHeaders, remove: tuple[str, ...]) -> HeaderEdits | None:
+def compile_edits(headers: ResponseHeaders, remove: tuple[str, ...]) -> EditSpec | None:
     if not (headers.set or headers.append or remove):
         return None
-    return HeaderEdits(
-        {name.encode(): value.encode("latin-1", "replace") for name, value in headers.set.items()},
-        {name.encode(): value.encode("latin-1", "replace") for name, value in headers.append.items()},
-        [name.encode() for name in remove],
-    )
+    return EditSpec(_encoded(headers.set), _encoded(headers.append), tuple(name.encode() for name in remove))
+
+
+def _encoded(fields: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in fields.items())

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..balancing.locations import BUILTIN, Location
-from ..features.geo.database import Database
-from ..features.geo.locator import Locator
-from ..features.geo.networks import Networks
+from ..features.geo.locator import open_locator
+from ..plan import DatabaseSpec, LocatorSpec
 from .rules import Finding, Path, did_you_mean, mapping
 from .schema import Config
 from .sections.geo import Geo
@@ -25,21 +24,19 @@ def locations(geo: Geo | None) -> Mapping[str, Location]:
     return {name: Location(place.latitude, place.longitude, place.near) for name, place in geo.locations.items()}
 
 
-def compile_locator(geo: Geo) -> Locator:
-    """Opens the database if there is one. Raises ValueError in words for people."""
-    known = locations(geo)
-    database = None
-    if geo.database is not None:
-        source = geo.database
-        database = Database(source.path, source.field, _encoded(source.values), known)
-    return Locator(
-        geo.header.name.lower().encode() if geo.header is not None else None,
-        _encoded(geo.header.values) if geo.header is not None else {},
-        frozenset(name.encode() for name in known),
-        database,
-        Networks({network: name.encode() for network, name in geo.networks.items()}) if geo.networks else None,
-        (geo.default or "").encode(),
+def compile_locator(geo: Geo) -> LocatorSpec:
+    """Opens the database if there is one, to see that it can be. Raises ValueError in words for people."""
+    source, header = geo.database, geo.header
+    spec = LocatorSpec(
+        header=header.name.lower().encode() if header is not None else None,
+        values=_encoded(header.values) if header is not None else {},
+        locations=dict(locations(geo)),
+        database=DatabaseSpec(source.path, source.field, _encoded(source.values)) if source is not None else None,
+        networks={network: name.encode() for network, name in geo.networks.items()},
+        default=(geo.default or "").encode(),
     )
+    open_locator(spec)
+    return spec
 
 
 def _encoded(values: Mapping[str, str]) -> dict[str, bytes]:

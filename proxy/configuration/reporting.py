@@ -6,13 +6,10 @@ Law of this file: what is not configured is off, but for an algorithm that goes 
 from __future__ import annotations
 
 from ..balancing.compose import BalanceSpec, wants_reports
-from ..exchange import ReturnStage
-from ..features.load_reports.stages import ReportedRelay
-from ..upstream.group import Group
 from ..upstream.load.prober import ProbeSpec
 from ..upstream.load.sources import PollSpec, ReportSpec
+from ..user_code import call_guarded, own_names
 from .sections.load_reports import LoadReports, Poll, Probe
-from .user_code import own_names, tried
 
 
 def compile_reports(wanted: LoadReports | None, balance: BalanceSpec) -> ReportSpec | None:
@@ -26,7 +23,7 @@ def compile_reports(wanted: LoadReports | None, balance: BalanceSpec) -> ReportS
 
 def _wants(balance: BalanceSpec) -> bool:
     try:
-        return tried(own_names(balance), "__init__", wants_reports, balance)
+        return call_guarded(own_names(balance), "__init__", wants_reports, balance)
     except ValueError:  # an algorithm that cannot be used: said where it is tried out
         return False
 
@@ -39,11 +36,6 @@ def compile_poll(poll: Poll | None) -> PollSpec | None:
 
 def compile_probe(probe: Probe | None) -> ProbeSpec | None:
     return ProbeSpec(probe.path, probe.timeout, probe.per_backend, probe.most) if probe is not None else None
-
-
-def listening(spec: ReportSpec | None, group: Group, relay: ReturnStage) -> ReturnStage:
-    """The way back, with an ear for reports in headers if they are wanted."""
-    return ReportedRelay(group, spec.headers, relay) if spec is not None and spec.headers else relay
 
 
 def stripped(spec: ReportSpec | None) -> tuple[bytes, ...]:

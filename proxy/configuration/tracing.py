@@ -7,13 +7,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from ..exchange import ReturnStage
-from ..features.tracing.hedging import TracedAttempt
-from ..features.tracing.stages import TracedReturn, TracedSend
-from ..features.tracing.trace import Rules
-from ..pipeline import Send
 from ..plan import TraceSpec
-from ..stages.hedge import HedgedSend
 from .schema import Config
 from .tracing_rules import OWN
 
@@ -54,23 +48,6 @@ def installed(package: str) -> bool:
         return False
 
 
-class Tap:
-    """What tracing links into the routes of one configuration."""
-
-    def __init__(self, spec: TraceSpec | None) -> None:
-        self.rules = Rules(spec) if spec is not None else None
-
-    def send(self) -> Send:
-        return Send() if self.rules is None else TracedSend(self.rules)
-
-    def hedged(self, stage: HedgedSend) -> HedgedSend:
-        if self.rules is not None:
-            stage.attempt = TracedAttempt
-        return stage
-
-    def behind(self, relay: ReturnStage) -> ReturnStage:
-        return relay if self.rules is None else TracedReturn(self.rules, relay)
-
-    def removed(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Request headers that are not passed on: what the client sent of a trace is read, and said anew."""
-        return names if self.rules is None else (*names, *OWN)
+def removed(names: tuple[str, ...], spec: TraceSpec | None) -> tuple[str, ...]:
+    """Request headers that are not passed on: what the client sent of a trace is read, and said anew."""
+    return names if spec is None else (*names, *OWN)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.geo import compile_locator
 from proxy.configuration.load import load_text
 from proxy.errors import ConfigError
 from proxy.features.geo.key import LocatedKey
-from proxy.features.geo.locator import Locator
+from proxy.features.geo.locator import Locator, open_locator
 from tests.support.exchanges import exchange, pick_of
 from tests.support.mmdb import write
+from tests.support.plans import linked
 
 HEAD = "listeners: [{bind: ':0'}]\nroutes: [{upstream: app}]\n"
 APP = "upstreams: {app: {balance: geographic, backends: [{address: 'a:1', region: us-east}]}}\n"
@@ -23,14 +23,14 @@ APP = "upstreams: {app: {balance: geographic, backends: [{address: 'a:1', region
 def refused(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         loaded = load_text(HEAD + text, "c.yaml")
-        compile_plan(loaded.config, loaded.report)
+        linked(loaded.config, loaded.report)
     return [str(problem) for problem in caught.value.problems]
 
 
 def locator(text: str) -> Locator:
     geo = load_text(f"{HEAD}{APP}geo: {text}\n").config.geo
     assert geo is not None
-    return compile_locator(geo)
+    return open_locator(compile_locator(geo))
 
 
 def find(made: Locator, lines: str = "", address: str = "10.0.0.7") -> bytes:
@@ -134,7 +134,7 @@ def test_a_header_that_nobody_is_believed_in_is_a_warning() -> None:
 
 def key_of(balance: str) -> Any:
     text = f"{HEAD}upstreams: {{app: {{balance: {balance}, backends: ['a:1']}}}}\ngeo: {{header: X-Where}}\n"
-    return pick_of(compile_plan(load_text(text).config)).key
+    return pick_of(linked(load_text(text).config)).key
 
 
 def test_the_location_is_asked_for_only_where_an_algorithm_wants_to_know() -> None:

@@ -10,19 +10,19 @@ import pytest
 
 from proxy import scoreboard
 from proxy.configuration import sticking
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.configuration.render import show
 from proxy.configuration.sections.sticky import StickyCookie
 from proxy.console.explain_view import lines
-from proxy.control.explain import explain, request_bytes
+from proxy.control.explain import request_bytes
 from proxy.errors import ConfigError
 from proxy.features.sticky.balancer import Sticky, token
-from proxy.features.sticky.sessions import Sessions
+from proxy.features.sticky.sessions import Sessions, sessions_on
 from proxy.features.sticky.stages import CookieKey, CookieRelay, LearnedKey, LearnedRelay
 from proxy.scoreboard import DRAIN, EJECTED_UNTIL, MAINT, ROW, STATE
 from proxy.stages.relay import Relay
 from tests.support.exchanges import exchange, pick_of
+from tests.support.plans import explained, linked
 
 SECRET = "0123456789abcdef"
 NOT_NOW = "b:1 cannot serve it now"
@@ -38,7 +38,7 @@ routes: [{{upstream: app, {route}}}]
 
 def complaint(sticky: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        compile_plan(load_text(yaml(sticky), "test.yaml").config)
+        linked(load_text(yaml(sticky), "test.yaml").config)
     return str(caught.value)
 
 
@@ -128,7 +128,7 @@ def test_only_what_is_asked_for_is_linked() -> None:
         ("{learn: 'header:x-session'}", (LearnedKey, LearnedRelay)),
         ("{learn: 'cookie:session'}", (LearnedKey, LearnedRelay)),
     ):
-        plan = compile_plan(load_text(yaml(sticky), "test.yaml").config)
+        plan = linked(load_text(yaml(sticky), "test.yaml").config)
         relay = plan.routes.find(exchange().head).relay
         assert (type(pick_of(plan).key), type(relay)) == kinds
         assert sticky == "null" or relay.pick is pick_of(plan)
@@ -142,13 +142,13 @@ def test_a_route_that_has_its_own_mind_about_cookies_is_left_alone() -> None:
         ("{cookie: {}}", "request_headers: {remove: [Cookie]}", False),
         ("{cookie: {}}", "request_headers: {set: {cookie: a=b}}", False),
     ):
-        key = pick_of(compile_plan(load_text(yaml(sticky, route=route)).config)).key
+        key = pick_of(linked(load_text(yaml(sticky, route=route)).config)).key
         assert isinstance(key, CookieKey)
         assert key.strip is strips
 
 
 def test_settings_of_the_cookie_do_not_make_a_new_algorithm() -> None:
-    plans = [compile_plan(load_text(yaml(s)).config) for s in ("{cookie: {}}", "{cookie: {max_age: 60s, name: b}}")]
+    plans = [linked(load_text(yaml(s)).config) for s in ("{cookie: {}}", "{cookie: {max_age: 60s, name: b}}")]
     first, second = (plan.specs["app"].balance for plan in plans)
     assert first == second
 
@@ -157,7 +157,7 @@ def test_settings_of_the_cookie_do_not_make_a_new_algorithm() -> None:
 
 
 def told(sticky: str, *headers: tuple[str, str], balance: str = "round_robin", board: Any = None) -> dict[str, Any]:
-    return explain(load_text(yaml(sticky, balance)).config, request_bytes("GET", "/", headers), board=board)
+    return explained(load_text(yaml(sticky, balance)).config, request_bytes("GET", "/", headers), board=board)
 
 
 def test_explain_says_where_a_cookie_leads() -> None:
@@ -201,7 +201,7 @@ def test_explain_says_where_a_session_is() -> None:
     board = scoreboard.create(3)
     board.backend_rows("other", "x:1")
     board.backend_rows("app", "b:1")
-    sessions: Sessions = sticking.sessions_on(board, "app", 3600.0)
+    sessions: Sessions = sessions_on(board, "app", 3600.0)
     sessions.keep(b"abc", board.backends.rows["app\nb:1"], monotonic())
     found = told("{learn: 'header:X-Session'}", ("x-session", "abc"), board=board)
     assert found["sticky"] == {"by": "header:X-Session", "leads_to": "b:1", "why": "it is usable"}
@@ -211,7 +211,7 @@ def test_explain_says_where_a_session_is() -> None:
 def test_to_ask_for_a_session_is_not_to_use_it() -> None:
     board = scoreboard.create(3)
     board.backend_rows("app", "b:1")
-    sessions: Sessions = sticking.sessions_on(board, "app", 3600.0)
+    sessions: Sessions = sessions_on(board, "app", 3600.0)
     sessions.keep(b"abc", board.backends.rows["app\nb:1"], monotonic() - 60.0)
     before = bytes(board.sessions())
     found = told("{learn: 'header:X-Session'}", ("x-session", "abc"), board=board)

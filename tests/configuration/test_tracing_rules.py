@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.diff import diff
 from proxy.configuration.load import load_text
 from proxy.configuration.render import show
 from proxy.errors import ConfigError
 from proxy.plan import TraceSpec
+from tests.support.plans import linked
 
 REST = "listeners: [{bind: '127.0.0.1:0'}]\nupstreams: {app: {backends: ['a:1']}}\n"
 ROUTES = "routes: [{upstream: app}]\n"
@@ -17,14 +17,14 @@ ROUTES = "routes: [{upstream: app}]\n"
 
 def problems(tracing: str, routes: str = ROUTES) -> list[str]:
     with pytest.raises(ConfigError) as refused:
-        compile_plan(load_text(f"{REST}tracing: {tracing}\n{routes}").config)
+        linked(load_text(f"{REST}tracing: {tracing}\n{routes}").config)
     return [f"{each.key}: {each.message}" for each in refused.value.problems]
 
 
 def test_all_has_a_default() -> None:
-    plan = compile_plan(load_text(f"{REST}tracing: {{}}\n{ROUTES}").config)
+    plan = linked(load_text(f"{REST}tracing: {{}}\n{ROUTES}").config)
     assert plan.tracing == TraceSpec("http://127.0.0.1:4318/v1/traces")
-    assert compile_plan(load_text(REST + ROUTES).config).tracing is None
+    assert linked(load_text(REST + ROUTES).config).tracing is None
 
 
 WANTED = "tracing.endpoint: must be the URL that traces are sent to, such as http://127.0.0.1:4318/v1/traces"

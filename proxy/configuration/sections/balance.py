@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from ...upstream.backend import BackendSpec
+from ...user_code import named_inside
 from .. import values as units
 from ..fields import BackendAddress, Count, GraceDuration, List, Section, Whole, duration
 from .overload import RateKey
@@ -19,12 +20,6 @@ Name = Annotated[str, AfterValidator(units.check_place)]
 def in_a_list(value: object) -> object:
     """One stands for a list of one."""
     return [value] if isinstance(value, str) else value
-
-
-def named_inside(params: Mapping[str, Any]) -> object:
-    """What the parameters of an algorithm name as the one inside of it."""
-    inner = params.get("inner")
-    return inner.get("algorithm") if isinstance(inner, Mapping) else inner
 
 
 class Balance(Section):

@@ -16,7 +16,6 @@ from pydantic import AfterValidator, Strict
 from ...configuration.diff import diff_against
 from ...configuration.fields import HeaderValue, List, Section, Token
 from ...configuration.sections.balance import Backend, spec_of
-from ...configuration.sticking import sticky_of
 from ...configuration.writeback import write_back
 from ...errors import ConfigError, DiscoveryError, WriteBackError
 from ...upstream.backend import BackendSpec
@@ -128,15 +127,14 @@ class BackendEndpoints:
         if isinstance(wanted, web.Response):
             return wanted
         control = self.control
-        specs = control.specs()
-        members = {name: spec.backends for name, spec in specs.items()}
+        members = {name: spec.backends for name, spec in control.specs().items()}
+        plan = control.checked.plan.with_members(members)
         try:
             data = request_bytes(wanted.method, wanted.url, wanted.headers)
         except ValueError as error:
             return refused(400, f"url: {error}")
-        sticky = sticky_of(specs)
         try:
-            told = await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members, sticky)
+            told = await asyncio.to_thread(explain, control.config, plan, data, wanted.client, control.board)
         except (ConfigError, ValueError) as error:
             return refused(422, "; ".join(problems_of(error)))
         if "forward" in told:

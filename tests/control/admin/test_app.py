@@ -52,7 +52,7 @@ async def test_the_configuration_as_it_runs_without_its_secrets() -> None:
 async def test_headers_for_the_collector_are_not_shown() -> None:
     async with admin() as call:
         text = "listeners: [{bind: ':80'}]\nroutes: [{respond: {}}]\ntracing: {headers: {x-key: hush-hush}}\n"
-        call.fake.config = load_text(text).config
+        call.fake.serve(text)
         _, shown = await call("GET", "/config")
         assert shown["tracing"]["headers"] == {"x-key": "(not shown)"}
 
@@ -237,7 +237,7 @@ def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
 async def test_the_password_of_a_shared_store_is_not_shown() -> None:
     async with admin() as call:
         text = YAML + "rate_limits: {a: {rate: 1/s, shared: 'redis://me:secret@10.0.0.1:6379/0'}, b: {rate: 1/s}}"
-        call.fake.config = load_text(text).config
+        call.fake.serve(text)
         _, shown = await call("GET", "/config")
         assert shown["rate_limits"]["a"]["shared"]["url"] == "(not shown)@10.0.0.1:6379/0"
         assert shown["rate_limits"]["b"]["shared"] is None

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
+from proxy import user_code
 from proxy.balancing import Balancer
 from proxy.balancing.compose import BalanceSpec
-from proxy.configuration import user_code as trying
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
-from proxy.configuration.user_code import own_names, tried
 from proxy.console.explain_view import ask_or_explain
-from proxy.control.explain import explain, request_bytes
+from proxy.control.explain import request_bytes
 from proxy.errors import ConfigError
 from proxy.upstream.backend import Backend
+from proxy.user_code import call_guarded, own_names
+from tests.support.plans import explained, linked
 
-from ..control.admin.fake import admin
+from .control.admin.fake import admin
 
 MINE = f"{__name__}:Misbehaves"
 GO_ON = threading.Event()
@@ -67,7 +67,7 @@ class Keyed(Misbehaves):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(trying, "CALL_WITHIN", 0.05)
+    monkeypatch.setattr(user_code, "CALL_WITHIN", 0.05)
     monkeypatch.setattr(Misbehaves, "passed", 0)
     yield
     GO_ON.set()
@@ -86,7 +86,7 @@ routes: [{{upstream: app{route}}}]
 def problems(balance: str, more: str = "", route: str = "") -> list[str]:
     loaded = load_text(text(balance, more, route), "c.yaml")
     with pytest.raises(ConfigError) as caught:
-        compile_plan(loaded.config, loaded.report)
+        linked(loaded.config, loaded.report)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -129,7 +129,7 @@ def test_what_an_algorithm_says_of_its_parameters_is_told_as_it_stands() -> None
 
 
 def told(balance: str) -> dict[str, Any]:
-    return explain(load_text(text(balance)).config, request_bytes("GET", "/", [("x-user", "ann")]))
+    return explained(load_text(text(balance)).config, request_bytes("GET", "/", [("x-user", "ann")]))
 
 
 @pytest.mark.parametrize(
@@ -162,19 +162,19 @@ async def test_who_asks_a_running_proxy_is_told() -> None:
     async with admin() as call:
         name = f"{__name__}:Keyed"
         balance = f"{{algorithm: '{name}', key: 'header:x-user', hangs: pick}}"
-        call.fake.config = load_text(text(balance)).config
+        call.fake.serve(text(balance))
         asked = {"url": "/", "headers": [["x-user", "ann"]]}
         status, answer = await call("POST", "/explain", asked)
         assert (status, answer["detail"]) == (422, f"pick of the algorithm {name} has not returned within 0.05 s")
-        call.fake.config = load_text(text(f"{{algorithm: '{MINE}', raises: rebuild, passes: 1}}")).config
+        call.fake.serve(text(f"{{algorithm: '{MINE}', raises: rebuild, passes: 1}}"))
         status, answer = await call("POST", "/explain", asked)
         assert status == 422
         assert f"rebuild of the algorithm {MINE} has raised KeyError('broken')" in answer["detail"]
 
 
 def test_only_what_is_a_users_own_is_called_in_a_thread() -> None:
-    assert tried("", "rebuild", threading.current_thread) is threading.current_thread()
-    assert tried("m:C", "rebuild", threading.current_thread) is not threading.current_thread()
+    assert call_guarded("", "rebuild", threading.current_thread) is threading.current_thread()
+    assert call_guarded("m:C", "rebuild", threading.current_thread) is not threading.current_thread()
     assert own_names(BalanceSpec("maglev", {"table": 7})) == ""
     assert own_names(BalanceSpec("geographic", {"inner": "m:C"}, "m:D")) == "m:C or m:D"
 
@@ -184,4 +184,4 @@ def test_what_ends_the_process_does_not_end_it_here() -> None:
         raise SystemExit(3)
 
     with pytest.raises(ValueError, match=r"rebuild of the algorithm m:C has raised SystemExit\(3\)"):
-        tried("m:C", "rebuild", leave)
+        call_guarded("m:C", "rebuild", leave)
