@@ -1,9 +1,8 @@
 """One request in flight, its attempts, and the ports that it passes through.
 
-Law of this file: state and interfaces only. What happens to a request is in pipeline.py and stages/. An exchange speaks
-to the client through `ClientStream`, and each of its attempts to a backend through `UpstreamStream` (upstream/ports.py);
-nothing here knows how either side writes its bytes. Exchanges are reused: `begin` sets what is per request, `clear`
-lets go of it.
+Law of this file: state and interfaces only. What happens to a request is in pipeline.py and stages/. An exchange
+speaks to the client through `ClientStream`, each of its attempts to a backend through `UpstreamStream`; nothing here
+knows how either side writes its bytes. Exchanges are reused: `begin` sets what is per request, `clear` lets go of it.
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ LAYERS = (
     ("stages",),
     ("pipeline", "telemetry"),
     ("features",),
-    ("linking",),
     ("downstream",),
     ("configuration",),
     ("control",),

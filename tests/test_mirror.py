@@ -57,7 +57,6 @@ ELSEWHERE = {
     "control/trace_export/exporter.py": ("e2e/test_tracing.py", "it needs a collector"),
     "control/explain_sticky.py": ("configuration/test_sticking.py", "its words are part of an explanation"),
     "features/sticky/spec.py": ("configuration/test_sticking.py", "plain values, which a route is linked from"),
-    "linking.py": ("configuration/test_compile.py", "what is linked is told by the plan of a configuration"),
     "control/explain_tracing.py": ("control/test_explain.py", "its words are part of an explanation"),
     "configuration/sections/tracing.py": (
         "configuration/test_tracing_rules.py",

@@ -31,7 +31,7 @@ import asyncio, sys, uvloop
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.console.demo import find_config
-from proxy.linking import link_plan
+from proxy.pipeline import link_plan
 from proxy.server.proxy import Proxy
 import proxy.http1.codec, proxy.pipeline
 

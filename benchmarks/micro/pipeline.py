@@ -18,8 +18,8 @@ from proxy.downstream.connection import ClientConnection
 from proxy.features.sticky.balancer import token
 from proxy.features.tracing.recorder import Tracer
 from proxy.features.tracing.trace import Rules
-from proxy.linking import link_plan
 from proxy.metrics import Counters
+from proxy.pipeline import link_plan
 from proxy.upstream.connection import UpstreamConnection
 
 from .codec import REQUEST, RESPONSE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..limits.rate import RateSpec, StoreSpec
 from ..limits.shedding import ShedSpec
-from ..linking import key_parts
 from ..plan import KeySpec, RateLimitSpec
+from ..stages.request_key import key_parts
 from ..stages.shared_limits import SharedBuckets
 from ..upstream.breaker import BreakerSpec
 from ..upstream.concurrency import ConcurrencySpec

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from ..balancing import create
 from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
+from ..balancing.user_code import call_guarded, own_names
 from ..features.sticky.balancer import StickySpec
-from ..linking import make_balancers
+from ..pipeline import make_balancers
 from ..plan import KeySpec, LocatorSpec
 from ..upstream.backend import Backend
 from ..upstream.picker import Selector
 from ..upstream.spec import GroupSpec
-from ..user_code import call_guarded, own_names
 from .admitting import checked_key
 from .geo import locations
 from .rules import Finding

@@ -6,9 +6,9 @@ Law of this file: what is not configured is off, but for an algorithm that goes 
 from __future__ import annotations
 
 from ..balancing.compose import BalanceSpec, wants_reports
+from ..balancing.user_code import call_guarded, own_names
 from ..upstream.load.prober import ProbeSpec
 from ..upstream.load.sources import PollSpec, ReportSpec
-from ..user_code import call_guarded, own_names
 from .sections.load_reports import LoadReports, Poll, Probe
 
 

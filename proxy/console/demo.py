@@ -27,7 +27,7 @@ from rich.text import Text
 from ..configuration.compile import compile_plan
 from ..configuration.load import load_text
 from ..errors import BindError, QantaraError
-from ..linking import link_plan
+from ..pipeline import link_plan
 from ..server.proxy import Proxy
 
 if TYPE_CHECKING:

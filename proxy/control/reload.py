@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ..balancing.user_code import own_names
 from ..configuration.compile import compile_plan
 from ..configuration.load import load
 from ..configuration.picking import try_out
@@ -19,7 +20,6 @@ from ..errors import BindError, ConfigError, Problem
 from ..plan import PlanSpec
 from ..threads import run_in_thread
 from ..upstream.backend import BackendSpec
-from ..user_code import own_names
 
 CHECK_WITHIN = 60.0
 """Seconds that a configuration may take to be read and compiled."""

@@ -16,13 +16,14 @@ from ..http.local_replies import ALLOW, LocalReply, proxy_status
 from ..http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
 from ..http1.codec import UPGRADE
 from ..limits.buckets import Buckets
-from ..limits.rate import SECOND, RateSpec, bucket_key
+from ..limits.rate import SECOND, RateSpec, StoreSpec, bucket_key, salt_of
 from ..limits.shedding import Shedder
 from ..metrics import L_REFUSED, L_REMOTE_FAILED, L_TAKEN, L_WOULD_REFUSE
+from ..plan import LinkContext, RouteSpec
 from ..upstream.breaker import Breaker
 from ..upstream.group import Group
 from .finish import local_error, local_reply
-from .request_key import RequestKey
+from .request_key import RequestKey, key_parts
 
 log = logging.getLogger("qantara")
 
@@ -82,28 +83,22 @@ class Shed(Stage):
 class RateLimit(Stage):
     """Takes a token from the bucket of the request's key; a request without a key is not limited."""
 
-    def __init__(
-        self,
-        spec: RateSpec,
-        salt: bytes,
-        key: RequestKey,
-        buckets: Buckets,
-        rows: Any,
-        remote: Remote | None,
-        following: Stage,
-    ) -> None:
+    def __init__(self, spec: RateSpec, key: RequestKey, following: Stage) -> None:
         super().__init__(following)
         self.spec = spec
         self.interval = spec.interval
         self.depth = spec.depth
-        self.salt = salt
         self.key = key
         """What requests are counted by. Without parts all of them have one bucket."""
+        self.numbers: dict[bytes, int] = {}
+        """Those of keys that were asked for lately: to hash a key costs as much as to take a token."""
+
+    def share(self, salt: bytes, buckets: Buckets, rows: Any, remote: Remote | None) -> None:
+        """What it shares with other workers: the buckets, the counters, and those of other machines."""
+        self.salt = salt
         self.buckets = buckets
         self.rows = rows
         self.remote = remote
-        self.numbers: dict[bytes, int] = {}
-        """Those of keys that were asked for lately: to hash a key costs as much as to take a token."""
 
     def enter(self, x: Exchange) -> None:
         key = self.key.of(x)
@@ -170,7 +165,7 @@ class Asking:
                 return
             self.stage.rows[L_REMOTE_FAILED if failed else L_TAKEN] += 1
             self.stage.next.enter(x)
-        except Exception:  # nobody above would tell the client
+        except Exception:  # no caller above would answer the client
             log.exception("a defect of the proxy, after a rate limit was asked")
             local_error(x, INTERNAL)
 
@@ -190,3 +185,45 @@ class Break(Stage):
                 local_error(x, BREAKER_OPEN, (("Retry-After", str(int(wait) + 1)),))
                 return
         self.next.enter(x)
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def link_admit(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """On every route to an upstream."""
+    return Admit(following) if spec.group is not None else following
+
+
+def link_breaker(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """Where the upstream has a circuit breaker."""
+    if spec.group is None or spec.group.breaker is None:
+        return following
+    return Break(context.runtime.group(spec.upstream), following)
+
+
+def link_shedding(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """Where the configuration has `shedding`."""
+    if spec.group is None or "shedding" not in spec.features:
+        return following
+    return Shed(context.runtime.shedder, spec.priority, following)
+
+
+def link_rate_limits(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """The rate limits of the route, in their order. Raises ValueError."""
+    runtime = context.runtime
+    for limit in reversed(spec.rate_limits):
+        store, rate, board = limit.store, limit.rate, runtime.board
+        remote = runtime.remote(store, open_store) if store is not None else None
+        salt = salt_of(board.secret() if remote is None else 0, rate.name)
+        stage = RateLimit(rate, RequestKey(key_parts(limit.key)), following)
+        stage.share(salt, runtime.buckets, board.limit_row(rate.name), remote)
+        following = stage
+    return following
+
+
+def open_store(store: StoreSpec) -> Remote:
+    """The buckets in a store. Raises ValueError if the package that speaks to it is not installed."""
+    from .shared_limits import SharedBuckets  # only where limits are shared
+
+    return SharedBuckets(store)

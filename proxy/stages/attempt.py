@@ -1,7 +1,7 @@
 """How an attempt at a backend begins, is judged and ends: one function each, for first tries, retries and hedges alike.
 
-Law of this file: what is counted for a backend is counted here and nowhere else. A balancer that raises keeps no request
-from going on: its spare takes over.
+Law of this file: what is counted for a backend is counted here and nowhere else. A balancer that raises keeps no
+request from going on: its spare takes over.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..exchange import Exchange, Stage
+from ..plan import LinkContext, RouteSpec
 from ..upstream.pool import Pool
 from .attempt import wait_for_connection
 
@@ -23,3 +24,8 @@ class Connect(Stage):
         attempt.upstream = connection
         x.source = connection
         self.next.enter(x)
+
+
+def link_connect(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """On every route to an upstream."""
+    return Connect(following) if spec.group is not None else following

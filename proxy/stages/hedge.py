@@ -14,6 +14,7 @@ from ..errors import Reason
 from ..exchange import Attempt, Exchange, ResponseStage, Stage
 from ..http1.codec import ResponseHead
 from ..metrics import U_HEDGES, U_HEDGES_REFUSED, U_HEDGES_WON
+from ..plan import LinkContext, RouteSpec
 from ..upstream.backend import Backend
 from ..upstream.group import Group
 from ..upstream.picker import Picker
@@ -231,3 +232,8 @@ class HedgedReturn(ResponseStage):
         if x.hedge is not None:
             hedge, x.hedge = x.hedge, None
             hedge.cancel()
+
+
+def link_hedged_return(spec: RouteSpec, context: LinkContext, following: ResponseStage) -> ResponseStage:
+    """Where the upstream is hedged."""
+    return HedgedReturn(following) if spec.group is not None and spec.group.retry.hedge is not None else following

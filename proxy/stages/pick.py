@@ -12,6 +12,7 @@ from ..balancing.base import Balancer
 from ..errors import NO_BACKEND
 from ..exchange import Exchange, Stage
 from ..metrics import U_ACTIVE, U_REQUESTS
+from ..plan import LinkContext, RouteSpec
 from ..scoreboard import IN_FLIGHT, RETRIES
 from ..upstream.backend import Backend
 from ..upstream.group import Group
@@ -119,3 +120,12 @@ class QueueWait:
         x = self.x
         if x.group is not None and x.picker is not None:
             x.group.leave_queue(x.attempt, x.picker)
+
+
+def link_pick(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """On every route to an upstream. Raises ValueError if a key cannot be worked out."""
+    if spec.group is None:
+        return following
+    group = context.runtime.group(spec.upstream)
+    picker = group if spec.selector is None else group.subset(spec.selector)
+    return Pick(Target(group, picker), context.key_of(spec), spec.priority, following)

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import UPGRADE_REFUSED, Reason
 from ..exchange import Exchange, ResponseStage
 from ..http1.codec import UPGRADE, ResponseHead
+from ..plan import LinkContext, RouteSpec
 from ..scoreboard import FAILURES
 from ..upstream.ports import Trailers, UpstreamStream
 from .attempt import blames_backend, judge, judge_failure, wait_for_connection
@@ -134,3 +135,8 @@ class Relay(ResponseStage):
         x.status = 101
         client.tunnel(x, head, protocol, route.tunnel_idle)
         x.bytes_out += len(data) - head.end
+
+
+def link_relay(spec: RouteSpec, context: LinkContext, following: ResponseStage) -> ResponseStage:
+    """On every route to an upstream, last."""
+    return Relay(following) if spec.group is not None else following

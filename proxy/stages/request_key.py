@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
-from ..balancing.keys import Key
+from ..balancing.keys import Key, make_key
 from ..exchange import Exchange
+from ..plan import KeySpec, LinkContext, RouteSpec
 
 
 class RequestKey:
@@ -52,3 +53,13 @@ def address_key(address: str) -> bytes:
         except ValueError:
             pass
     return address.encode()
+
+
+def key_parts(spec: KeySpec) -> list[Key | None]:
+    """The parts of a key. Raises ValueError if one names a group that the pattern has not."""
+    return [None if source == "client_ip" else make_key(source, spec.pattern) for source in spec.sources]
+
+
+def link_key(spec: RouteSpec, context: LinkContext, key: RequestKey | None) -> RequestKey | None:
+    """The key that the algorithm of a route goes by. Raises ValueError."""
+    return RequestKey(key_parts(spec.key)) if spec.key is not None else key

@@ -5,9 +5,10 @@ Law of this file: a reply that is the same for every request is made once, when 
 
 from __future__ import annotations
 
-from ..errors import NO_ROUTE, Reason
+from ..errors import FIXED, NO_ROUTE, REDIRECT, Reason
 from ..exchange import Exchange, Stage
 from ..http.local_replies import Fields, LocalReply, proxy_status
+from ..plan import LinkContext, RouteSpec
 from .finish import local_error, local_reply
 from .rewrite import PLACEHOLDER, location
 
@@ -59,3 +60,15 @@ def redirect(reason: Reason, to: str, via: str) -> Stage:
     if PLACEHOLDER.search(to):
         return Redirect(reason, to, via)
     return Fixed(reason, (("Location", to),), b"", via)
+
+
+def link_answer(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """The last stage of a route that the proxy answers itself."""
+    via = context.settings.via or "qantara"
+    if spec.redirect is not None:
+        return redirect(REDIRECT._replace(status=spec.redirect.status), spec.redirect.to, via)
+    found = spec.respond
+    if found is None:
+        return following
+    fields = (("Content-Type", found.content_type), *found.headers) if found.body else found.headers
+    return Fixed(FIXED._replace(status=found.status), fields, found.body, via)

@@ -11,6 +11,7 @@ from ..deadlines import NEVER
 from ..exchange import Exchange, Stage
 from ..http1.codec import HOST, X_FORWARDED_HOST, mask_of
 from ..http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
+from ..plan import LinkContext, RouteSpec
 from . import rewrite
 from .retry import may_resend
 
@@ -70,3 +71,8 @@ class Send(Stage):
             assert client is not None
             client.read_body()  # before the write, which may find that the backend takes no more
             upstream.send(attempt, outgoing, x.body, NEVER)
+
+
+def link_send(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """On every route to an upstream, last."""
+    return Send(following) if spec.group is not None else following

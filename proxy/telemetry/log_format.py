@@ -156,8 +156,8 @@ FORMATS: dict[str, Callable[[Any], bytes]] = {"json": as_json, "combined": as_co
 
 def backends_of(x: Exchange, now: float) -> list[str] | None:
     """The backends that were asked, in this order: all but the last have failed it, or were too slow."""
-    names = x.attempted or []
-    return names if not x.attempt.backend_name or names[-1:] == [x.attempt.backend_name] else [*names, x.attempt.backend_name]
+    names, last = x.attempted or [], x.attempt.backend_name
+    return names if not last or names[-1:] == [last] else [*names, last]
 
 
 def queue_time(x: Exchange, now: float) -> float | None:

@@ -32,12 +32,12 @@ from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, IN_FLIGHT, UPSTR
 from .backend import Backend
 from .breaker import Breaker
 from .concurrency import Gradient
-from .ports import Requester
 from .hedge import Hedger
 from .load.report import LoadReport
 from .load.sources import Reports
 from .passive_health import CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, ejection_seconds, may_eject
 from .picker import Picker, Selector
+from .ports import Requester
 from .queue import note_wait
 from .retry import BUDGET_SECONDS
 from .spec import GroupSpec
@@ -335,7 +335,7 @@ class Group(Picker):
             if not self.has_room(1) or not self._some_room(picker):
                 return
             requester: Requester | None = queue.peek(passed)
-            while requester is not None and not requester.can_use_slot():  # there is room, but not where this one may go
+            while requester is not None and not requester.can_use_slot():  # there is a slot, but not for it
                 passed += 1
                 requester = queue.peek(passed) if passed < PASSED else None
             if requester is None:

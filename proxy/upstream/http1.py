@@ -65,9 +65,7 @@ class Http1Connection(UpstreamStream):
         block = request.fields.lines
         if request.own is not None:
             block += request.own.lines
-        head = request.head.forward(
-            request.path, block, request.drop, request.add_host, request.upgrade, request.edits
-        )
+        head = request.head.forward(request.path, block, request.drop, request.add_host, request.upgrade, request.edits)
         self.requester = requester
         self.state = AWAITING
         self.deadline = deadline

@@ -11,9 +11,14 @@ from proxy.balancing.round_robin import RoundRobin
 from proxy.configuration.load import load_text
 from proxy.errors import ConfigError
 from proxy.http1.codec import RequestHead
-from proxy.pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
-from proxy.plan import Plan, RoutePlan, Settings
+from proxy.plan import Plan, RoutePlan, RouteSpec, Settings
+from proxy.routing import Match
+from proxy.stages.admit import Admit
+from proxy.stages.connect import Connect
+from proxy.stages.pick import Pick
 from proxy.stages.relay import Relay
+from proxy.stages.route import Fixed, Redirect
+from proxy.stages.send import Send
 from proxy.upstream.health import HealthSpec
 from proxy.upstream.spec import GroupSpec
 from tests.support.plans import linked
@@ -53,7 +58,7 @@ def refused(text: str) -> list[str]:
 def test_the_defaults_of_the_plan_are_those_of_the_configuration() -> None:
     assert plan_of("routes: [{respond: {}}]\n").settings == Settings()
     route = route_of("upstream: app")
-    fresh = RoutePlan("fresh")
+    fresh = RoutePlan(RouteSpec("fresh", Match()))
     for name in ("body_size", "body_idle", "response_head", "response_idle", "request_timeout", "tunnel_idle"):
         assert getattr(route, name) == getattr(fresh, name), name
 
@@ -154,7 +159,7 @@ def test_a_forwarding_route_has_the_stages_in_order() -> None:
     while (stage := stage.next) is not None:
         chain.append(stage)
     assert [type(each) for each in chain] == [Admit, Pick, Connect, Send]
-    assert isinstance(route.relay, Relay)
+    assert isinstance(route.back, Relay)
     assert (route.upstream, route.request_edits, route.response_edits) == ("app", None, None)
 
 

@@ -17,8 +17,8 @@ import pytest
 from proxy.deadlines import Sweep
 from proxy.errors import POOL_TIMEOUT, Reason
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.connection import Requester
 from proxy.upstream.pool import Pool
+from proxy.upstream.ports import Requester
 from proxy.upstream.settings import PoolSettings
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, close, end_of_input, request, reset, response, tell, until, wait

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from ...balancing.user_code import named_inside
 from ...upstream.backend import BackendSpec
-from ...user_code import named_inside
 from .. import values as units
 from ..fields import BackendAddress, Count, GraceDuration, List, Section, Whole, duration
 from .overload import RateKey

@@ -1,6 +1,6 @@
 """Load reports in response heads, read on the way back.
 
-The balancer gets a report once, with the end of the request (`Done.report`); that of a tunnel at once, since it may last.
+The balancer gets a report once, with the end of the request (`Done.report`); that of a tunnel at once.
 
 Law of this file: a response goes on whatever is wrong with the report in it. The headers are removed for clients by
 `response_edits` (configuration/compile.py). Only heads are read: a report in trailers is passed on unread.
@@ -10,9 +10,11 @@ Behind hedging in the chain, it sees only the response that counts, whose attemp
 from __future__ import annotations
 
 from time import monotonic
+
 from ...exchange import Exchange, ResponseStage
 from ...http1.codec import ResponseHead
 from ...metrics import U_REPORTS_REFUSED
+from ...plan import LinkContext, RouteSpec
 from ...upstream.load.orca import parse_binary, parse_header, parse_server_timing
 from ...upstream.load.report import NAN, LoadReport
 
@@ -77,3 +79,9 @@ def with_cost(report: LoadReport | None, head: ResponseHead) -> LoadReport | Non
         report = LoadReport()
     report.cost = cost
     return report
+
+
+def link_reports(spec: RouteSpec, context: LinkContext, following: ResponseStage) -> ResponseStage:
+    """On the way back, where the upstream reads reports in fields."""
+    reports = spec.group.reports if spec.group is not None else None
+    return ReadReports(reports.headers, following) if reports is not None and reports.headers else following
