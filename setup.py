@@ -123,7 +123,9 @@ class BuildPy(build_py):
 
     def remove_stale(self) -> None:
         """The folder is kept from build to build, and all that lies in it is shipped: also what has since moved."""
-        compiled = set(self.get_finalized_command("build_ext").get_outputs()) if self.distribution.ext_modules else set()
+        compiled = (
+            set(self.get_finalized_command("build_ext").get_outputs()) if self.distribution.ext_modules else set()
+        )
         for path in Path(self.build_lib).rglob("*"):
             if path.is_file() and str(path) not in compiled:
                 path.unlink()
