@@ -34,12 +34,10 @@ from .stages.hedge import link_hedged_return
 from .stages.pick import link_pick
 from .stages.relay import link_relay
 from .stages.request_key import link_key
-from .stages.route import link_answer, start
+from .stages.route import link_answer
 from .stages.send import link_send
 from .upstream.picker import Selector
 from .upstream.spec import GroupSpec
-
-__all__ = ["CHAIN", "STAGES", "link_plan", "start"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -53,7 +51,7 @@ LinkBack = Callable[[RouteSpec, LinkContext, ResponseStage], ResponseStage]
 CHAIN: tuple[tuple[str, tuple[Link, ...], tuple[LinkBack, ...]], ...] = (
     # stage     on the way to the backend, in this order                         on the way back, in this order
     ("accept",  (faults_before("accept", "route", "admit"),),                    ()),  # a valid head has arrived
-    ("route",   (),                                                              ()),  # `start` finds the route
+    ("route",   (),                                                              ()),  # stages/route.py finds the route
     ("admit",   (link_rate_limits, link_answer,
                  link_shedding, link_admit, link_breaker),                       ()),  # may it come in now?
     ("lookup",  (faults_before("lookup", "pick"),),                              ()),  # (cache, not yet)

@@ -5,6 +5,7 @@ from ..exchange cimport Attempt, Exchange
 from ..upstream.backend cimport Backend
 from ..upstream.load.report cimport LoadReport
 from ..upstream.pool cimport Pool
+from ..upstream.ports cimport UpstreamStream
 
 cdef Done DONE
 cdef int FAILURES, GATEWAY_ERRORS, IN_FLIGHT, MICROSECONDS, REQUESTS, RESPONSES, SERVER_ERRORS
@@ -29,3 +30,7 @@ cpdef judge_failure(Exchange x, Attempt attempt, bint connect)
 
 @cython.locals(backend=Backend, balancer=Balancer, done=Done, report=LoadReport)
 cpdef drop(Exchange x, Attempt attempt, double now, int outcome)
+
+
+@cython.locals(upstream=UpstreamStream)
+cpdef cancel(Attempt attempt)

@@ -2,9 +2,9 @@ cimport cython
 
 from ...exchange cimport Exchange
 from ...http1.codec cimport HeadBuffer, RequestHead
-from ...pipeline cimport start
 from ...plan cimport Plan
 from ...stages.finish cimport local_error
+from ...stages.route cimport start
 from ..acceptor cimport Acceptor
 from .body cimport StreamingSocket
 

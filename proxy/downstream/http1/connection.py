@@ -26,9 +26,9 @@ from ...errors import (
 )
 from ...exchange import Exchange
 from ...http1.codec import HeadBuffer
-from ...pipeline import start
 from ...plan import Plan
 from ...stages.finish import abort, local_error
+from ...stages.route import start
 from ..acceptor import Acceptor
 from ..client_socket import BODY, BUSY, CLOSED, CLOSING, LINGER, READY, TUNNEL
 from .body import HELD_LIMIT, StreamingSocket
