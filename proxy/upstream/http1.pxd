@@ -19,7 +19,6 @@ cdef class Http1Connection(UpstreamStream):
 
     @cython.locals(block=bytes, head=bytes)
     cpdef send(self, Requester requester, OutgoingRequest request, body, double deadline)
-    cpdef bint is_quiet(self)
     @cython.locals(requester=Requester)
     cpdef data_received(self, bytes data)
     cpdef _read(self, bytes data)

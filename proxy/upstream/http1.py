@@ -111,7 +111,6 @@ class Http1Connection(UpstreamStream):
             self.discard()
 
     def is_quiet(self) -> bool:
-        """Ask the kernel whether nothing came on an idle connection, not even its end. One system call."""
         if self.poll is None:
             self.poll = select.poll()
             self.poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)

@@ -3,7 +3,7 @@ cimport cython
 from ..deadlines cimport Sweep, Timed
 from .backend cimport Backend
 from .http1 cimport Http1Connection
-from .ports cimport Requester
+from .ports cimport Requester, UpstreamStream
 
 cdef int CONNECT_FAILURES
 
@@ -20,8 +20,8 @@ cdef class Pool(Timed):
     cdef public bint closed, retired
     cdef public set tasks
 
-    @cython.locals(idle=list, connection=Http1Connection)
-    cpdef Http1Connection acquire(self, bint verify, double now)
+    @cython.locals(idle=list, connection=UpstreamStream)
+    cpdef UpstreamStream acquire(self, bint verify, double now)
     @cython.locals(now=double, retire=double)
     cpdef release(self, Http1Connection connection)
     cpdef cancel(self, Requester requester)

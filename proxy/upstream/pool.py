@@ -29,7 +29,7 @@ from ..errors import (
 from ..scoreboard import CONNECT_FAILURES
 from .backend import Backend
 from .http1 import Http1Connection
-from .ports import Requester
+from .ports import Requester, UpstreamStream
 from .settings import PoolSettings
 
 log = logging.getLogger("qantara")
@@ -57,7 +57,7 @@ class Pool(Timed):
         self.backend = backend
         self.sweep = sweep
         self.adopt(settings, head_size, head_count)
-        self.idle: list[Http1Connection] = []
+        self.idle: list[UpstreamStream] = []
         self.waiting: deque[Waiting] = deque()
         self.size = 0
         self.opening = 0
@@ -69,7 +69,7 @@ class Pool(Timed):
 
     # --- the fast path ---
 
-    def acquire(self, verify: bool, now: float) -> Http1Connection | None:
+    def acquire(self, verify: bool, now: float) -> UpstreamStream | None:
         """The idle connection that was used last, None if there is none at time `now`.
 
         With `verify` the kernel is asked whether the backend has closed it meanwhile: for a request that could not

@@ -40,4 +40,5 @@ cdef class UpstreamStream(BodySource):
     cpdef end_input(self)
     cpdef close_gently(self, double deadline)
     cpdef bint usable(self)
+    cpdef bint is_quiet(self)
     cpdef give_back(self)

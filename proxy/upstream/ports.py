@@ -131,5 +131,9 @@ class UpstreamStream(BodySource):
         """Whether a request can be sent on it, as far as the event loop knows."""
         return False
 
+    def is_quiet(self) -> bool:
+        """Ask the kernel whether nothing came on an idle connection, not even its end. One system call."""
+        return True
+
     def give_back(self) -> None:
         """Nothing was sent on it: back to where it came from."""
