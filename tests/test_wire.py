@@ -52,7 +52,14 @@ def test_nothing_between_the_sides_knows_the_wire() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ['x = b"A: b\\r\\n"', 'f"{x}\\r\\n"', "head.minor", "def chunk(data): ...", "f(chunked=True)", "from a import b_chunk"],
+    [
+        'x = b"A: b\\r\\n"',
+        'f"{x}\\r\\n"',
+        "head.minor",
+        "def chunk(data): ...",
+        "f(chunked=True)",
+        "from a import b_chunk",
+    ],
 )
 def test_a_culprit_is_found(code: str) -> None:
     assert list(wire_words(Path("stages/relay.py"), ast.parse(code)))

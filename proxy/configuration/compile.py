@@ -1,51 +1,28 @@
-"""From a checked configuration to the spec of a plan: numbers, bytes and tables that a process links (linking.py).
+"""From a checked configuration to the spec of a plan: numbers, bytes and tables that a process links (pipeline.py).
 
-Law of this file: whatever can be decided before the first request is decided here. Names are resolved; nothing that the
-data path holds refers to the configuration.
+Law of this file: it calls the hooks of the sections and puts their specs together. Whatever can be decided before the
+first request is decided then. Names are resolved; nothing that the data path holds refers to the configuration.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, Problem
-from ..features.sticky.balancer import StickySpec
-from ..http1.codec import canonicalize
-from ..limits.shedding import PRIORITIES, ShedSpec
-from ..plan import (
-    AccessLogSpec,
-    EditSpec,
-    ListenerSpec,
-    LocatorSpec,
-    PlanSpec,
-    RedirectSpec,
-    RespondSpec,
-    RouteSpec,
-    Settings,
-    TraceSpec,
-)
-from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match
-from ..upstream.health import HealthSpec
-from ..upstream.hedge import HedgeSpec
-from ..upstream.passive_health import OutlierSpec
-from ..upstream.retry import RetrySpec
-from ..upstream.settings import LimitSpec, PoolSettings
+from ..limits.shedding import PRIORITIES
+from ..plan import PlanSpec, RouteSpec, Settings
 from ..upstream.spec import GroupSpec
-from .admitting import compile_breaker, compile_concurrency, compile_rate_limit, compile_shedding
-from .discovery_rules import find_class
-from .geo import compile_locator
-from .picking import Needs, compile_balance, compile_key, compile_pickings, selector_of
-from .reporting import compile_reports, stripped
-from .rules import Finding, dotted
-from .schema import Config, HeaderMatch, Respond, ResponseHeaders, Route, Upstream
-from .sections.balance import spec_of
-from .sections.health import Health, status_range
-from .sections.outlier import Outlier
-from .sections.retry import Hedge, Retry
-from .sticking import sticky_route_spec, sticky_specs
-from .tracing import compile_tracing, removed
+from .findings import Finding, Path, RefusedAt, dotted
+from .picking import Needs, key_of, selector_of, tried_out
+from .schema import Config, Route, UpstreamSection
+from .sections import SECTIONS, TOP, UPSTREAM, Entry, sections
+from .sections.headers import edits_of
+from .sections.match import match_of
+from .sections.rate_limits import limits_of
+from .sections.respond import redirect_of, respond_of
+from .sections.rewrites import rewrites_of
+from .site import Site
 
 Report = Callable[[Iterable[Finding]], tuple[Problem, ...]]
 
@@ -61,25 +38,14 @@ def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
-    findings = list(source_findings(config))
-    sticky, wrong = sticky_specs(config)
+    findings: list[Finding] = []
+    top = specs_of(TOP, (), config, Site(config, {}), findings)
+    groups = {name: compile_group(name, each, config, top, findings) for name, each in config.upstreams.items()}
+    needs, wrong = tried_out(config, {name: found.spec for name, found in groups.items()})
     findings += wrong
-    groups = {name: compile_group(name, each, config, sticky.get(name)) for name, each in config.upstreams.items()}
-    locator = None
-    try:
-        locator = compile_locator(config.geo) if config.geo is not None else None
-    except ValueError as error:
-        findings.append(Finding(("geo", "database"), str(error)))
-    needs, wrong = compile_pickings(config, groups)
-    findings += wrong
-    tracing = None
-    try:
-        tracing = compile_tracing(config)
-    except ValueError as error:
-        findings.append(Finding(("tracing",), str(error)))
     routes: list[RouteSpec] = []
     if not findings:
-        whole = Whole(config, groups, needs, locator, tracing, compile_shedding(config))
+        whole = Whole(config, top, groups, needs)
         for index, route in enumerate(config.routes):
             try:
                 routes.append(compile_route(index, route, whole))
@@ -88,42 +54,54 @@ def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
     if findings:
         raise ConfigError(report(findings))
     return PlanSpec(
-        listeners=compile_listeners(config),
+        listeners=top["listeners"],
         settings=compile_settings(config),
-        groups=groups,
+        groups={name: found.spec for name, found in groups.items()},
         routes=tuple(routes),
-        access_log=compile_log(config),
-        shed=compile_shedding(config),
-        tracing=tracing,
+        access_log=top.get("access_log"),
+        shed=top.get("shedding"),
+        tracing=top.get("tracing"),
     )
+
+
+class Group(NamedTuple):
+    """An upstream, compiled."""
+
+    spec: GroupSpec
+    sections: Mapping[str, Any]
+    """The specs of its sections."""
 
 
 class Whole(NamedTuple):
     """What the routes of a configuration have in common."""
 
     config: Config
-    groups: Mapping[str, GroupSpec]
+    top: Mapping[str, Any]
+    """The specs of the sections at the top level."""
+    groups: Mapping[str, Group]
     needs: Mapping[str, Needs]
-    locator: LocatorSpec | None
-    tracing: TraceSpec | None
-    shedding: ShedSpec | None
 
 
-def source_findings(config: Config) -> Iterator[Finding]:
-    """What is wrong with sources of one's own, and only the code can tell."""
-    for name, upstream in config.upstreams.items():
-        if upstream.discover is not None and upstream.discover.source is not None:
-            try:
-                find_class(upstream.discover)
-            except ValueError as error:
-                yield Finding(("upstreams", name, "discover", "source"), str(error))
+def specs_of(where: str, path: Path, parent: Any, site: Site, findings: list[Finding]) -> dict[str, Any]:
+    """The specs of the sections that stand in `parent`, by key, without those that are absent; and what is wrong."""
+    found: dict[str, Any] = {}
+    for entry in sections(where):
+        try:
+            spec = _spec(entry, getattr(parent, entry.key, None), site._replace(specs={**site.specs, **found}))
+        except ValueError as error:
+            inside = error.path if isinstance(error, RefusedAt) else ()
+            findings.append(Finding((*path, entry.key, *inside), str(error)))
+            continue
+        if spec is not None:
+            found[entry.key] = spec
+    return found
 
 
-def compile_listeners(config: Config) -> tuple[ListenerSpec, ...]:
-    return tuple(
-        ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
-        for listener in config.listeners
-    )
+def _spec(entry: Entry, section: Any, site: Site) -> Any:
+    hook = entry.hook("absent" if section is None else "to_spec")
+    if hook is None:
+        return None
+    return hook(site) if section is None else hook(section, site)
 
 
 def compile_settings(config: Config) -> Settings:
@@ -148,128 +126,30 @@ def compile_settings(config: Config) -> Settings:
     )
 
 
-def compile_log(config: Config) -> AccessLogSpec | None:
-    log = config.access_log
-    return AccessLogSpec(log.path, log.format, log.buffer, log.flush, log.fields) if log is not None else None
-
-
-def compile_group(name: str, upstream: Upstream, config: Config, sticky: StickySpec | None = None) -> GroupSpec:
-    pool, limits, slow = upstream.pool, upstream.limits, upstream.slow_start
-    connect = upstream.timeouts.connect or config.timeouts.connect
-    balance = compile_balance(upstream, config, sticky)
-    return GroupSpec(
-        name,
-        tuple(spec_of(backend) for backend in upstream.backends),
-        balance,
-        PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect),
-        compile_outlier(upstream.outlier),
-        compile_retry(upstream.retry),
-        LimitSpec(
-            limits.requests, limits.requests_per_backend, limits.queue, limits.queue_timeout, limits.queue_target
-        ),
-        upstream.panic,
-        slow.window if slow is not None else 0.0,
-        slow.floor if slow is not None else 1.0,
-        compile_health(upstream.health),
-        compile_breaker(upstream.breaker),
-        compile_concurrency(upstream.concurrency),
-        compile_reports(upstream.load_reports, balance),
-        upstream.overprovisioning,
+def compile_group(
+    name: str, upstream: UpstreamSection, config: Config, top: Mapping[str, Any], findings: list[Finding]
+) -> Group:
+    site = Site(config, top, name, upstream)
+    found = specs_of(UPSTREAM, ("upstreams", name), upstream, site, findings)
+    window, floor = found.get("slow_start", (0.0, 1.0))
+    spec = GroupSpec(
+        name=name,
+        backends=found["backends"],
+        balance=found["balance"],
+        pool=found["pool"],
+        outlier=found.get("outlier"),
+        retry=found["retry"],
+        limits=found["limits"],
+        panic=upstream.panic,
+        slow_start=window,
+        slow_start_floor=floor,
+        health=found.get("health"),
+        breaker=found.get("breaker"),
+        concurrency=found.get("concurrency"),
+        reports=found.get("load_reports"),
+        overprovisioning=upstream.overprovisioning,
     )
-
-
-def compile_health(health: Health | None) -> HealthSpec | None:
-    if health is None:
-        return None
-    return HealthSpec(
-        kind=health.type,
-        method=health.method,
-        path=health.path,
-        headers=tuple(health.headers.items()),
-        port=health.port or 0,
-        statuses=tuple(status_range(entry) for entry in health.expect.status),
-        body=re.compile(health.expect.body) if health.expect.body is not None else None,
-        interval=health.interval,
-        timeout=health.timeout,
-        fall=health.fall,
-        rise=health.rise,
-        fast_interval=min(health.fast_interval, health.interval),
-        jitter=health.jitter,
-        initial_up=health.initial == "up",
-        reported=health.reported,
-        service=health.service,
-    )
-
-
-def compile_outlier(outlier: Outlier | None) -> OutlierSpec | None:
-    if outlier is None:
-        return None
-    percentage, rate = outlier.failure_percentage, outlier.success_rate
-    return OutlierSpec(
-        outlier.consecutive_5xx,
-        outlier.consecutive_gateway,
-        outlier.connect_failures,
-        outlier.connect_ejection,
-        outlier.base_ejection,
-        outlier.max_ejection,
-        outlier.max_ejected,
-        outlier.interval,
-        percentage.threshold if percentage is not None else 0.0,
-        percentage.hosts if percentage is not None else 0,
-        percentage.requests if percentage is not None else 0,
-        rate.factor if rate is not None else 0.0,
-        rate.hosts if rate is not None else 0,
-        rate.requests if rate is not None else 0,
-    )
-
-
-def compile_retry(retry: Retry) -> RetrySpec:
-    return RetrySpec(
-        attempts=retry.attempts,
-        errors="error" in retry.on,
-        timeouts="timeout" in retry.on,
-        statuses=frozenset(entry for entry in retry.on if isinstance(entry, int)),
-        non_idempotent=retry.non_idempotent,
-        per_try=retry.per_try or 0.0,
-        deadline=retry.deadline,
-        backoff=retry.backoff,
-        backoff_max=retry.backoff_max,
-        budget=retry.budget,
-        budget_min=retry.budget_min,
-        buffer=retry.buffer,
-        retry_after_max=retry.retry_after_max,
-        hedge=compile_hedge(retry.hedge),
-    )
-
-
-def compile_hedge(hedge: Hedge | None) -> HedgeSpec | None:
-    if hedge is None:
-        return None
-    return HedgeSpec(0.0 if hedge.delay == "auto" else hedge.delay, hedge.quantile)
-
-
-def compile_match(route: Route) -> Match:
-    kind, text = PREFIX, route.path or "/"
-    if route.exact is not None:
-        kind, text = EXACT, route.exact
-    elif route.regex is not None:
-        kind, text = REGEX, route.regex
-    return Match(
-        host=route.host.encode(),
-        kind=kind,
-        text=text.encode(),
-        methods=frozenset(method.encode() for method in route.methods) if route.methods else None,
-        headers=tuple(compile_condition(name, match) for name, match in route.headers.items()),
-    )
-
-
-def compile_condition(name: str, match: HeaderMatch) -> HeaderCondition:
-    return HeaderCondition(
-        name=name.lower().encode(),
-        present=match.present is not False,
-        equals=match.exact.encode("latin-1", "replace") if match.exact is not None else None,
-        pattern=re.compile(match.regex.encode()) if match.regex is not None else None,
-    )
+    return Group(spec, found)
 
 
 def compile_route(index: int, route: Route, whole: Whole) -> RouteSpec:
@@ -277,56 +157,53 @@ def compile_route(index: int, route: Route, whole: Whole) -> RouteSpec:
     config, name = whole.config, route.upstream
     spec = RouteSpec(
         name=route.name or route.exact or route.regex or route.path or f"routes[{index}]",
-        match=compile_match(route),
+        match=match_of(route),
         upstream=name or "",
-        redirect=RedirectSpec(route.redirect.status, route.redirect.to) if route.redirect is not None else None,
-        respond=compile_fixed(route.respond) if route.respond is not None else None,
-        rate_limits=tuple(compile_rate_limit(limit, config.rate_limits[limit], route) for limit in route.rate_limits),
+        redirect=redirect_of(route.redirect),
+        respond=respond_of(route.respond),
+        rate_limits=limits_of(route, config),
         priority=PRIORITIES.index(route.priority),
         **route_limits(route, config),
     )
-    return spec if name is None else forwarded(spec, route, config.upstreams[name], name, whole)
+    return spec if name is None else forwarded(spec, route, name, whole)
 
 
-def forwarded(spec: RouteSpec, route: Route, upstream: Upstream, name: str, whole: Whole) -> RouteSpec:
+def forwarded(spec: RouteSpec, route: Route, name: str, whole: Whole) -> RouteSpec:
     """The part of a route that leads to an upstream. Raises ValueError."""
-    group = whole.groups[name]
-    key = compile_key(route, upstream, whole.needs[name], whole.locator)
-    hidden = (name.decode() for name in stripped(group.reports))
-    strip, replace = route.strip_prefix, route.replace_prefix
-    if replace is not None:
-        strip = replace.from_
+    upstream, group = whole.config.upstreams[name], whole.groups[name]
+    site = Site(whole.config, {**whole.top, **group.sections}, name, upstream, group.spec, route)
+    features = features_of(site)
+    hidden = {
+        side: tuple(header for entry in SECTIONS for header in _hidden(entry, side, site.specs))
+        for side in ("request", "response")
+    }
     return spec._replace(
-        group=group,
+        group=group.spec,
         selector=selector_of(route),
-        key=key,
-        request_edits=compile_edits(route.request_headers, removed(route.request_headers.remove, whole.tracing)),
-        response_edits=compile_edits(route.response_headers, (*route.response_headers.remove, *hidden)),
-        rewrites=strip is not None,
-        strip=canonical(strip) if strip is not None else b"",
-        prefix=canonical(replace.to) if replace is not None else b"",
-        raw_path=route.forward_path == "raw",
+        key=key_of(route, upstream, whole.needs[name], whole.top.get("geo")),
+        request_edits=edits_of(route.request_headers, hidden["request"]),
+        response_edits=edits_of(route.response_headers, hidden["response"]),
         upgrades=frozenset(token.lower().encode() for token in route.upgrades),
-        features=compile_features(route, upstream, group, whole),
+        features=features,
+        **rewrites_of(route),
     )
 
 
-def compile_features(route: Route, upstream: Upstream, group: GroupSpec, whole: Whole) -> dict[str, Any]:
-    """The specs of the optional features that take part, by the keys of their sections."""
-    sticky = group.balance.sticky
-    found = {
-        "sticky": sticky_route_spec(upstream.sticky, sticky, route) if upstream.sticky and sticky else None,
-        "load_reports": group.reports,
-        "breaker": group.breaker,
-        "tracing": whole.tracing,
-        "shedding": whole.shedding,
-    }
-    return {key: spec for key, spec in found.items() if spec is not None}
+def features_of(site: Site) -> dict[str, Any]:
+    """The specs of the optional sections that take part in a route, by key, wherever they stand."""
+    found: dict[str, Any] = {}
+    for entry in SECTIONS:
+        spec = site.specs.get(entry.key) if entry.after else None
+        if spec is not None:
+            hook = entry.hook("route_spec")
+            found[entry.key] = spec if hook is None else hook(spec, site)
+    return found
 
 
-def canonical(prefix: str) -> bytes:
-    """A prefix in the form that paths of requests have, without a slash at the end."""
-    return (canonicalize(prefix.encode()) or prefix.encode()).rstrip(b"/")
+def _hidden(entry: Entry, side: str, specs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Header names that a section takes out of the messages of one side."""
+    hook, spec = entry.hook(f"hides_{side}"), specs.get(entry.key)
+    return tuple(hook(spec)) if hook is not None and spec is not None else ()
 
 
 def route_limits(route: Route, config: Config) -> dict[str, Any]:
@@ -346,18 +223,3 @@ def route_limits(route: Route, config: Config) -> dict[str, Any]:
         "request_timeout": own.request or common.request,
         "tunnel_idle": own.tunnel_idle or common.tunnel_idle,
     }
-
-
-def compile_fixed(respond: Respond) -> RespondSpec:
-    headers = tuple(respond.headers.items())
-    return RespondSpec(respond.status, headers, respond.body.encode(), respond.content_type)
-
-
-def compile_edits(headers: ResponseHeaders, remove: tuple[str, ...]) -> EditSpec | None:
-    if not (headers.set or headers.append or remove):
-        return None
-    return EditSpec(_encoded(headers.set), _encoded(headers.append), tuple(name.encode() for name in remove))
-
-
-def _encoded(fields: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in fields.items())

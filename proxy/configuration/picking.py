@@ -1,27 +1,25 @@
-"""From the configuration to how backends are picked: the algorithm, its subsets, its key.
+"""The algorithms of upstreams, tried out: what they need of a request, and whether they can be called at all.
 
-Law of this file: an algorithm is tried out here, on backends that nobody uses, before it is let near a request.
+Law of this file: an algorithm is tried out here, on backends that take no request, before it is let near one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from socket import gethostname
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..balancing import create
-from ..balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
+from ..balancing.compose import compose
 from ..balancing.user_code import call_guarded, own_names
-from ..features.sticky.balancer import StickySpec
+from ..errors import ConfigError, Problem
 from ..pipeline import make_balancers
 from ..plan import KeySpec, LocatorSpec
 from ..upstream.backend import Backend
 from ..upstream.picker import Selector
 from ..upstream.spec import GroupSpec
-from .admitting import checked_key
-from .geo import locations
-from .rules import Finding
-from .schema import Config, Route, Upstream
+from .findings import Finding
+from .schema import Config, Route, UpstreamSection
+from .sections.rate_limits import checked_key
 
 
 class Needs(NamedTuple):
@@ -31,40 +29,18 @@ class Needs(NamedTuple):
     location: bool
 
 
-def compile_balance(upstream: Upstream, config: Config, sticky: StickySpec | None) -> BalanceSpec:
-    """There are priorities if a backend that the file lists has one, or if a source may find one."""
-    balance, zones, subset = upstream.balance, upstream.zones, upstream.subset
-    levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None
-    zone = None
-    if zones is not None and config.zone is not None:
-        zone = ZoneSpec(config.zone, tuple(sorted(zones.proxies.items())), zones.min_backends)
-    params = dict(balance.params)
-    if balance.algorithm == "geographic":
-        params.setdefault("locations", dict(locations(config.geo)))
-    return BalanceSpec(
-        balance.algorithm,
-        params,
-        balance.fallback,
-        upstream.overprovisioning if levels else None,
-        zone,
-        SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
-        sticky,
-        balance.slow if balance.own_code else 0.0,
-    )
-
-
-def compile_pickings(config: Config, specs: Mapping[str, GroupSpec]) -> tuple[dict[str, Needs], list[Finding]]:
+def tried_out(config: Config, specs: Mapping[str, GroupSpec]) -> tuple[dict[str, Needs], list[Finding]]:
     """What the algorithm of each upstream needs, and what is wrong with it."""
     found, findings = {}, []
     for name, spec in specs.items():
         try:
-            found[name] = compile_picking(config.upstreams[name], spec, config.geo is not None)
+            found[name] = needs_of(config.upstreams[name], spec, config.geo is not None)
         except ValueError as error:
             findings.append(Finding(("upstreams", name, "balance"), str(error)))
     return found, findings
 
 
-def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool) -> Needs:
+def needs_of(upstream: UpstreamSection, spec: GroupSpec, located: bool) -> Needs:
     """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out.
     Raises ValueError."""
     balance, own = spec.balance, own_names(spec.balance)
@@ -88,6 +64,16 @@ def try_out(spec: GroupSpec) -> None:
     call_guarded(own, "rebuild", trial.rebuild, members)
 
 
+def try_own(specs: Iterable[GroupSpec]) -> None:
+    """As `try_out`, for the algorithms of a user's own. Raises ConfigError."""
+    for spec in specs:
+        if own_names(spec.balance):
+            try:
+                try_out(spec)
+            except ValueError as error:
+                raise ConfigError([Problem("", 0, 0, f"upstreams.{spec.name}.balance", str(error))]) from error
+
+
 def selector_of(route: Route) -> Selector | None:
     """The labels that a route wants its backends to have."""
     if not route.subset:
@@ -95,7 +81,7 @@ def selector_of(route: Route) -> Selector | None:
     return Selector(tuple(sorted(route.subset.items())), route.subset_fallback == "any")
 
 
-def compile_key(route: Route, upstream: Upstream, needs: Needs, locator: LocatorSpec | None) -> KeySpec | None:
+def key_of(route: Route, upstream: UpstreamSection, needs: Needs, locator: LocatorSpec | None) -> KeySpec | None:
     """What requests of a route are picked for by; None if the algorithm goes by nothing. Raises ValueError."""
     sources = upstream.balance.key if needs.key else ()
     key = checked_key(KeySpec(sources, route.pattern()))

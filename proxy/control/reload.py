@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..balancing.user_code import own_names
 from ..configuration.compile import compile_plan
 from ..configuration.load import load
-from ..configuration.picking import try_out
+from ..configuration.picking import try_own
 from ..configuration.schema import Config
-from ..configuration.sections.admin import SECRET_MIN, Admin
+from ..configuration.sections.admin import SECRET_MIN, AdminSection
 from ..errors import BindError, ConfigError, Problem
 from ..plan import PlanSpec
 from ..threads import run_in_thread
@@ -65,12 +64,8 @@ async def check_beside(path: str) -> Checked:
 async def try_members(plan: PlanSpec, members: Mapping[str, tuple[BackendSpec, ...]]) -> None:
     """Try the algorithms of a user's own out with the backends that discovery has found, beside the loop. Raises
     ConfigError."""
-    for name, spec in plan.with_members(members).groups.items():
-        if spec is not plan.groups[name] and own_names(spec.balance):
-            try:
-                await run_in_thread(CHECK_WITHIN, try_out, spec)
-            except (ValueError, TimeoutError) as error:
-                raise ConfigError([Problem("", 0, 0, f"upstreams.{name}.balance", str(error))]) from error
+    found = plan.with_members(members).groups
+    await run_in_thread(CHECK_WITHIN, try_own, [spec for spec in found.values() if spec is not plan.groups[spec.name]])
 
 
 def problems_of(error: Exception) -> tuple[str, ...]:
@@ -80,7 +75,7 @@ def problems_of(error: Exception) -> tuple[str, ...]:
     return (str(error),)
 
 
-def read_token(admin: Admin) -> str | None:
+def read_token(admin: AdminSection) -> str | None:
     """The token of the admin API, from wherever the configuration says. Raises BindError if there is none to read."""
     if admin.token_file is None:
         return admin.token

@@ -10,8 +10,8 @@ import pytest
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec
 from proxy.balancing.round_robin import RoundRobin
 from proxy.balancing.wrappers.priorities import Levels
+from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
-from proxy.configuration.picking import compile_balance
 from proxy.control.discovery.base import backend
 from proxy.errors import ConfigError
 from proxy.features.sticky.balancer import StickySpec
@@ -82,7 +82,7 @@ def test_only_algorithms_of_ones_own_are_watched(balance: str, slow: float) -> N
 )
 def test_each_layer_is_there_if_it_is_asked_for(upstream: str, top: str, layers: tuple[Any, ...]) -> None:
     config = load_text(f"{HEAD}{top}\nupstreams: {{app: {{{upstream}}}}}\nroutes: [{{upstream: app}}]").config
-    spec = compile_balance(config.upstreams["app"], config, None)
+    spec = compile_plan(config).groups["app"].balance
     assert (spec.overprovisioning, spec.zone, spec.subset, spec.sticky) == (*layers, None)
 
 

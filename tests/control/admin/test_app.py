@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.configuration.load import load_text
-from proxy.configuration.sections.admin import Admin
+from proxy.configuration.sections.admin import AdminSection
 from proxy.control.reload import read_token
 from proxy.errors import REASONS, BindError, ConfigError
 from proxy.scoreboard import (
@@ -223,7 +223,7 @@ def test_what_is_allowed_in_the_configuration(section: str) -> None:
 
 def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
     def token(name: str) -> str | None:
-        return read_token(Admin.model_validate({"bind": ":1", "token_file": str(tmp_path / name)}))
+        return read_token(AdminSection.model_validate({"bind": ":1", "token_file": str(tmp_path / name)}))
 
     (tmp_path / "good").write_text("a-secret-of-many-characters\n")
     (tmp_path / "short").write_text("secret")
