@@ -54,7 +54,7 @@ uvloop.run(main())
 
 def run(*command: str | Path, cwd: Path, env: Mapping[str, str] = MappingProxyType({})) -> str:
     """Output of a command that must succeed, run where the checkout is not on the import path."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | env
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(env)
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
