@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import importlib.util
 import os
 import shlex
 import signal
@@ -132,6 +133,9 @@ def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
 
 
 async def _start_servers(stack: AsyncExitStack, config: Config) -> dict[str, str]:
+    for package in ("fastapi", "gunicorn", "uvicorn", "websockets"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
     servers = {}
     for upstream_name, upstream in config.upstreams.items():
         for address in (backend.address for backend in upstream.backends):
