@@ -34,11 +34,11 @@ from proxy.configuration.load import load_text
 from proxy.console.demo import find_config
 from proxy.pipeline import link_plan
 from proxy.server.proxy import Proxy
-import proxy.http1.codec, proxy.pipeline
+import proxy.http1.codec, proxy.exchange
 
 assert "site-packages" in proxy.__file__, proxy.__file__
 assert not proxy.http1.codec.__file__.endswith(".py"), proxy.http1.codec.__file__
-assert not proxy.pipeline.__file__.endswith(".py"), proxy.pipeline.__file__
+assert not proxy.exchange.__file__.endswith(".py"), proxy.exchange.__file__
 assert "site-packages" in str(find_config("demo.yaml"))
 
 async def main():
