@@ -1,6 +1,7 @@
 cimport cython
 
 from .deadlines cimport Timed
+from .http.peer cimport Peer
 from .http1.codec cimport HeaderEdits, RequestHead, ResponseHead
 from .metrics cimport Counters
 from .plan cimport Plan, RoutePlan
@@ -12,14 +13,6 @@ from .upstream.ports cimport BodySource, OutgoingRequest, Requester, UpstreamStr
 
 cdef Stage END
 cdef ResponseStage NO_WAY_BACK
-
-
-cdef class Peer:
-    cdef public str address, scheme
-    cdef public bytes key
-    cdef public HeaderEdits forwarded
-    cdef public unsigned long long forwarded_drop
-    cdef public bint trusted, forwarded_host, forwarded_static
 
 
 cdef class ClientStream(Timed):

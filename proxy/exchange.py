@@ -11,47 +11,17 @@ from typing import Any
 
 from .deadlines import NEVER, Timed
 from .errors import Reason
-from .http.forwarded import ALL_FORWARDING, REPLACED, client_address, static_fields
+from .http.forwarded import client_address
 from .http.local_replies import LocalReply
+from .http.peer import Peer
 from .http1.codec import HeaderEdits, RequestHead, ResponseHead
 from .metrics import Counters
-from .plan import Plan, RoutePlan, Settings
+from .plan import Plan, RoutePlan
 from .upstream.backend import Backend
 from .upstream.group import Group
 from .upstream.load.report import LoadReport
 from .upstream.picker import Picker
-from .upstream.ports import NO_FIELDS, BodySource, OutgoingRequest, Requester, Trailers, UpstreamStream
-
-
-class Peer:
-    """What is on the other side of a client connection: its address, and what backends are told of it."""
-
-    def __init__(self) -> None:
-        self.address = ""
-        """Address of the peer on the socket, without its port; "unix" on a Unix socket."""
-        self.key: bytes | None = None
-        """The key that its requests are counted by, once it was asked for (stages/request_key.py)."""
-        self.scheme = "http"
-        self.trusted = False
-        self.forwarded: HeaderEdits = NO_FIELDS
-        """The fields that every request of this peer gets, as far as they do not depend on the request."""
-        self.forwarded_drop = 0
-        """Forwarding fields of the client that are left out, as the codec's mask."""
-        self.forwarded_host = True
-        """Whether X-Forwarded-Host is added."""
-        self.forwarded_static = True
-        """Whether `forwarded` is all there is to add besides X-Forwarded-Host."""
-
-    def introduce(self, settings: Settings) -> None:
-        """Decide what backends are told about this peer."""
-        mode = settings.forwarded
-        self.trusted = settings.trusts(self.address)
-        self.forwarded_static = not self.trusted and mode in ("x-forwarded", "none")
-        self.forwarded = static_fields(mode, self.address, self.scheme, settings.via)
-        self.forwarded_host = mode in ("x-forwarded", "both")
-        self.forwarded_drop = ALL_FORWARDING
-        if self.trusted:
-            self.forwarded_drop = 0 if mode == "none" else REPLACED
+from .upstream.ports import BodySource, OutgoingRequest, Requester, Trailers, UpstreamStream
 
 
 class ClientStream(Timed):
@@ -295,7 +265,6 @@ class Exchange:
         self.plan: Plan | None = None
         self.route: RoutePlan | None = None
         self.back: ResponseStage = NO_WAY_BACK
-        """The first station of the way back."""
         self.address: str | None = None  # of the client, once it was worked out from what trusted proxies say
         # where it goes
         self.group: Group | None = None
@@ -323,8 +292,8 @@ class Exchange:
         """The backends at which this request has failed."""
         self.attempted: list[str] | None = None
         """The names of the backends that it was given to before the present one."""
-        self.started = self.queued_since = 0.0
-        """When the head was there; since when it has waited for a slot in the upstream, 0.0 if it never did."""
+        self.started = 0.0
+        self.queued_since = 0.0  # for a slot in the upstream; 0.0 if it never had to wait
         # the request
         self.http10 = False
         """Whether the client speaks HTTP/1.0: no interim responses, no upgrades, Host is optional."""

@@ -17,9 +17,10 @@ from ..configuration.schema import Config, Route
 from ..configuration.values import quoted
 from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
-from ..exchange import END, ClientStream, Exchange, Peer, Stage
+from ..exchange import END, ClientStream, Exchange, Stage
 from ..features.geo.key import LocatedKey
 from ..features.sticky.stages import StickyKey
+from ..http.peer import Peer
 from ..http1.codec import RequestHead
 from ..limits.buckets import Buckets
 from ..limits.rate import bucket_key, salt_of

@@ -13,8 +13,9 @@ import sys
 import termios
 from typing import Any
 
-from ..exchange import ClientStream, Peer
+from ..exchange import ClientStream
 from ..http.forwarded import peer_address
+from ..http.peer import Peer
 from ..metrics import Counters
 
 READY, BODY, BUSY, TUNNEL, LINGER, CLOSING, CLOSED = range(7)

@@ -101,7 +101,7 @@ class Head:
         """0 or 1, of HTTP/1.0 or HTTP/1.1."""
     @property
     def version(self) -> str:
-        """1.0 or 1.1."""
+        """1.0 or 1.1, as Via has it (RFC 9110 7.6.3)."""
     @property
     def content_length(self) -> int:
         """Content-Length in bytes, -1 if there is none."""

@@ -298,16 +298,12 @@ cdef class HeaderEdits:
         self.lines = b"".join([b"%s: %s\r\n" % pair for pair in self.fields])
 
     def plus(self, tuple fields not None, bytes dropped=None) -> HeaderEdits:
-        """These changes, and further `fields`; and every field named `dropped` (lower case) is dropped. It must be a
-        name that the codec has no number for."""
+        """These changes and `fields`; every field `dropped` (lower case, no known header) is dropped."""
         cdef HeaderEdits more = HeaderEdits.__new__(HeaderEdits)
-        cdef bytes name, value, lines = self.lines
-        for name, value in fields:
-            lines += name + b": " + value + b"\r\n"
         more.mask = self.mask
         more.names = self.names if dropped is None else (*self.names, dropped)
         more.fields = self.fields + fields
-        more.lines = lines
+        more.lines = self.lines + b"".join([b"%s: %s\r\n" % pair for pair in fields])
         return more
 
     cdef bytes without(self, bytes block):
@@ -569,7 +565,6 @@ cdef class Head:
 
     @property
     def version(self) -> str:
-        """The version that the message was received in, as Via has it (RFC 9110 7.6.3)."""
         return "1.1" if self.minor else "1.0"
 
     cpdef bint has(self, int known):

@@ -10,15 +10,24 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from .codec import RequestHead, ResponseHead
 from .phrases import PHRASES
 
-if TYPE_CHECKING:
-    from ..http.local_replies import LocalReply
-
 NO_BODY = (204, 304)
+
+
+class Reply(Protocol):
+    """A response of the proxy's own, as it is rendered here (http/local_replies.py)."""
+
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+    rendered: Any
+
+    @property
+    def status(self) -> int:
+        """The status code."""
 
 
 class Date:
@@ -37,7 +46,7 @@ def date_line() -> bytes:
     return Date.line
 
 
-def render(reply: LocalReply, http10: bool, keep: bool, head_only: bool) -> bytes:
+def render(reply: Reply, http10: bool, keep: bool, head_only: bool) -> bytes:
     """A whole response of the proxy's own; `http10` and `keep` decide about Connection."""
     start, rest = prepare(reply) if reply.rendered is None else reply.rendered
     if keep and not http10 and not head_only:
@@ -47,7 +56,7 @@ def render(reply: LocalReply, http10: bool, keep: bool, head_only: bool) -> byte
     return b"%b%b%b%b\r\n%b" % (start, date_line(), rest, connection, body)
 
 
-def prepare(reply: LocalReply) -> tuple[bytes, bytes]:
+def prepare(reply: Reply) -> tuple[bytes, bytes]:
     """The status line, and the lines behind Date that are the same for every request."""
     status = reply.status
     lines = "".join(f"{name}: {value}\r\n" for name, value in reply.fields)

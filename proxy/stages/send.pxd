@@ -1,6 +1,7 @@
 cimport cython
 
-from ..exchange cimport Attempt, ClientStream, Exchange, Peer, Stage
+from ..exchange cimport Attempt, ClientStream, Exchange, Stage
+from ..http.peer cimport Peer
 from ..http1.codec cimport RequestHead
 from ..plan cimport RoutePlan
 from ..upstream.ports cimport OutgoingRequest, UpstreamStream

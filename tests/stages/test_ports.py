@@ -11,7 +11,8 @@ import pytest
 
 from proxy.configuration.load import load_text
 from proxy.errors import CLIENT_GONE, RESPONSE_INCOMPLETE, SEND_RESET
-from proxy.exchange import ClientStream, Exchange, Peer
+from proxy.exchange import ClientStream, Exchange
+from proxy.http.peer import Peer
 from proxy.metrics import Counters
 from proxy.plan import Plan
 from proxy.scoreboard import FAILURES, GATEWAY_ERRORS, IN_FLIGHT, RESPONSES, SERVER_ERRORS

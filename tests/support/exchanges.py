@@ -5,7 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 from proxy.deadlines import Sweep
-from proxy.exchange import ClientStream, Exchange, Peer
+from proxy.exchange import ClientStream, Exchange
+from proxy.http.peer import Peer
 from proxy.metrics import Counters
 from proxy.plan import Plan, PlanSpec, Settings
 from proxy.runtime import Registry

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.deadlines import NEVER
-from proxy.exchange import ClientStream, Exchange, Peer
+from proxy.exchange import ClientStream, Exchange
 from proxy.http.local_replies import LocalReply
+from proxy.http.peer import Peer
 from proxy.http1.codec import ResponseHead
 from proxy.metrics import Counters
 from proxy.plan import Plan

@@ -1,6 +1,7 @@
 cimport cython
 
-from ...exchange cimport ClientStream, Exchange, Peer
+from ...exchange cimport ClientStream, Exchange
+from ...http.peer cimport Peer
 from ...stages.request_key cimport RequestKey
 from .locator cimport Locator
 

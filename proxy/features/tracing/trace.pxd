@@ -1,6 +1,7 @@
 cimport cython
 
-from ...exchange cimport ClientStream, Exchange, Peer
+from ...exchange cimport ClientStream, Exchange
+from ...http.peer cimport Peer
 from ...http1.codec cimport HeaderEdits, RequestHead, new_id
 from ...upstream.backend cimport Backend
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import Reason
-from ...exchange import Exchange, Peer
+from ...exchange import Exchange
+from ...http.peer import Peer
 from ...http1.codec import HeaderEdits, new_id
 from ...plan import TraceSpec
 from .context import parent_of, state_of, threshold

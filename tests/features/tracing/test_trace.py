@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from proxy.exchange import ClientStream, Exchange, Peer
+from proxy.exchange import ClientStream, Exchange
 from proxy.features.tracing.context import parse_parent
 from proxy.features.tracing.trace import Rules, Trace
+from proxy.http.peer import Peer
 from proxy.metrics import Counters
 from proxy.plan import TraceSpec
 
