@@ -26,7 +26,7 @@ from ..deadlines import Sweep
 from ..errors import QantaraError
 from ..features.chaos import Injector, Rule, Tally
 from ..http1.codec import seed_ids
-from ..linking import link_plan
+from ..pipeline import link_plan
 from ..plan import Plan, PlanSpec
 from ..runtime import Registry
 from ..telemetry.top_talkers import Count

@@ -51,7 +51,7 @@ class BalanceSection(Section):
     @property
     def own_code(self) -> bool:
         """Whether an algorithm that is not of the table takes part: this one, or one inside of it."""
-        from ...user_code import named_inside
+        from ...balancing.user_code import named_inside
 
         named = named_inside(self.params)
         return ":" in self.algorithm or (isinstance(named, str) and ":" in named)

@@ -73,7 +73,7 @@ def to_spec(section: LoadReportsSection, site: Site) -> ReportSpec:
 def absent(site: Site) -> ReportSpec | None:
     """That of the defaults, if the algorithm goes by reports."""
     from ...balancing.compose import wants_reports
-    from ...user_code import call_guarded, own_names
+    from ...balancing.user_code import call_guarded, own_names
 
     balance: BalanceSpec = site.specs["balance"]
     try:

@@ -127,9 +127,7 @@ def spec_of(name: str, limit: RateLimitSection, route: Route) -> RateLimitSpec:
 
 def checked_key(key: KeySpec) -> KeySpec:
     """The same. Raises ValueError if it names a group that the pattern has not."""
-    from ...balancing.keys import make_key
+    from ...stages.request_key import key_parts
 
-    for source in key.sources:
-        if source != "client_ip":
-            make_key(source, key.pattern)
+    key_parts(key)
     return key
