@@ -141,9 +141,10 @@ def _routes(old: Sequence[Route], new: Sequence[Route]) -> Iterator[Change]:
         if index not in origins:
             yield Change("added", what, "", action_of(route), "takes requests that fit it best")
             continue
-        for change in value_changes((), old[origins[index]], route, None):
-            effect = "other requests fit it" if change.what.split(".")[0] in _CONDITIONS else change.effect
-            yield change._replace(what=f"{what} {change.what}", effect=effect)
+        for change in value_changes(("routes", index), old[origins[index]], route, None):
+            key = change.what.removeprefix(f"routes[{index}].")
+            effect = "other requests fit it" if key.split(".")[0] in _CONDITIONS else change.effect
+            yield change._replace(what=f"{what} {key}", effect=effect)
         if index in moved:
             positions = f"position {origins[index] + 1}", f"position {index + 1}"
             yield Change("moved", what, *positions, _effect_of_move(new, index))

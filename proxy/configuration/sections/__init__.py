@@ -42,8 +42,8 @@ class Entry:
 
     @property
     def prefix(self) -> str:
-        """The pattern of dotted keys that it stands at."""
-        return {TOP: "", UPSTREAM: "upstreams.*.", ROUTE: "routes[*]."}[self.where] + self.key
+        """The pattern of dotted keys that it stands at (fnmatch; "[[]" is a bracket)."""
+        return {TOP: "", UPSTREAM: "upstreams.*.", ROUTE: "routes[[]*]."}[self.where] + self.key
 
     @cached_property
     def module(self) -> Any:
