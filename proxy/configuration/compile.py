@@ -64,7 +64,7 @@ def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
     )
 
 
-class Group(NamedTuple):
+class CompiledGroup(NamedTuple):
     """An upstream, compiled."""
 
     spec: GroupSpec
@@ -78,7 +78,7 @@ class Whole(NamedTuple):
     config: Config
     top: Mapping[str, Any]
     """The specs of the sections at the top level."""
-    groups: Mapping[str, Group]
+    groups: Mapping[str, CompiledGroup]
     needs: Mapping[str, Needs]
 
 
@@ -128,7 +128,7 @@ def compile_settings(config: Config) -> Settings:
 
 def compile_group(
     name: str, upstream: UpstreamSection, config: Config, top: Mapping[str, Any], findings: list[Finding]
-) -> Group:
+) -> CompiledGroup:
     site = Site(config, top, name, upstream)
     found = specs_of(UPSTREAM, ("upstreams", name), upstream, site, findings)
     window, floor = found.get("slow_start", (0.0, 1.0))
@@ -149,7 +149,7 @@ def compile_group(
         reports=found.get("load_reports"),
         overprovisioning=upstream.overprovisioning,
     )
-    return Group(spec, found)
+    return CompiledGroup(spec, found)
 
 
 def compile_route(index: int, route: Route, whole: Whole, findings: list[Finding]) -> RouteSpec:

@@ -18,7 +18,7 @@ from proxy.configuration.sections import ROUTE, SECTIONS, TOP, UPSTREAM, Entry
 FOLDER = Path(sections.__file__).parent
 HOOKS = {"rules", "check", "lint", "to_spec", "absent", "route_spec", "hides_request", "hides_response"}
 CONSTANTS = {"ABOUT", "FIELD", "EFFECTS"}
-BASES = {TOP: schema.ConfigBase, UPSTREAM: schema.UpstreamBase, ROUTE: schema.RouteBase}
+BASES: dict[str, type[Section]] = {TOP: schema.ConfigBase, UPSTREAM: schema.UpstreamBase, ROUTE: schema.RouteBase}
 AFTER = {TOP: "shards", UPSTREAM: "backends", ROUTE: "cache"}
 
 
@@ -56,8 +56,8 @@ def test_a_line_and_a_file_make_a_feature(monkeypatch: pytest.MonkeyPatch, where
     assert names[names.index(AFTER[where]) + 1] == "mirror"
     assert model.model_fields["mirror"].description == "Where a share of the requests goes too."
     # rules, warnings and effects
-    data = {"upstreams": {"app": {"backends": ["a:1"]}}, "routes": [{"upstream": "app"}]}
-    place: Any = {TOP: data, UPSTREAM: data["upstreams"]["app"], ROUTE: data["routes"][0]}[where]  # type: ignore[call-overload, index]
+    data: dict[str, Any] = {"upstreams": {"app": {"backends": ["a:1"]}}, "routes": [{"upstream": "app"}]}
+    place: Any = {TOP: data, UPSTREAM: data["upstreams"]["app"], ROUTE: data["routes"][0]}[where]
     place["mirror"] = {"share": 100}
     assert "is too much" in [found.message for found in rules.rule_findings(data, ())]
     config = load_text("listeners: [{bind: ':0'}]\nupstreams: {app: {backends: ['a:1']}}\nroutes: [{upstream: app}]")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ...upstream.backend import BackendSpec
 from ..fields import BackendAddress, Section
-from ..findings import Document, Finding, same_address
+from ..findings import Finding, PlainData, same_address
 from ..findings import Path as FindingPath
 from .names import Name
 
@@ -33,7 +33,7 @@ class BackendSection(Section):
     """Those of 0 are used first; those of a higher one as far as the ones before cannot serve everything."""
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     yield from same_address((*path, "backends"), parent.get("backends"), "address")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, ConfigDict
 
 from ..fields import GraceDuration, List, Section, duration
-from ..findings import Document, Finding, did_you_mean
+from ..findings import Finding, PlainData, did_you_mean
 from ..findings import Path as FindingPath
 from ..values import quoted
 from .geo import locations
@@ -60,7 +60,7 @@ class BalanceSection(Section):
 EFFECTS = (("*", "picks from the next request on; what was learned of the backends stays"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     balance = parent.get("balance")
     name, where = balance, (*path, "balance")
     if isinstance(balance, dict):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainVa
 from ...upstream.source import Source
 from .. import values as units
 from ..fields import Duration, File, List, Section, duration
-from ..findings import Document, Finding, RefusedAt, unknown_key
+from ..findings import Finding, PlainData, RefusedAt, unknown_key
 from ..findings import Path as FindingPath
 from ..values import Address, described, quoted
 from .names import Name as PlaceName
@@ -142,7 +142,7 @@ ABOUT = "Where further backends come from: DNS, a watched file, or a source of y
 EFFECTS = (("*", "the source is asked anew; its backends stay until it answers"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Backends must come from somewhere, and `discover` must say one place."""
     discover, where = parent.get("discover"), (*path, "discover")
     if discover is None and "backends" not in parent:
@@ -179,7 +179,7 @@ class Broken(NamedTuple):
     message: str
     at_key: bool = False
     unknown: bool = False
-    """The key is not known; the message is empty, since whoever knows all keys has a better one."""
+    """The key is not known; the message is that of unknown keys."""
 
 
 def broken_rules(discover: Mapping[str, Any]) -> Iterator[Broken]:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from ...balancing.locations import BUILTIN, Location
 from ..fields import File, List, Network, Section, Token, bare
-from ..findings import Document, Finding, RefusedAt, did_you_mean, mapping
+from ..findings import Finding, PlainData, RefusedAt, did_you_mean, mapping
 from ..findings import Path as FindingPath
 from ..values import quoted
 from .names import Name
@@ -111,7 +111,7 @@ def _encoded(values: Mapping[str, str]) -> dict[str, bytes]:
     return {value: name.encode() for value, name in values.items()}
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Names that are no locations."""
     geo = mapping(parent.get("geo"))
     listed = geo.get("locations")
@@ -162,7 +162,7 @@ def _strange_regions(config: Config) -> Iterator[Finding]:
 
 
 def lost_regions(config: Config) -> Iterator[tuple[FindingPath, str]]:
-    """Regions behind `geographic` that nobody knows the way to, and where they stand."""
+    """Regions behind `geographic` whose distance is not known, and where they stand."""
     known = locations(config.geo)
     near = {name for place in known.values() for name in place.near}
     for upstream, section in config.upstreams.items():

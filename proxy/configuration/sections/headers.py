@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ..fields import HeaderButHost, HeadersToSet, List, RequestHeadersToSet, Section
-from ..findings import Document, Finding, mapping, same_name
+from ..findings import Finding, PlainData, mapping, same_name
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class RequestHeaders(ResponseHeaders):
     """Headers that get this value, whatever came. Host may be named here."""
 
 
-def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     for section in ("request_headers", "response_headers"):
         for change in ("set", "append"):
             names = mapping(mapping(route.get(section)).get(change))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..fields import Bind, Count, Section
-from ..findings import Document, Finding, same_address
+from ..findings import Finding, PlainData, same_address
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class ListenerSection(Section):
     """Connections that may wait in the kernel to be accepted (listen(2))."""
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     yield from same_address(("listeners",), parent.get("listeners"), "bind")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..fields import Regex, Section
-from ..findings import Document, Finding, mapping, no_upstream, same_name
+from ..findings import Finding, PlainData, mapping, no_upstream, same_name
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ ACTIONS = ("upstream", "redirect", "respond", "shard")
 FORWARDING = ("request_headers", "upgrades", "forward_path", "subset", "subset_fallback", "timeouts", "limits")
 
 
-def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     matches = [key for key in route if key in MATCHES]
     for key in matches[1:]:
         yield Finding((*path, key), f"excludes {matches[0]}; give one of path, exact and regex", at_key=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..fields import Count, Duration, Section, Whole, duration
-from ..findings import Document, Finding, mapping
+from ..findings import Finding, PlainData, mapping
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class PoolSection(Section):
 EFFECTS = (("*", "pools keep their connections"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     pool = mapping(parent.get("pool"))
     least, most = pool.get("min"), pool.get("max", 1024)
     if isinstance(least, int) and isinstance(most, int) and least > most:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSc
 
 from .. import values as units
 from ..fields import Count, Duration, List, Section, bare, duration
-from ..findings import Document, Finding, did_you_mean, entries, mapping, routes_of
+from ..findings import Finding, PlainData, did_you_mean, entries, mapping, routes_of
 from ..findings import Path as FindingPath
 from ..values import quoted
 
@@ -95,7 +95,7 @@ class RateLimitSection(Section):
     """Where other machines count too; null for this machine alone."""
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Names that routes refer to."""
     limits = mapping(parent.get("rate_limits"))
     for where, route in routes_of(document):

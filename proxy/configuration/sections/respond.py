@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from .. import values as units
 from ..fields import HeaderValue, RespondHeaders, Section
-from ..findings import Document, Finding, mapping
+from ..findings import Finding, PlainData, mapping
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Respond(Section):
     """Further headers."""
 
 
-def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     respond = mapping(route.get("respond"))
     if respond.get("body") and respond.get("status") in (204, 205, 304):
         yield Finding((*path, "respond", "body"), f"a response with status {respond['status']} has no body")

@@ -3,7 +3,7 @@
 Law of this file: what signs cookies is the same in every worker and after every restart. Without a secret of the user's
 it is derived from the machine's identity, which systemd asks to be used in just this way (machine-id(5)) and which a
 client cannot know; in a container without one, from the identity of the kernel's boot. A file that holds a secret is
-read with the configuration, and by nobody after that: what it says later counts from the next reload on.
+read with the configuration and at no other time: what it says later counts from the next reload on.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from ..fields import Duration, HeaderButHost, HeaderValue, Percent, Section, duration, percent
-from ..findings import Document, Finding, mapping, routes_of
+from ..findings import Finding, PlainData, mapping, routes_of
 from ..findings import Path as FindingPath
 from ..render import SECRET
 from ..values import quoted
@@ -84,7 +84,7 @@ ABOUT = "OpenTelemetry traces: where they go and which are kept; null for none."
 EFFECTS = (("*", "holds for requests that end after the reload; what waits is sent as before"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Where a route would write a header of the tracer's too: two of them are as good as none."""
     if not isinstance(parent.get("tracing"), dict):
         return
