@@ -22,6 +22,7 @@ from .names import Name as PlaceName
 if TYPE_CHECKING:
     from ..site import Site
 
+FORMS = ("dns", "file", "source")
 _SOURCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
@@ -105,7 +106,7 @@ class Each(Section):
 class DiscoverSection(Section):
     """Exactly one of `dns`, `file` and `source`; with `source`, keys other than these are handed to the class."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"oneOf": [{"required": [form]} for form in FORMS]})
 
     dns: Name | None = None
     """A name to resolve, with the port of the backends; without a port for SRV, whose records have one."""
@@ -164,8 +165,6 @@ def to_spec(discover: DiscoverSection, site: Site) -> None:
         except ValueError as error:
             raise RefusedAt(("source",), str(error)) from error
 
-
-FORMS = ("dns", "file", "source")
 
 OF_DNS = ("type", "resolvers", "search", "timeout", "ttl_min", "ttl_max", "keep")
 
