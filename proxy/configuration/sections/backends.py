@@ -51,6 +51,13 @@ def spec_of(section: BackendSection) -> BackendSpec:
     """What the data path knows of a backend of the configuration."""
     at = section.address
     return BackendSpec(
-        *(str(at), at.host, at.port, at.path, section.weight),
-        *(section.region, section.priority, section.zone, tuple(sorted(section.labels.items()))),
+        address=str(at),
+        host=at.host,
+        port=at.port,
+        path=at.path,
+        weight=section.weight,
+        region=section.region,
+        priority=section.priority,
+        zone=section.zone,
+        labels=tuple(sorted(section.labels.items())),
     )

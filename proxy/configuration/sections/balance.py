@@ -89,12 +89,12 @@ def to_spec(balance: BalanceSection, site: Site) -> BalanceSpec:
     if balance.algorithm == "geographic":
         params.setdefault("locations", dict(locations(config.geo)))
     return BalanceSpec(
-        balance.algorithm,
-        params,
-        balance.fallback,
-        upstream.overprovisioning if levels else None,
-        site.specs.get("zones"),
-        SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
-        site.specs.get("sticky"),
-        balance.slow if balance.own_code else 0.0,
+        algorithm=balance.algorithm,
+        params=params,
+        fallback=balance.fallback,
+        overprovisioning=upstream.overprovisioning if levels else None,
+        zone=site.specs.get("zones"),
+        subset=SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
+        sticky=site.specs.get("sticky"),
+        slow=balance.slow if balance.own_code else 0.0,
     )

@@ -105,20 +105,20 @@ def to_spec(wanted: TracingSection, site: Site) -> TraceSpec:
         raise ValueError("needs the packages of OpenTelemetry: pip install qantara[otel]")
     keep = wanted.keep
     return TraceSpec(
-        wanted.endpoint,
-        tuple(wanted.headers.items()),
-        wanted.service,
-        tuple(wanted.attributes.items()),
-        wanted.believe,
-        wanted.sampled_flag,
-        keep.errors,
-        keep.slow or 0.0,
-        keep.sampled,
-        keep.share,
-        wanted.buffer,
-        min(wanted.batch, wanted.buffer),
-        wanted.interval,
-        wanted.timeout,
+        endpoint=wanted.endpoint,
+        headers=tuple(wanted.headers.items()),
+        service=wanted.service,
+        attributes=tuple(wanted.attributes.items()),
+        believe=wanted.believe,
+        sampled_flag=wanted.sampled_flag,
+        errors=keep.errors,
+        slow=keep.slow or 0.0,
+        sampled=keep.sampled,
+        share=keep.share,
+        buffer=wanted.buffer,
+        batch=min(wanted.batch, wanted.buffer),
+        interval=wanted.interval,
+        timeout=wanted.timeout,
     )
 
 
