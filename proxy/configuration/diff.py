@@ -12,12 +12,12 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .compile import compile_plan
-from .effects import DRAINED, RESTART, TAKES, ConfigChange, value_changes
+from .effects import DRAINED, RESTART, ConfigChange, value_changes
 from .load import load
 from .render import annotated, show
 from .schema import Config, Route, UpstreamSection
-from .sections.backends import BackendSection
-from .sections.listeners import ListenerSection
+from .sections.backends import backend_changes
+from .sections.listeners import listener_changes
 from .sections.match import conditions
 from .values import quoted
 
@@ -44,7 +44,7 @@ def diff(old: Config, new: Config) -> Diff:
     for name, field in Config.model_fields.items():
         before, after = getattr(old, name), getattr(new, name)
         if name == "listeners":
-            changes += _listeners(before, after)
+            changes += listener_changes(before, after)
         elif name == "upstreams":
             changes += _upstreams(before, after)
         elif name == "routes":
@@ -61,24 +61,6 @@ def diff_against(running: Config, path: str | os.PathLike[str]) -> Diff:
     return diff(running, loaded.config)
 
 
-# --- listeners --------------------------------------------------------------------------------------------
-
-
-def _listeners(old: Sequence[ListenerSection], new: Sequence[ListenerSection]) -> Iterator[ConfigChange]:
-    before, after = ({str(each.bind): each for each in listeners} for listeners in (old, new))
-    for bind in before:
-        if bind not in after:
-            effect = "is closed; connections on it are drained"
-            yield ConfigChange("removed", f"listener {bind}", effect=effect)
-    for bind, listener in after.items():
-        if bind not in before:
-            yield ConfigChange("added", f"listener {bind}", effect="is opened")
-            continue
-        for change in value_changes((), before[bind], listener, None):
-            effect = f"{RESTART}: the socket is open already" if change.what == "backlog" else change.effect
-            yield change._replace(what=f"listener {bind} {change.what}", effect=effect)
-
-
 # --- upstreams --------------------------------------------------------------------------------------------
 
 
@@ -87,49 +69,19 @@ def _upstreams(old: Mapping[str, UpstreamSection], new: Mapping[str, UpstreamSec
         if name not in new:
             effect = "its backends are drained, and found no more" if upstream.discover else "its backends are drained"
             yield ConfigChange("removed", f"upstream {name}", show(upstream, but=("backends",)), "", effect)
-            yield from _backends(name, upstream.backends, ())
+            yield from backend_changes(name, upstream.backends, ())
     for name, upstream in new.items():
         before = old.get(name)
         if before is None:
             yield ConfigChange(
                 "added", f"upstream {name}", "", show(upstream, but=("backends",)), "begins with no history"
             )
-            yield from _backends(name, (), upstream.backends)
+            yield from backend_changes(name, (), upstream.backends)
         else:
-            yield from _backends(name, before.backends, upstream.backends)
+            yield from backend_changes(name, before.backends, upstream.backends)
             for change in value_changes(("upstreams", name), before, upstream, None, but=("backends",)):
                 gone = change.what.endswith(".discover") and upstream.discover is None
                 yield change._replace(effect="the backends that it found are drained") if gone else change
-
-
-def _backends(upstream: str, old: Sequence[BackendSection], new: Sequence[BackendSection]) -> Iterator[ConfigChange]:
-    before, after = ({str(each.address): each for each in backends} for backends in (old, new))
-    for address, backend in before.items():
-        if address not in after:
-            yield ConfigChange("removed", f"backend {upstream} {address}", _weighed(backend), "", DRAINED)
-    for address, backend in after.items():
-        what = f"backend {upstream} {address}"
-        if address not in before:
-            yield ConfigChange(
-                "added", what, "", _weighed(backend), TAKES if backend.weight else "has a weight of 0: waits"
-            )
-            continue
-        for change in value_changes((), before[address], backend, None):
-            effect = "its connections and counters stay"
-            if change.what == "weight" and not backend.weight:
-                effect = "gets no new requests; those in flight finish"
-            yield change._replace(what=f"{what} {change.what}", effect=effect)
-    kept = [address for address in before if address in after]
-    if kept != [address for address in after if address in before]:
-        order = ", ".join(before), ", ".join(after)
-        yield ConfigChange(
-            "moved", f"backends of {upstream}", *order, "concerns only algorithms that go by their order"
-        )
-
-
-def _weighed(backend: BackendSection) -> str:
-    more = {"region": backend.region, "zone": backend.zone, "priority": backend.priority, "labels": backend.labels}
-    return ", ".join([f"weight {backend.weight}", *(f"{key} {show(value)}" for key, value in more.items() if value)])
 
 
 # --- routes -----------------------------------------------------------------------------------------------

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from ...upstream.backend import BackendSpec
+from ..effects import DRAINED, TAKES, ConfigChange, value_changes
 from ..fields import BackendAddress, Section
 from ..findings import Finding, PlainData, same_address
 from ..findings import Path as FindingPath
+from ..render import show
 from .names import Name
 
 if TYPE_CHECKING:
@@ -61,3 +63,36 @@ def spec_of(section: BackendSection) -> BackendSpec:
         zone=section.zone,
         labels=tuple(sorted(section.labels.items())),
     )
+
+
+def backend_changes(
+    upstream: str, old: Sequence[BackendSection], new: Sequence[BackendSection]
+) -> Iterator[ConfigChange]:
+    """What a reload changes in the backends of an upstream, which are known by their addresses."""
+    before, after = ({str(each.address): each for each in backends} for backends in (old, new))
+    for address, backend in before.items():
+        if address not in after:
+            yield ConfigChange("removed", f"backend {upstream} {address}", _weighed(backend), "", DRAINED)
+    for address, backend in after.items():
+        what = f"backend {upstream} {address}"
+        if address not in before:
+            yield ConfigChange(
+                "added", what, "", _weighed(backend), TAKES if backend.weight else "has a weight of 0: waits"
+            )
+            continue
+        for change in value_changes((), before[address], backend, None):
+            effect = "its connections and counters stay"
+            if change.what == "weight" and not backend.weight:
+                effect = "gets no new requests; those in flight finish"
+            yield change._replace(what=f"{what} {change.what}", effect=effect)
+    kept = [address for address in before if address in after]
+    if kept != [address for address in after if address in before]:
+        order = ", ".join(before), ", ".join(after)
+        yield ConfigChange(
+            "moved", f"backends of {upstream}", *order, "concerns only algorithms that go by their order"
+        )
+
+
+def _weighed(backend: BackendSection) -> str:
+    more = {"region": backend.region, "zone": backend.zone, "priority": backend.priority, "labels": backend.labels}
+    return ", ".join([f"weight {backend.weight}", *(f"{key} {show(value)}" for key, value in more.items() if value)])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..effects import RESTART, ConfigChange, value_changes
 from ..fields import Bind, Count, Section
 from ..findings import Finding, PlainData, same_address
 from ..findings import Path as FindingPath
@@ -32,3 +33,19 @@ def to_spec(listeners: tuple[ListenerSection, ...], site: Site) -> tuple[Listene
         ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
         for listener in listeners
     )
+
+
+def listener_changes(old: Sequence[ListenerSection], new: Sequence[ListenerSection]) -> Iterator[ConfigChange]:
+    """What a reload changes in the listeners, which are known by where they listen."""
+    before, after = ({str(each.bind): each for each in listeners} for listeners in (old, new))
+    for bind in before:
+        if bind not in after:
+            effect = "is closed; connections on it are drained"
+            yield ConfigChange("removed", f"listener {bind}", effect=effect)
+    for bind, listener in after.items():
+        if bind not in before:
+            yield ConfigChange("added", f"listener {bind}", effect="is opened")
+            continue
+        for change in value_changes((), before[bind], listener, None):
+            effect = f"{RESTART}: the socket is open already" if change.what == "backlog" else change.effect
+            yield change._replace(what=f"listener {bind} {change.what}", effect=effect)
