@@ -13,6 +13,9 @@ from .upstream.ports cimport BodySource, OutgoingRequest, Requester, UpstreamStr
 
 
 
+cdef ResponseStage NO_WAY_BACK
+
+
 cdef class ClientStream(Timed):
     cdef public Peer peer
     cdef public Counters counters

@@ -56,7 +56,7 @@ class Relay(ResponseStage):
         assert client is not None
         judge(x, attempt, head.status)
         if complete:
-            x.let_go()
+            attempt.upstream = x.source = None
         else:
             attempt.head_at = monotonic()
         if head.status >= 400 and self.tried_elsewhere(x, head):
