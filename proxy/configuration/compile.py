@@ -18,6 +18,7 @@ from ..http1.codec import HeaderEdits, canonicalize
 from ..limits.shedding import PRIORITIES
 from ..pipeline import Admit, Connect, Fixed, Pick, Redirect
 from ..plan import AccessLogSpec, ListenerSpec, Plan, RoutePlan, Settings
+from ..python_path import use_folders
 from ..routing import EXACT, PREFIX, REGEX, HeaderCondition, Match, RouteTable
 from ..runtime import Registry
 from ..scoreboard import alone
@@ -69,6 +70,7 @@ def compile_plan(
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
+    use_folders(config.python_path)
     findings = list(source_findings(config))
     if sticky is None:
         sticky, wrong = sticky_specs(config)

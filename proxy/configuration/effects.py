@@ -22,6 +22,7 @@ DEFAULT = "holds for requests that begin after the reload"
 
 EFFECTS = (
     ("admin*", RESTART),
+    ("python_path*", "modules that have been imported stay as they are until a restart or an upgrade"),
     ("watch", "the file is watched from then on, or no longer"),
     ("workers", "workers are started, or drained and ended, until there are so many"),
     ("access_log*", "the log is opened anew; no line is lost"),

@@ -55,6 +55,7 @@ from .sections.health import Health
 from .sections.load_reports import LoadReports
 from .sections.outlier import Outlier, SlowStart
 from .sections.overload import Breaker, Concurrency, Priority, RateLimit, Shedding
+from .sections.python_path import PythonPath
 from .sections.retry import Retry, UpstreamLimits
 from .sections.sticky import Sticky
 from .sections.tracing import Tracing
@@ -335,6 +336,8 @@ class Config(Section):
     """Worker processes, or auto for one per core."""
     watch: bool = False
     """Whether a change of the file is a reload."""
+    python_path: PythonPath = ()
+    """Folders, relative to this file, that algorithms and discovery sources of your own are imported from."""
     admin: Admin | None = None
     """The admin API on a TCP address; null for the control socket only."""
     zone: Name | None = None

@@ -27,6 +27,7 @@ from rich.text import Text
 from ..configuration.compile import compile_plan
 from ..configuration.load import load_text
 from ..errors import BindError, QantaraError
+from ..safe_path import python_module
 from ..server.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 SOCKETS = "/run/qantara"
 """Folder of the Unix sockets in config/app_servers.yaml."""
+INSTALLED = Path(__file__).resolve().parents[2]
+"""The folder that the package lies in. App servers import from it; the default of theirs is the working folder."""
 READY_WITHIN = 15.0
 """Seconds that an app server may take to start."""
 STOP_WITHIN = 5.0
@@ -143,14 +146,15 @@ async def _start_servers(stack: AsyncExitStack, config: Config) -> dict[str, str
 def command(upstream: str, address: Address, name: str) -> list[str]:
     """Arguments of `python -m` for the app server that the upstream is named after; uvicorn for any other."""
     if upstream == "wsgi":
-        options = ["--workers=1", "--threads=8", "--log-level=warning"]
+        options = ["--workers=1", "--threads=8", "--log-level=warning", f"--chdir={INSTALLED}"]
         return ["gunicorn", f"--bind={address}", *options, f"{__package__}.demo_apps:wsgi_app"]
     unix = address.kind == "unix"
     if upstream == "aiohttp":
         where = ["-U", address.path] if unix else ["-H", address.host, "-P", str(address.port)]
         return ["aiohttp.web", *where, f"{__package__}.demo_apps:aiohttp_main", name]
     where = ["--uds", address.path] if unix else ["--host", address.host, "--port", str(address.port)]
-    return ["uvicorn", *where, "--log-level=warning", "--factory", f"{__package__}.demo_apps:asgi_app"]
+    options = ["--log-level=warning", f"--app-dir={INSTALLED}", "--factory"]
+    return ["uvicorn", *where, *options, f"{__package__}.demo_apps:asgi_app"]
 
 
 @asynccontextmanager
@@ -159,9 +163,7 @@ async def _child(name: str, arguments: list[str], address: Address) -> AsyncIter
 
     claim(address)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *arguments,
+        *python_module(*arguments),
         env=os.environ | {NAME_VARIABLE: name},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,

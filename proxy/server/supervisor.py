@@ -30,6 +30,7 @@ from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
+from ..python_path import use_folders
 from ..upstream.spec import GroupSpec
 from . import notify
 from .chaos_target import SupervisorHands
@@ -251,6 +252,7 @@ class Supervisor:
             except Exception as error:  # whoever waits for reloads must go on waiting
                 log.exception("a defect of the proxy, during a reload")
                 problems = (f"a defect of the proxy: {error!r}",)
+            use_folders(self.config.python_path)  # a configuration that was refused had its own
             result = self._told(ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings))
             notify.notify("READY=1")
             return result

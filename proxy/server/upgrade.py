@@ -6,10 +6,10 @@ Law of this file: one upgrade at a time, and none where the end of this process 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 
 from ..errors import BindError
+from ..safe_path import python_module
 from .runtime_paths import Places
 from .workers import Workers
 
@@ -21,7 +21,7 @@ class Upgrading:
     """Starts the successor of this process, which takes over by itself."""
 
     def __init__(self, path: str, places: Places, workers: Workers) -> None:
-        self.command = [sys.executable, "-m", "proxy", "run", "-c", path, "--replace", "--run-dir", str(places.folder)]
+        self.command = python_module("proxy", "run", "-c", path, "--replace", "--run-dir", str(places.folder))
         self.workers = workers
         self.under_way = False
 

@@ -15,13 +15,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
 from ..control.admin.contract import WorkerStatus
 from ..errors import BindError, WorkerLost
+from ..safe_path import python_module
 from ..scoreboard import Scoreboard
 from .channel import Channel
 from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
@@ -136,14 +136,7 @@ class Workers:
         with theirs:
             arguments = [str(theirs.fileno()), str(self.board.fd), str(self.board.slots)]
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    f"{__package__}.worker_main",
-                    *arguments,
-                    str(self.places.folder),
-                    self.config,
-                ],
+                python_module(f"{__package__}.worker_main", *arguments, str(self.places.folder), self.config),
                 pass_fds=(theirs.fileno(), self.board.fd),
             )
         worker = Worker(process, ours)
