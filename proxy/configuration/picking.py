@@ -24,7 +24,7 @@ from .geo import locations
 from .rules import Finding
 from .schema import Config, Route, Upstream
 from .sticking import Stickiness
-from .user_code import own_names, tried
+from .user_code import call_guarded, user_algorithms
 
 Balancers = tuple[Balancer, Balancer]
 """An algorithm, and its spare."""
@@ -86,25 +86,25 @@ def compile_pickings(config: Config, specs: Mapping[str, GroupSpec]) -> tuple[di
 def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool, wanted: Iterable[Selector]) -> Picking:
     """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out;
     `wanted`: the labels that routes want. Raises ValueError."""
-    balance, own = spec.balance, own_names(spec.balance)
-    algorithm = tried(own, "__init__", create, balance.algorithm, **balance.params)
+    balance, own = spec.balance, user_algorithms(spec.balance)
+    algorithm = call_guarded(own, "__init__", create, balance.algorithm, **balance.params)
     if algorithm.needs_key and not upstream.balance.key:
         raise ValueError("the algorithm needs a key: say where it comes from with `key`")
     if algorithm.needs_location and not located:
         raise ValueError("the algorithm needs to know where clients are: say where it is found out with `geo`")
-    trial = tried(own, "__init__", compose, balance._replace(slow=0.0))  # nobody waits for it
+    trial = call_guarded(own, "__init__", compose, balance._replace(slow=0.0))  # nobody waits for it
     members = [Backend(backend) for backend in spec.backends]
-    tried(own, "roster", trial.roster, members)
-    tried(own, "census", trial.census, members)
-    tried(own, "rebuild", trial.rebuild, members)
+    call_guarded(own, "roster", trial.roster, members)
+    call_guarded(own, "census", trial.census, members)
+    call_guarded(own, "rebuild", trial.rebuild, members)
     subsets = {selector: made(balance) for selector in wanted}
     return Picking(spec, algorithm.needs_key, algorithm.needs_location, made(balance), subsets)
 
 
 def made(balance: BalanceSpec) -> Balancers:
     """Those of one picker. Raises ValueError."""
-    own = own_names(balance)
-    return tried(own, "__init__", compose, balance), tried(own, "__init__", spare, balance)
+    own = user_algorithms(balance)
+    return call_guarded(own, "__init__", compose, balance), call_guarded(own, "__init__", spare, balance)
 
 
 def selector_of(route: Route) -> Selector | None:

@@ -12,7 +12,7 @@ from ..upstream.group import Group
 from ..upstream.load.prober import ProbeSpec
 from ..upstream.load.sources import PollSpec, ReportSpec
 from .sections.load_reports import LoadReports, Poll, Probe
-from .user_code import own_names, tried
+from .user_code import call_guarded, user_algorithms
 
 
 def compile_reports(wanted: LoadReports | None, balance: BalanceSpec) -> ReportSpec | None:
@@ -26,7 +26,7 @@ def compile_reports(wanted: LoadReports | None, balance: BalanceSpec) -> ReportS
 
 def _wants(balance: BalanceSpec) -> bool:
     try:
-        return tried(own_names(balance), "__init__", wants_reports, balance)
+        return call_guarded(user_algorithms(balance), "__init__", wants_reports, balance)
     except ValueError:  # an algorithm that cannot be used: said where it is tried out
         return False
 

@@ -1,7 +1,7 @@
-"""Reading that may block for good, beside the loop: a file on a network that is gone, a pipe that nobody writes.
+"""Calls that may block for ever, in a thread of their own: a file on a network that is gone, a pipe without a writer.
 
-Law of this file: the caller goes on after `within` seconds, and the process can end, whatever the thread does.
-(The threads of asyncio.to_thread are waited for when the loop ends.)
+Law of this file: the caller goes on after `within` seconds, and the process can end while the thread still runs. (The
+loop waits for the threads of asyncio.to_thread when it ends.)
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ READ_WITHIN = 10.0
 """Seconds that a small file may take to be read."""
 
 
-async def beside(within: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_thread(within: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The result of `function`, called in a thread of its own. Raises what it raises, and TimeoutError after `within`
-    seconds; what it does then is lost."""
-    return await asyncio.wait_for(asyncio.wrap_future(begun(function, *args, **kwargs)), within)
+    seconds; a later result is lost."""
+    return await asyncio.wait_for(asyncio.wrap_future(start_thread(function, *args, **kwargs)), within)
 
 
-def begun(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-    """What will be the result of `function`, which is called in a thread of its own from now on."""
+def start_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Call `function` in a daemon thread of its own. Returns the future of its result."""
     result: Future[T] = Future()
-    result.set_running_or_notify_cancel()  # a caller that goes on does not take the result away from the thread
+    result.set_running_or_notify_cancel()  # cancelling it leaves the thread a future to set
 
     def work() -> None:
         try:
             result.set_result(function(*args, **kwargs))
-        except BaseException as error:  # the caller is told
+        except BaseException as error:  # for the caller
             result.set_exception(error)
 
     threading.Thread(target=work, name=getattr(function, "__name__", None), daemon=True).start()

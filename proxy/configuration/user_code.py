@@ -1,8 +1,8 @@
 """Guarded calls of a user's own algorithm outside a serving worker, where no spare takes its place
 (balancing/wrappers/time_guard.py): a call may raise anything, and may never return.
 
-Law of this file: the caller goes on after CALL_WITHIN, and what was wrong is a sentence for people that says which
-algorithm it was, and in which call. Built-in ones are called as they stand.
+Law of this file: the caller goes on after CALL_WITHIN, and an error names the algorithm and the call. Built-in
+algorithms are called directly.
 """
 
 from __future__ import annotations
@@ -12,27 +12,29 @@ from typing import ParamSpec, TypeVar
 
 from ..balancing.compose import BalanceSpec
 from .sections.balance import named_inside
-from .threads import begun
+from .threads import start_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CALL_WITHIN = 10.0
-"""Seconds that one call may take. Those that serve take milliseconds; this is for what does not end."""
+"""Seconds for one call. A usable algorithm takes milliseconds: this bounds calls that never end."""
 
 
-def own_names(balance: BalanceSpec) -> str:
-    """The algorithms of a user's own that take part in an upstream, in words; "" if there are none."""
+def user_algorithms(balance: BalanceSpec) -> str:
+    """The algorithms of a user's own in an upstream, joined by "or"; "" if there are none."""
     named = (balance.algorithm, named_inside(balance.params), balance.fallback)
     return " or ".join(name for name in named if isinstance(name, str) and ":" in name)
 
 
-def tried(own: str, call: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of `function`, which is this call of the algorithms `own` (see `own_names`). Raises ValueError in
-    words for people, the algorithm's own ones if it has raised one."""
+def call_guarded(own: str, call: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of `function`, the method `call` of the algorithms `own` (see `user_algorithms`).
+
+    Raises ValueError with a sentence for people: the algorithm's own one if it has raised a ValueError.
+    """
     if not own:
         return function(*args, **kwargs)
-    result = begun(function, *args, **kwargs)
+    result = start_thread(function, *args, **kwargs)
     try:
         error = result.exception(CALL_WITHIN)
     except TimeoutError:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..configuration.compile import Report, compile_match, compile_plan, unplaced
 from ..configuration.schema import Config, Route
 from ..configuration.sticking import explained
-from ..configuration.user_code import own_names, tried
+from ..configuration.user_code import call_guarded, user_algorithms
 from ..configuration.values import quoted
 from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
@@ -97,8 +97,8 @@ def explain(
         return {"refused": _reason(error.reason)}
     if board is not None:
         _copy_states(plan, board)
-    own = sorted({name for spec in plan.specs.values() if (name := own_names(spec.balance))})
-    tried(" or ".join(own), "rebuild", plan.settle_groups)
+    own = sorted({name for spec in plan.specs.values() if (name := user_algorithms(spec.balance))})
+    call_guarded(" or ".join(own), "rebuild", plan.settle_groups)
     x = _exchange(head, plan, client)
     found: Explanation = {
         "request": {
@@ -265,7 +265,7 @@ def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan, boar
         source, balancer = source.key, balancer.main
     if source is not None:
         key = source.of(x)
-        picked: Backend | None = tried(own_names(group.spec.balance), "pick", balancer.pick, key)
+        picked: Backend | None = call_guarded(user_algorithms(group.spec.balance), "pick", balancer.pick, key)
         found["balance"] |= {
             "key": " + ".join(["location"] * isinstance(source, LocatedKey) + list(balance.key)),
             "value": key.decode("latin-1").replace("\n", " ") if key is not None else None,

@@ -13,7 +13,7 @@ from ..configuration.compile import compile_plan
 from ..configuration.load import load
 from ..configuration.schema import Config
 from ..configuration.sections.admin import SECRET_MIN, Admin
-from ..configuration.threads import beside
+from ..configuration.threads import run_in_thread
 from ..errors import BindError, ConfigError, Problem
 from ..plan import Plan
 
@@ -49,10 +49,10 @@ def check(path: str) -> Checked:
     return Checked(loaded.config, compile_plan(loaded.config, loaded.report), loaded.warnings, loaded.digest)
 
 
-async def check_beside(path: str) -> Checked:
+async def check_in_thread(path: str) -> Checked:
     """As `check`, beside the loop, which goes on whatever becomes of the file. Raises ConfigError."""
     try:
-        return await beside(CHECK_WITHIN, check, path)
+        return await run_in_thread(CHECK_WITHIN, check, path)
     except TimeoutError:
         words = f"cannot be read and compiled within {CHECK_WITHIN:g} s"
         raise ConfigError([Problem(path, 0, 0, "", words)]) from None

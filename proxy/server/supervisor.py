@@ -25,7 +25,7 @@ from ..control.chaos.service import ChaosService
 from ..control.health_checks import Monitor
 from ..control.load_polling import Poller
 from ..control.outlier_detection import Sweeper
-from ..control.reload import Checked, ReloadResult, check_beside, problems_of, read_token
+from ..control.reload import Checked, ReloadResult, check_in_thread, problems_of, read_token
 from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
@@ -244,7 +244,7 @@ class Supervisor:
             warnings: tuple[str, ...] = ()
             problems: tuple[str, ...] = ()
             try:
-                checked = await check_beside(self.path)
+                checked = await check_in_thread(self.path)
                 warnings = tuple(map(str, checked.warnings))
                 await self._take_up(checked)
             except QantaraError as error:

@@ -22,7 +22,7 @@ import uvloop
 
 from .. import scoreboard
 from ..configuration.compile import compile_plan
-from ..configuration.threads import beside
+from ..configuration.threads import run_in_thread
 from ..deadlines import Sweep
 from ..errors import QantaraError
 from ..features.chaos import Injector, Rule, Tally
@@ -173,7 +173,7 @@ class WorkerProcess:
             settle_memory()
         else:
             try:
-                plan = await beside(COMPILED_WITHIN, self._compile, assignment, registry)
+                plan = await run_in_thread(COMPILED_WITHIN, self._compile, assignment, registry)
             except TimeoutError:  # an OSError, which is told as one of the access log
                 raise QantaraError(f"the configuration was not compiled within {COMPILED_WITHIN:g} s") from None
             await self.proxy.adopt(plan, sockets)

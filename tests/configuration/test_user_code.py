@@ -14,7 +14,7 @@ from proxy.balancing.compose import BalanceSpec
 from proxy.configuration import user_code as trying
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
-from proxy.configuration.user_code import own_names, tried
+from proxy.configuration.user_code import call_guarded, user_algorithms
 from proxy.console.explain_view import ask_or_explain
 from proxy.control.explain import explain, request_bytes
 from proxy.errors import ConfigError
@@ -173,10 +173,10 @@ async def test_who_asks_a_running_proxy_is_told() -> None:
 
 
 def test_only_what_is_a_users_own_is_called_in_a_thread() -> None:
-    assert tried("", "rebuild", threading.current_thread) is threading.current_thread()
-    assert tried("m:C", "rebuild", threading.current_thread) is not threading.current_thread()
-    assert own_names(BalanceSpec("maglev", {"table": 7})) == ""
-    assert own_names(BalanceSpec("geographic", {"inner": "m:C"}, "m:D")) == "m:C or m:D"
+    assert call_guarded("", "rebuild", threading.current_thread) is threading.current_thread()
+    assert call_guarded("m:C", "rebuild", threading.current_thread) is not threading.current_thread()
+    assert user_algorithms(BalanceSpec("maglev", {"table": 7})) == ""
+    assert user_algorithms(BalanceSpec("geographic", {"inner": "m:C"}, "m:D")) == "m:C or m:D"
 
 
 def test_what_ends_the_process_does_not_end_it_here() -> None:
@@ -184,4 +184,4 @@ def test_what_ends_the_process_does_not_end_it_here() -> None:
         raise SystemExit(3)
 
     with pytest.raises(ValueError, match=r"rebuild of the algorithm m:C has raised SystemExit\(3\)"):
-        tried("m:C", "rebuild", leave)
+        call_guarded("m:C", "rebuild", leave)

@@ -17,7 +17,7 @@ from ...configuration.load import read_document
 from ...configuration.rules import Finding, model_findings
 from ...configuration.sections.balance import Backend, spec_of
 from ...configuration.sections.discovery import Discover
-from ...configuration.threads import READ_WITHIN, beside
+from ...configuration.threads import READ_WITHIN, run_in_thread
 from ...errors import ConfigError, DiscoveryError
 from ...upstream.backend import BackendSpec
 from .base import Answer, Clock, Source
@@ -81,7 +81,7 @@ class FileSource(Source):
     async def _soon(self, read: Callable[[str], T]) -> T:
         """What `read` finds in the file, in good time."""
         try:
-            return await beside(READ_WITHIN, read, self.path)
+            return await run_in_thread(READ_WITHIN, read, self.path)
         except TimeoutError:
             raise DiscoveryError(f"{self.path}: cannot be read within {READ_WITHIN:g} s") from None
 
