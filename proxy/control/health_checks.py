@@ -23,7 +23,7 @@ from ..upstream.backend import BackendSpec
 from ..upstream.health import HealthSpec, Report, Streak, parse_report
 from ..upstream.spec import GroupSpec
 from . import grpc_health
-from .http_sessions import Sessions, url_of
+from .http_sessions import BackendSessions, url_of
 
 log = logging.getLogger("qantara")
 
@@ -66,7 +66,7 @@ class Monitor:
         self.board = board
         self.targets: dict[tuple[str, str], Target] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._sessions = Sessions({"User-Agent": "qantara-health-check"})
+        self._sessions = BackendSessions({"User-Agent": "qantara-health-check"})
 
     async def adopt(self, specs: Mapping[str, GroupSpec]) -> None:
         """Check the backends of these upstreams from now on, and no others."""

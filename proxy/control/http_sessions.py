@@ -20,7 +20,7 @@ def url_of(backend: BackendSpec, port: int, path: str) -> str:
     return f"http://{written}:{port}{path}" if port else f"http://{written}{path}"
 
 
-class Sessions:
+class BackendSessions:
     """One session for all backends on TCP, and one for each Unix socket. `headers` go with each request."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:

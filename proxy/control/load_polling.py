@@ -20,7 +20,7 @@ from ..upstream.load.orca import SIZE_MAX, parse_binary, parse_body, parse_heade
 from ..upstream.load.report import LoadReport
 from ..upstream.load.sources import PollSpec, erase, write
 from ..upstream.spec import GroupSpec
-from .http_sessions import Sessions, url_of
+from .http_sessions import BackendSessions, url_of
 
 log = logging.getLogger("qantara")
 
@@ -49,7 +49,7 @@ class Poller:
         self.board = board
         self.targets: dict[tuple[str, str], Target] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._sessions = Sessions({"User-Agent": "qantara-load-poll", "Accept": "application/json, text/plain"})
+        self._sessions = BackendSessions({"User-Agent": "qantara-load-poll", "Accept": "application/json, text/plain"})
 
     async def adopt(self, specs: Mapping[str, GroupSpec]) -> None:
         """Poll the backends of these upstreams from now on, and no others. Who is polled already, and in the same way,
