@@ -52,7 +52,7 @@ def outliers(spec: OutlierSpec, shares: list[Share]) -> list[tuple[str, int]]:
     return [(address, cause) for address, (_, cause) in sorted(found.items(), key=lambda item: item[1])]
 
 
-class Sweeper:
+class OutlierDetection:
     """Looks at every upstream once per its interval."""
 
     def __init__(self, board: Scoreboard) -> None:
@@ -62,7 +62,7 @@ class Sweeper:
         self.times: dict[str, float] = {}
         """Ejections that a backend has not been forgiven yet."""
 
-    def look(self, specs: Mapping[str, GroupSpec], now: float) -> None:
+    def sweep(self, specs: Mapping[str, GroupSpec], now: float) -> None:
         """Judge the upstreams whose interval is over at time `now` (seconds, monotonic)."""
         for name, spec in specs.items():
             if spec.outlier is None or now < self.due.get(name, 0.0):

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ..control.chaos import view
 from ..control.chaos.contract import Sample, Upstream
-from ..control.health_checks import Monitor
+from ..control.health_checks import HealthChecks
 from ..errors import ControlError
 from ..features.chaos import Rule, Tally
 from ..scoreboard import STATE, STATES, Scoreboard
@@ -29,13 +29,13 @@ class SupervisorHands:
         self,
         board: Scoreboard,
         workers: Workers,
-        monitor: Monitor,
+        health_checks: HealthChecks,
         ask_all: AskAll,
         specs: Callable[[], Mapping[str, GroupSpec]],
     ) -> None:
         self.board = board
         self.processes = workers
-        self.monitor = monitor
+        self.health_checks = health_checks
         self.ask_all = ask_all
         self.specs = specs
         self.rules: tuple[Rule, ...] = ()
@@ -81,4 +81,4 @@ class SupervisorHands:
 
     async def lie(self, upstream: str, address: str, healthy: bool | None, until: float) -> None:
         """Raises ControlError if nobody checks that backend."""
-        self.monitor.lie(upstream, address, healthy, until)
+        self.health_checks.lie(upstream, address, healthy, until)

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 
 from ..configuration.schema import Config
 from ..control.discovery.service import Discovery
-from ..control.health_checks import Monitor
-from ..control.load_polling import Poller
+from ..control.health_checks import HealthChecks
+from ..control.load_polling import LoadPolling
 from ..errors import BindError, BoardFull
 from ..scoreboard import Scoreboard, limit_key
 from ..upstream.backend import BackendSpec
@@ -31,7 +31,7 @@ AskAll = Callable[[str, object], Awaitable[object]]
 class Membership:
     """The backends of all upstreams."""
 
-    def __init__(self, board: Scoreboard, *watchers: Monitor | Poller) -> None:
+    def __init__(self, board: Scoreboard, *watchers: HealthChecks | LoadPolling) -> None:
         self.board = board
         self.watchers = watchers
         self.discovery = Discovery(self._changed)

@@ -22,9 +22,9 @@ from ..configuration.sticking import sticky_of
 from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
 from ..control.chaos.service import ChaosService
-from ..control.health_checks import Monitor
-from ..control.load_polling import Poller
-from ..control.outlier_detection import Sweeper
+from ..control.health_checks import HealthChecks
+from ..control.load_polling import LoadPolling
+from ..control.outlier_detection import OutlierDetection
 from ..control.reload import Checked, ReloadResult, check_in_thread, problems_of, read_token
 from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
@@ -73,11 +73,11 @@ class Supervisor:
         self.replacing = Replacing(
             self.workers, lambda: 0 if self.stopping.is_set() else self.workers_wanted, self._refill
         )
-        self.sweeper = Sweeper(self.board)
-        self.monitor = Monitor(self.board)
-        self.membership = Membership(self.board, self.monitor, Poller(self.board))
+        self.outliers = OutlierDetection(self.board)
+        self.health_checks = HealthChecks(self.board)
+        self.membership = Membership(self.board, self.health_checks, LoadPolling(self.board))
         self.discovery = self.membership.discovery
-        self.hands = SupervisorHands(self.board, self.workers, self.monitor, self.ask_all, self.specs)
+        self.hands = SupervisorHands(self.board, self.workers, self.health_checks, self.ask_all, self.specs)
         self.chaos = ChaosService(self.config.chaos, self.hands)
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
@@ -310,7 +310,7 @@ class Supervisor:
             await asyncio.sleep(min(1.0, watchdog or 1.0))
             self.workers.keep_spare()
             self.replacing.look()
-            self.sweeper.look(self.specs(), monotonic())
+            self.outliers.sweep(self.specs(), monotonic())
             self.membership.free_rows(self._lock)
             if watchdog:
                 notify.notify("WATCHDOG=1")

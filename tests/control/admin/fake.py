@@ -21,7 +21,7 @@ from proxy.control.admin.app import AdminServer
 from proxy.control.admin.contract import WorkerStatus
 from proxy.control.chaos.service import ChaosService
 from proxy.control.discovery.service import Discovery
-from proxy.control.health_checks import Monitor
+from proxy.control.health_checks import HealthChecks
 from proxy.control.reload import Checked, ReloadResult
 from proxy.errors import BindError
 from proxy.scoreboard import create
@@ -42,7 +42,7 @@ class Fake:
     def __init__(self) -> None:
         self.board = create(3)
         self.board.set_used(3)
-        self.monitor = Monitor(self.board)
+        self.health_checks = HealthChecks(self.board)
         self.config: Config = load_text(YAML).config
         self.path = "q.yaml"
         self.checked = Checked(self.config, compile_plan(self.config), ())
