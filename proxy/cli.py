@@ -15,7 +15,7 @@ from . import __version__
 from .errors import ConfigError, NobodyServes, QantaraError
 
 if TYPE_CHECKING:
-    from .server.runtime_paths import Places
+    from .server.runtime_paths import RuntimePaths
 
 ASKED = {
     "reload": "have a running proxy load its configuration again; waits, and tells what was wrong",
@@ -122,11 +122,11 @@ def ask_command(arguments: argparse.Namespace) -> int:
 
     name: str = arguments.command
     try:
-        places = places_of(arguments, arguments.config)
+        paths = paths_of(arguments, arguments.config)
         try:
-            status, told = ask(places.control, "GET" if name == "status" else "POST", f"/{name}")
+            status, told = ask(paths.control, "GET" if name == "status" else "POST", f"/{name}")
         except NobodyServes as nobody:
-            return tell_of_orphans(places, name, nobody)
+            return tell_of_orphans(paths, name, nobody)
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -141,11 +141,11 @@ def ask_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def tell_of_orphans(places: Places, name: str, nobody: QantaraError) -> int:
+def tell_of_orphans(paths: RuntimePaths, name: str, nobody: QantaraError) -> int:
     """What of a proxy whose supervisor has died serves on. `stop` can be done without it, the rest cannot."""
     from .server.orphans import orphans
 
-    found = orphans(places, leave=name == "stop")
+    found = orphans(paths, leave=name == "stop")
     if not found:
         raise nobody
     if name == "stop":
@@ -157,11 +157,11 @@ def tell_of_orphans(places: Places, name: str, nobody: QantaraError) -> int:
     return 1
 
 
-def places_of(arguments: argparse.Namespace, config: str) -> Places:
+def paths_of(arguments: argparse.Namespace, config: str) -> RuntimePaths:
     """Where the proxy that serves a file can be found."""
-    from .server.runtime_paths import Places, run_dir
+    from .server.runtime_paths import RuntimePaths, run_dir
 
-    return Places(run_dir(arguments.run_dir, asking=True), config)
+    return RuntimePaths(run_dir(arguments.run_dir, asking=True), config)
 
 
 def print_told(name: str, told: dict[str, Any]) -> None:
@@ -204,7 +204,7 @@ def diff_command(arguments: argparse.Namespace) -> int:
     if arguments.new is not None:
         return show_diff(arguments.old, arguments.new)
     try:
-        return show_running_diff(places_of(arguments, arguments.old).control)
+        return show_running_diff(paths_of(arguments, arguments.old).control)
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -224,7 +224,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
         "client": arguments.client,
     }
     try:
-        control = None if arguments.offline else places_of(arguments, arguments.config).control
+        control = None if arguments.offline else paths_of(arguments, arguments.config).control
         told = ask_or_explain(control, arguments.config, question)
     except (QantaraError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -240,7 +240,7 @@ def top_command(arguments: argparse.Namespace) -> int:
         print("error: --interval must be from 0.1 to 3600", file=sys.stderr)
         return 2
     try:
-        control = places_of(arguments, arguments.config).control
+        control = paths_of(arguments, arguments.config).control
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

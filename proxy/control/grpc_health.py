@@ -36,7 +36,7 @@ CODES = (
 ).split()
 
 
-class Call:
+class GrpcCall:
     """What has come of the answer so far."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ async def check(
     connection.send_headers(STREAM, [*headers, *((name.lower(), value) for name, value in metadata)])
     connection.send_data(STREAM, request_of(service), end_stream=True)
     writer.write(connection.data_to_send())
-    call, size = Call(), 0
+    call, size = GrpcCall(), 0
     while not call.over:
         data = await reader.read(MOST)
         size += len(data)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ..control.chaos import view
-from ..control.chaos.contract import Sample, Upstream
+from ..control.chaos.contract import Sample, UpstreamState
 from ..control.health_checks import HealthChecks
 from ..errors import ControlError
 from ..features.chaos import Rule, Tally
@@ -22,8 +22,8 @@ from .workers import Workers
 AskAll = Callable[[str, object], Awaitable[list[object]]]
 
 
-class SupervisorHands:
-    """See `control.chaos.contract.Hands`."""
+class SupervisorTarget:
+    """See `control.chaos.contract.ChaosTarget`."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class SupervisorHands:
     def sample(self) -> Sample:
         return view.sample(self.board)
 
-    def upstreams(self) -> Mapping[str, Upstream]:
+    def upstreams(self) -> Mapping[str, UpstreamState]:
         return view.upstreams(self.board, self.specs().values())
 
     def workers(self) -> Sequence[int]:

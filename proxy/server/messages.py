@@ -29,8 +29,8 @@ class Assignment(NamedTuple):
     """The chaos rules that are active."""
 
 
-class Request(NamedTuple):
-    """Something to be done. `kind` names a method of `WorkerProcess` ("adopt", "drain", ...)."""
+class Command(NamedTuple):
+    """Something to be done. `kind` names a method of `WorkerMain` ("adopt", "drain", ...)."""
 
     id: int
     kind: str

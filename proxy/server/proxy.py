@@ -18,7 +18,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from ..control.trace_export.exporter import Tracing, open_tracing
+from ..control.trace_export.exporter import TraceExport, open_tracing
 from ..deadlines import TICK
 from ..downstream.acceptor import Acceptor
 from ..downstream.connection import ClientConnection
@@ -100,7 +100,7 @@ class Proxy:
         self.counters.talkers = self.talkers = Talkers()
         self.acceptor: Acceptor | None = None
         self.log: AccessLog | None = None
-        self.tracing: Tracing | None = None
+        self.tracing: TraceExport | None = None
         self.listening: dict[str, list[Listening]] = {}
         """What listens, by the `bind` of the listener."""
         self._ticker: asyncio.Task[None] | None = None

@@ -46,7 +46,7 @@ def default_run_dir() -> Path:
     return Path(f"/tmp/qantara-{os.geteuid()}")
 
 
-class Places:
+class RuntimePaths:
     """The sockets of the proxy that serves the configuration in the file `config`."""
 
     def __init__(self, folder: Path, config: str) -> None:

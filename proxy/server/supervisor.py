@@ -33,15 +33,15 @@ from ..plan import ListenerSpec
 from ..python_path import use_folders
 from ..upstream.spec import GroupSpec
 from . import notify
-from .chaos_target import SupervisorHands
+from .chaos_target import SupervisorTarget
 from .membership import Lists, Membership, give_rows
 from .messages import Assignment, Drain
-from .respawn import Replacing
-from .runtime_paths import Places
+from .respawn import Respawn
+from .runtime_paths import RuntimePaths
 from .sockets import ListenerSockets, Offered, remove_files
 from .takeover import Handover, Predecessor, find
-from .upgrade import Upgrading
-from .workers import Worker, Workers
+from .upgrade import Upgrade
+from .workers import WorkerHandle, Workers
 
 log = logging.getLogger("qantara")
 
@@ -60,25 +60,23 @@ def worker_count(checked: Checked) -> int:
 class Supervisor:
     """One running proxy, of as many processes as its configuration says."""
 
-    def __init__(self, path: str, checked: Checked, places: Places, replace: bool) -> None:
+    def __init__(self, path: str, checked: Checked, paths: RuntimePaths, replace: bool) -> None:
         self.path = path
-        self.places = places
+        self.paths = paths
         self.replace = replace
         """Whether a proxy that serves this configuration already is to be replaced."""
         self.checked = checked
         self.workers_wanted = worker_count(checked)
         self.board = scoreboard.create(1 + max(MOST_WORKERS, self.workers_wanted))
         self.sockets = ListenerSockets()
-        self.workers = Workers(self.board, places, path, lambda worker: self.replacing.on_death(worker))
-        self.replacing = Replacing(
-            self.workers, lambda: 0 if self.stopping.is_set() else self.workers_wanted, self._refill
-        )
+        self.workers = Workers(self.board, paths, path, lambda worker: self.respawn.on_death(worker))
+        self.respawn = Respawn(self.workers, lambda: 0 if self.stopping.is_set() else self.workers_wanted, self._refill)
         self.outliers = OutlierDetection(self.board)
         self.health_checks = HealthChecks(self.board)
         self.membership = Membership(self.board, self.health_checks, LoadPolling(self.board))
         self.discovery = self.membership.discovery
-        self.hands = SupervisorHands(self.board, self.workers, self.health_checks, self.ask_all, self.specs)
-        self.chaos = ChaosService(self.config.chaos, self.hands)
+        self.chaos_target = SupervisorTarget(self.board, self.workers, self.health_checks, self.ask_all, self.specs)
+        self.chaos = ChaosService(self.config.chaos, self.chaos_target)
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
@@ -86,7 +84,7 @@ class Supervisor:
         self.files: list[str] = []
         """Of Unix sockets that nobody listens on any more."""
         self.handed_over = False
-        self.upgrading = Upgrading(path, places, self.workers)
+        self.upgrades = Upgrade(path, paths, self.workers)
         self._lock = asyncio.Lock()
         """Held while workers take up what is to be served."""
         self._reloading = asyncio.Lock()
@@ -106,9 +104,9 @@ class Supervisor:
             async with self.membership.taking_up(self.config):
                 pass
             predecessors = await self._start()
-            place, sockets = self.places.takeover(os.getpid()), self.sockets
-            handover = Handover(place, "supervisor", lambda: sockets.binds, lambda: sockets.lent, self._hand_over)
-            await admin.listen_at(self.places.control)
+            socket_path, sockets = self.paths.takeover(os.getpid()), self.sockets
+            handover = Handover(socket_path, "supervisor", lambda: sockets.binds, lambda: sockets.lent, self._hand_over)
+            await admin.listen_at(self.paths.control)
             await self._open_admin(admin)
             await self.membership.watch(self.specs())
             for each in predecessors:  # from here on commands reach this process, too
@@ -121,7 +119,7 @@ class Supervisor:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self.replacing.close()
+            await self.respawn.close()
             await self.watcher.close()
             await self.membership.close()
             await admin.close(keep_file=self.handed_over)
@@ -135,7 +133,7 @@ class Supervisor:
     # --- start ---
 
     async def _start(self) -> list[Predecessor]:
-        predecessors = find(self.places.takeovers())
+        predecessors = find(self.paths.takeovers())
         for each in predecessors:
             await each.ask()
             if each.role == "supervisor" and not self.replace:
@@ -147,20 +145,20 @@ class Supervisor:
             log.warning("no listener wants the inherited socket %s: whoever connects there is not served", address)
         assignment = self._assignment(self.checked, self.membership.lists)
         async with self._lock:
-            await asyncio.gather(*(self._fill(place, assignment) for place in range(self.workers_wanted)))
+            await asyncio.gather(*(self._fill(index, assignment) for index in range(self.workers_wanted)))
         self.workers.keep_spare()
         return predecessors
 
-    async def _fill(self, place: int, assignment: Assignment) -> None:
-        await self.workers.fill(place, assignment, self.sockets, self.workers_wanted)
-        await self.hands.settle(assignment.rules)
+    async def _fill(self, index: int, assignment: Assignment) -> None:
+        await self.workers.fill(index, assignment, self.sockets, self.workers_wanted)
+        await self.chaos_target.settle(assignment.rules)
 
-    async def _refill(self, place: int) -> None:
+    async def _refill(self, index: int) -> None:
         """Have somebody serve in a place whose worker has died."""
         async with self._lock:
-            if place < self.workers_wanted and place not in self.workers.serving():
-                await self._fill(place, self._assignment(self.checked, self.membership.lists))
-                log.info("place %d is served again, by process %d", place, self.workers.serving()[place].pid)
+            if index < self.workers_wanted and index not in self.workers.serving():
+                await self._fill(index, self._assignment(self.checked, self.membership.lists))
+                log.info("place %d is served again, by process %d", index, self.workers.serving()[index].pid)
 
     def _announce(self) -> None:
         for spec in self.checked.plan.listeners:
@@ -223,7 +221,7 @@ class Supervisor:
         """What the workers are told. Gives every backend its rows of the board."""
         give_rows(self.board, lists, checked.config.rate_limits)
         rows = dict(self.board.backends.rows), dict(self.board.upstreams.rows)
-        return Assignment(0, checked.config, sticky_of(checked.plan.specs), lists, *rows, self.hands.rules)
+        return Assignment(0, checked.config, sticky_of(checked.plan.specs), lists, *rows, self.chaos_target.rules)
 
     def specs(self) -> dict[str, GroupSpec]:
         """What is served: every upstream with the backends that it has now."""
@@ -293,7 +291,7 @@ class Supervisor:
 
     async def _assign(self, assignment: Assignment, count: int) -> None:
         await self.workers.assign(assignment, self.sockets, count, self.checked.plan.settings.drain + GRACE)
-        await self.hands.settle(assignment.rules)
+        await self.chaos_target.settle(assignment.rules)
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -309,7 +307,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(min(1.0, watchdog or 1.0))
             self.workers.keep_spare()
-            self.replacing.look()
+            self.respawn.look()
             self.outliers.sweep(self.specs(), monotonic())
             self.membership.free_rows(self._lock)
             if watchdog:
@@ -364,7 +362,7 @@ class Supervisor:
         log.info("stopped after %s", self._summary())
         return 0 if clean else 1
 
-    async def _stop_all(self, workers: list[Worker]) -> None:
+    async def _stop_all(self, workers: list[WorkerHandle]) -> None:
         stops = (worker.ask("stop", None, GRACE) for worker in workers)
         await asyncio.gather(*stops, return_exceptions=True)
 
@@ -395,4 +393,4 @@ class Supervisor:
 
     async def upgrade(self) -> int:
         """Start what is installed now, to take over from this one. Its pid; raises BindError if it does not."""
-        return await self.upgrading.run(self.stopping.is_set(), lambda: self.handed_over)
+        return await self.upgrades.run(self.stopping.is_set(), lambda: self.handed_over)

@@ -143,10 +143,10 @@ class Predecessor:
             self.complete.set_result(None)
 
 
-def find(places: list[tuple[int, Path]]) -> list[Predecessor]:
+def find(paths: list[tuple[int, Path]]) -> list[Predecessor]:
     """The processes that can be asked; what dead ones have left behind is removed."""
     found = []
-    for pid, path in places:
+    for pid, path in paths:
         try:
             found.append(Predecessor(path))
         except (ConnectionRefusedError, FileNotFoundError):

@@ -33,9 +33,9 @@ from ..telemetry.top_talkers import Count
 from ..upstream.load.sources import last_reports
 from .channel import Channel
 from .logs import configure_logging, rename
-from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
+from .messages import Assignment, Command, Drain, Hello, Reply, Sockets
 from .proxy import Proxy, settle_memory
-from .runtime_paths import Places
+from .runtime_paths import RuntimePaths
 from .takeover import Handover
 
 log = logging.getLogger("qantara")
@@ -44,12 +44,12 @@ COMPILED_WITHIN = 45.0
 """Seconds that a configuration may take to become a plan."""
 
 
-class WorkerProcess:
+class WorkerMain:
     """The process: a proxy once it has a slot, and what the supervisor asks of it."""
 
-    def __init__(self, channel_fd: int, board: scoreboard.Scoreboard, places: Places) -> None:
+    def __init__(self, channel_fd: int, board: scoreboard.Scoreboard, paths: RuntimePaths) -> None:
         self.board = board
-        self.places = places
+        self.paths = paths
         self.proxy: Proxy | None = None
         self.sockets: dict[str, list[socket.socket]] = {}
         """What came for the next assignment."""
@@ -63,14 +63,14 @@ class WorkerProcess:
         self.rules: tuple[Rule, ...] = ()
         self.injector = Injector()
         """The chaos rules that are followed."""
-        self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self._requests: asyncio.Queue[Command] = asyncio.Queue()
         self._serving: dict[str, list[socket.socket]] = {}
         self.channel = Channel(socket.socket(fileno=channel_fd), self._on_message, self._on_orphaned)
 
     async def run(self) -> int:
         """Serve until told to stop. Returns the exit code: 0, or 1 if requests were cut off."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._requests.put_nowait, Request(0, "drain"))
+        loop.add_signal_handler(signal.SIGTERM, self._requests.put_nowait, Command(0, "drain"))
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # of the terminal: the supervisor decides
         self.channel.send(Hello(os.getpid()))
         worker = loop.create_task(self._work())
@@ -100,17 +100,17 @@ class WorkerProcess:
             self.ended.set()
             return
         log.warning("the supervisor is gone; serving on until another one takes over")
-        place = self.places.takeover(os.getpid())
-        self.handover = Handover(place, "worker", lambda: self._serving, lambda: self.lent, self._leave)
+        socket_path = self.paths.takeover(os.getpid())
+        self.handover = Handover(socket_path, "worker", lambda: self._serving, lambda: self.lent, self._leave)
 
     def _leave(self, taken_over: bool) -> None:
-        self._requests.put_nowait(Request(0, "drain", Drain(True, 0.0) if taken_over else None))
+        self._requests.put_nowait(Command(0, "drain", Drain(True, 0.0) if taken_over else None))
 
     async def _work(self) -> None:
         while True:
             await self._handle(await self._requests.get())
 
-    async def _handle(self, request: Request) -> None:
+    async def _handle(self, request: Command) -> None:
         error, payload = "", None
         handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
             "adopt": self.adopt,
@@ -258,7 +258,7 @@ class WorkerProcess:
 
 
 async def main(channel: int, board: int, slots: int, folder: str, config: str) -> int:
-    process = WorkerProcess(channel, scoreboard.attach(board, slots, 0), Places(Path(folder), config))
+    process = WorkerMain(channel, scoreboard.attach(board, slots, 0), RuntimePaths(Path(folder), config))
     return await process.run()
 
 

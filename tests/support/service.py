@@ -19,7 +19,7 @@ from typing import Any
 
 from proxy.console.admin_client import ask
 from proxy.errors import ControlError
-from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.runtime_paths import RuntimePaths, run_dir
 
 from .process import kill_group
 
@@ -72,7 +72,7 @@ class Running:
         return dict((await self.call("GET", "/status"))[1])
 
     async def call(self, method: str, target: str, body: Any = None) -> tuple[int, Any]:
-        return await asyncio.to_thread(ask, Places(run_dir(), str(self.file)).control, method, target, body)
+        return await asyncio.to_thread(ask, RuntimePaths(run_dir(), str(self.file)).control, method, target, body)
 
     async def workers(self) -> dict[int, int]:
         """Slot to pid, of those that serve."""

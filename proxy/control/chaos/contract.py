@@ -36,12 +36,12 @@ class Member(NamedTuple):
     """It may get requests: in rotation, found well, not ejected."""
 
 
-class Upstream(NamedTuple):
+class UpstreamState(NamedTuple):
     members: tuple[Member, ...]
     panicking: bool = False
 
 
-class Clock(Protocol):
+class ExperimentClock(Protocol):
     def monotonic(self) -> float:
         """Seconds of CLOCK_MONOTONIC."""
 
@@ -49,13 +49,13 @@ class Clock(Protocol):
         """The time of day, with its zone."""
 
 
-class Hands(Protocol):
+class ChaosTarget(Protocol):
     """What experiments can do to a running proxy."""
 
     def sample(self) -> Sample:
         """The numbers as they are now."""
 
-    def upstreams(self) -> Mapping[str, Upstream]:
+    def upstreams(self) -> Mapping[str, UpstreamState]:
         """All upstreams by name, with the backends that they have now."""
 
     def workers(self) -> Sequence[int]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ...configuration.sections.chaos import Chaos, ChaosLimits
 from ...features.chaos.experiment import Experiment, malformed
-from .contract import Member, Upstream
+from .contract import Member, UpstreamState
 
 Target = tuple[str, str]
 """Upstream and address."""
@@ -30,7 +30,7 @@ class Targets(NamedTuple):
 def draw(
     experiment: Experiment,
     settings: Chaos,
-    upstreams: Mapping[str, Upstream],
+    upstreams: Mapping[str, UpstreamState],
     workers: Sequence[int],
     seed: int,
 ) -> Targets:
@@ -66,7 +66,7 @@ def opted_out(upstream: str, address: str, patterns: Sequence[str]) -> bool:
 def objections(
     experiment: Experiment,
     settings: Chaos,
-    upstreams: Mapping[str, Upstream],
+    upstreams: Mapping[str, UpstreamState],
     workers: Sequence[int],
     targets: Targets,
 ) -> Iterator[str]:

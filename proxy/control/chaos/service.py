@@ -12,7 +12,7 @@ from time import monotonic
 
 from ...configuration.sections.chaos import Chaos
 from .audit import Audit
-from .contract import Clock, Hands
+from .contract import ChaosTarget, ExperimentClock
 from .controller import Controller
 from .monkey import Monkey
 
@@ -34,9 +34,9 @@ class SystemClock:
 class ChaosService:
     """Everything about chaos that is not on the data path. Costs a look per second, none while it is not enabled."""
 
-    def __init__(self, settings: Chaos, hands: Hands, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Chaos, target: ChaosTarget, clock: ExperimentClock | None = None) -> None:
         self.clock = clock or SystemClock()
-        self.controller = Controller(settings, hands, self.clock, _audit(settings))
+        self.controller = Controller(settings, target, self.clock, _audit(settings))
         self.monkey = self._monkey(settings)
 
     def _monkey(self, settings: Chaos) -> Monkey | None:

@@ -24,7 +24,7 @@ from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
 from .base import Clock, Source
 from .members import Members
-from .watched import Watched
+from .watched import WatchedSource
 
 log = logging.getLogger("qantara")
 
@@ -37,7 +37,7 @@ class Adoption(NamedTuple):
     upstreams: Mapping[str, Upstream]
     members: dict[str, tuple[BackendSpec, ...]]
     """The backends that each upstream will have: what a new plan has to begin with."""
-    sources: dict[str, Watched]
+    sources: dict[str, WatchedSource]
     """Those that are new; they are being asked already."""
 
 
@@ -66,7 +66,7 @@ class Discovery:
         self.on_change = on_change
         self.clock = clock or Clock()
         self.members: dict[str, Members] = {}
-        self.sources: dict[str, Watched] = {}
+        self.sources: dict[str, WatchedSource] = {}
         self.told: dict[str, tuple[BackendSpec, ...]] = {}
         """What others know: from `prepare`, or from `on_change`."""
         self.closing: set[asyncio.Task[None]] = set()
@@ -119,17 +119,17 @@ class Discovery:
         watched = self.sources.get(name)
         return watched.discover if watched is not None else None
 
-    def _start(self, name: str, upstream: Upstream, source: Source) -> Watched:
+    def _start(self, name: str, upstream: Upstream, source: Source) -> WatchedSource:
         """Ask a new source. Until it answers, the upstream has what it had before."""
         assert upstream.discover is not None
         before = self._found(name)
         if name in self.members and name not in self.sources and not upstream.backends:
             before = tuple(self.members[name].merged(()))
-        watched = Watched(name, upstream.discover, source, self.clock, self._tell)
+        watched = WatchedSource(name, upstream.discover, source, self.clock, self._tell)
         watched.start(before)
         return watched
 
-    def _preview(self, name: str, upstream: Upstream, new: Watched | None) -> tuple[BackendSpec, ...]:
+    def _preview(self, name: str, upstream: Upstream, new: WatchedSource | None) -> tuple[BackendSpec, ...]:
         """The backends that an upstream has once this is adopted."""
         found = new.backends if new is not None else self._found(name) if upstream.discover is not None else ()
         static = [spec_of(section) for section in upstream.backends]
@@ -212,7 +212,7 @@ class Discovery:
             yield SourceReport(name, "admin", "", added, removed=removed)
 
 
-async def first_answers(sources: Mapping[str, Watched], patience: float) -> None:
+async def first_answers(sources: Mapping[str, WatchedSource], patience: float) -> None:
     """Until each has answered or failed once, at most so many seconds."""
     try:
         async with asyncio.timeout(patience):

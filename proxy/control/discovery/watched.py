@@ -26,7 +26,7 @@ BACKENDS_MAX = 4096
 """Backends taken from one source."""
 
 
-class Watched:
+class WatchedSource:
     """A source, its last answer, and how it fares."""
 
     def __init__(

@@ -34,17 +34,17 @@ def load_packages() -> None:
     from . import spans  # noqa: F401
 
 
-async def open_tracing(spec: TraceSpec | None, cells: Any) -> Tracing | None:
-    """Tracing as a plan wants it, running; None if it wants none. `cells` are the head of the worker's slot."""
+async def open_tracing(spec: TraceSpec | None, cells: Any) -> TraceExport | None:
+    """TraceExport as a plan wants it, running; None if it wants none. `cells` are the head of the worker's slot."""
     if spec is None:
         return None
     await asyncio.to_thread(load_packages)
-    tracing = Tracing(spec, cells)
+    tracing = TraceExport(spec, cells)
     tracing.thread.start()
     return tracing
 
 
-class Tracing:
+class TraceExport:
     """A tracer, and the thread that sends what it keeps."""
 
     def __init__(self, spec: TraceSpec, cells: Any) -> None:

@@ -26,7 +26,7 @@ from proxy.control.reload import Checked, ReloadResult
 from proxy.errors import BindError
 from proxy.scoreboard import create
 from proxy.upstream.spec import GroupSpec
-from tests.control.chaos.lab import FakeClock, FakeHands
+from tests.control.chaos.lab import FakeClock, FakeTarget
 
 YAML = """
 listeners: [{bind: '127.0.0.1:0'}]
@@ -47,7 +47,7 @@ class Fake:
         self.path = "q.yaml"
         self.checked = Checked(self.config, compile_plan(self.config), ())
         self.discovery = Discovery(lambda *_: None)
-        self.chaos = ChaosService(self.config.chaos, FakeHands(FakeClock(), app=20))
+        self.chaos = ChaosService(self.config.chaos, FakeTarget(FakeClock(), app=20))
         self.last_reload = ReloadResult(1000.0, True, 0.1)
         self.is_ready = True
         self.asked: list[tuple[str, object]] = []
