@@ -11,18 +11,17 @@ import logging
 import time
 from collections import deque
 from time import monotonic, monotonic_ns
-from typing import NamedTuple
-
-import aiohttp
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ControlError
 from ..scoreboard import DOWN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, UP, Scoreboard
 from ..upstream.backend import BackendSpec
 from ..upstream.health import HealthSpec, Report, Streak, parse_report
 from ..upstream.spec import GroupSpec
-from . import grpc_health
-from .http_sessions import url_of
 from .targets import Target, Targets
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger("qantara")
 
@@ -102,6 +101,8 @@ class HealthChecks(Targets[HealthSpec, CheckedBackend]):
         return ""
 
     async def _grpc(self, target: CheckedBackend) -> str:
+        from . import grpc_health  # with h2: for those that need it
+
         spec, backend = target.spec, target.backend
         reader, writer = await _opened(target)
         try:
@@ -112,10 +113,7 @@ class HealthChecks(Targets[HealthSpec, CheckedBackend]):
 
     async def _http(self, target: CheckedBackend) -> str:
         spec = target.spec
-        session = self._sessions.of(target.backend.path)
-        async with session.request(
-            spec.method, url_of(target.backend, spec.port, spec.path), headers=dict(spec.headers), allow_redirects=False
-        ) as response:
+        async with self.sessions.request(target.backend, spec.method, spec.port, spec.path, spec.headers) as response:
             if spec.reported:
                 self._take_report(target, response.headers.get(STATE_HEADER))
             if not any(low <= response.status <= high for low, high in spec.statuses):

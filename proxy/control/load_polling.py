@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from time import monotonic_ns
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from ..scoreboard import Scoreboard
 from ..upstream.backend import BackendSpec
@@ -17,8 +16,10 @@ from ..upstream.load.orca import SIZE_MAX, parse_binary, parse_body, parse_heade
 from ..upstream.load.report import LoadReport
 from ..upstream.load.sources import PollSpec, erase, write
 from ..upstream.spec import GroupSpec
-from .http_sessions import url_of
 from .targets import Target, Targets
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger("qantara")
 
@@ -63,10 +64,7 @@ class LoadPolling(Targets[PollSpec, PolledBackend]):
 
     async def ask(self, target: PolledBackend) -> str:
         spec = target.spec
-        session = self._sessions.of(target.backend.path)
-        async with session.request(
-            spec.method, url_of(target.backend, spec.port, spec.path), headers=dict(spec.headers), allow_redirects=False
-        ) as response:
+        async with self.sessions.request(target.backend, spec.method, spec.port, spec.path, spec.headers) as response:
             if response.status != 200:
                 return f"status {response.status}, expected 200"
             report = await _report(response)

@@ -12,14 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from random import random, uniform
 from time import monotonic
-from typing import Any, ClassVar, Generic, TypeVar
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..scoreboard import Scoreboard
 from ..upstream.backend import BackendSpec
 from ..upstream.spec import GroupSpec
-from .http_sessions import BackendSessions
+
+if TYPE_CHECKING:
+    from .http_sessions import BackendSessions
 
 log = logging.getLogger("qantara")
 
@@ -52,7 +52,8 @@ class Targets(ABC, Generic[S, T]):
         self.board = board
         self.targets: dict[tuple[str, str], T] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._sessions = BackendSessions(headers)
+        self.headers = headers
+        self._sessions: BackendSessions | None = None
 
     async def adopt(self, specs: Mapping[str, GroupSpec]) -> None:
         """Ask the backends of these upstreams from now on, and no others."""
@@ -77,9 +78,19 @@ class Targets(ABC, Generic[S, T]):
                 target.task = asyncio.get_running_loop().create_task(self._watch(target))
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Ask no more, and close all connections."""
         await _cancel(self.targets.values())
-        await self._sessions.close()
+        if self._sessions is not None:
+            await self._sessions.close()
+
+    @property
+    def sessions(self) -> BackendSessions:
+        """For questions over HTTP."""
+        if self._sessions is None:
+            from .http_sessions import BackendSessions
+
+            self._sessions = BackendSessions(self.headers)
+        return self._sessions
 
     async def _watch(self, target: T) -> None:
         await asyncio.sleep(random() * self.first_within(target.spec))  # spread, so that they do not fall into step
@@ -100,7 +111,7 @@ class Targets(ABC, Generic[S, T]):
                     return await self.ask(target)
             except TimeoutError:
                 return f"timed out after {within:g} s"
-            except (OSError, aiohttp.ClientError) as error:
+            except OSError as error:
                 return str(error) or type(error).__name__
             except Exception as error:  # a defect of ours does not end the task, and is no good answer
                 log.exception("a defect of the proxy, while %s %s", self.action, target.backend.address)
@@ -134,7 +145,7 @@ class Targets(ABC, Generic[S, T]):
 
     @abstractmethod
     async def ask(self, target: T) -> str:
-        """Ask once. Returns what is wrong, in words, or "". May raise OSError and aiohttp.ClientError."""
+        """Ask once. Returns what is wrong, in words, or "". May raise OSError."""
 
     @abstractmethod
     def judge(self, target: T, wrong: str, seconds: float) -> None:

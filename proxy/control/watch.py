@@ -12,8 +12,6 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-from watchfiles import awatch
-
 from ..configuration.load import digest_of, read_regular
 from ..configuration.threads import READ_WITHIN, run_in_thread
 from ..errors import ConfigError
@@ -55,6 +53,8 @@ class Watcher:
 
 async def changes(path: str, before: str | None) -> AsyncGenerator[None]:
     """One step for each change of the content of the file, which had the fingerprint `before`."""
+    from watchfiles import awatch
+
     async for _ in awatch(
         *folders(path), debounce=DEBOUNCE_MS, rust_timeout=POLL_MS, yield_on_timeout=True, recursive=False
     ):

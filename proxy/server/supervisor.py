@@ -19,8 +19,8 @@ from typing import Any
 from .. import scoreboard
 from ..configuration.schema import Config
 from ..configuration.sticking import sticky_of
-from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
+from ..control.admin.server import AdminServer
 from ..control.chaos.service import ChaosService
 from ..control.health_checks import HealthChecks
 from ..control.load_polling import LoadPolling

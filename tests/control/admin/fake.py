@@ -17,8 +17,8 @@ import aiohttp
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.configuration.schema import Config
-from proxy.control.admin.app import AdminServer
 from proxy.control.admin.contract import WorkerStatus
+from proxy.control.admin.server import AdminServer
 from proxy.control.chaos.service import ChaosService
 from proxy.control.discovery.service import Discovery
 from proxy.control.health_checks import HealthChecks
