@@ -117,7 +117,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def ask_command(arguments: argparse.Namespace) -> int:
-    """reload, upgrade, stop, status: ask the proxy that serves the file, and tell what it says."""
+    """reload, upgrade, stop, status: ask the proxy that serves the file, and print its answer."""
     from .console.admin_client import ask
 
     name: str = arguments.command
@@ -126,7 +126,7 @@ def ask_command(arguments: argparse.Namespace) -> int:
         try:
             status, told = ask(paths.control, "GET" if name == "status" else "POST", f"/{name}")
         except NobodyServes as nobody:
-            return tell_of_orphans(paths, name, nobody)
+            return report_orphans(paths, name, nobody)
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -137,12 +137,12 @@ def ask_command(arguments: argparse.Namespace) -> int:
     if status >= 400:
         print(f"{name}: refused; what was served before is served on", file=sys.stderr)
         return 2 if status == 422 else 1
-    print_told(name, told)
+    print_answer(name, told)
     return 0
 
 
-def tell_of_orphans(paths: RuntimePaths, name: str, nobody: QantaraError) -> int:
-    """What of a proxy whose supervisor has died serves on. `stop` can be done without it, the rest cannot."""
+def report_orphans(paths: RuntimePaths, name: str, nobody: QantaraError) -> int:
+    """Print the workers that serve on after their supervisor has died. `stop` works without it, the rest does not."""
     from .server.orphans import orphans
 
     found = orphans(paths, leave=name == "stop")
@@ -158,13 +158,13 @@ def tell_of_orphans(paths: RuntimePaths, name: str, nobody: QantaraError) -> int
 
 
 def paths_of(arguments: argparse.Namespace, config: str) -> RuntimePaths:
-    """Where the proxy that serves a file can be found."""
+    """The sockets of the proxy that serves a file."""
     from .server.runtime_paths import RuntimePaths, run_dir
 
     return RuntimePaths(run_dir(arguments.run_dir, asking=True), config)
 
 
-def print_told(name: str, told: dict[str, Any]) -> None:
+def print_answer(name: str, told: dict[str, Any]) -> None:
     if name == "reload":
         print(f"reloaded in {told['seconds'] * 1e3:.0f} ms")
     elif name == "upgrade":

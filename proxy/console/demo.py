@@ -2,7 +2,7 @@
 
 Without `--apps` the app servers are three aiohttp apps inside this process; with it they are uvicorn,
 gunicorn and aiohttp, started as people start them, over TCP and Unix sockets. Where they listen is read
-from the configuration (config/demo.yaml, config/app_servers.yaml). Invariant: whatever was started here
+from the configuration (config/demo.yaml, config/app_servers.yaml). Invariant: all that was started here
 is gone when `demo` has ended or raised.
 """
 
@@ -185,7 +185,7 @@ def _end_with_parent() -> None:
 
 
 async def _ready(name: str, process: asyncio.subprocess.Process, address: Address) -> None:
-    """Wait until the address accepts; nothing tells us, so it is tried again every 50 ms."""
+    """Wait until the address accepts: polled every 50 ms."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + READY_WITHIN
     while not answers(address):

@@ -1,6 +1,6 @@
 """One call of the gRPC health protocol: grpc.health.v1.Health/Check, over HTTP/2 without TLS.
 
-Law of this file: one call on one connection, bounded in bytes; whoever calls bounds the time. What is wrong comes back
+Law of this file: one call on one connection, bounded in bytes; the caller bounds the time. What is wrong comes back
 in words. The two messages have one field each, so they are written and read here (Protocol Buffers encoding).
 
 Source: github.com/grpc/grpc, doc/health-checking.md and doc/PROTOCOL-HTTP2.md.

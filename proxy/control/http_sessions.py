@@ -44,7 +44,7 @@ class BackendSessions:
     async def request(
         self, backend: BackendSpec, method: str, port: int, path: str, headers: Iterable[tuple[str, str]]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response of a backend; redirects are not followed. Whatever fails raises an OSError."""
+        """The response of a backend; redirects are not followed. Raises OSError if it fails."""
         url = url_of(backend, port, path)
         try:
             async with self.of(backend.path).request(

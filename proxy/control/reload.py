@@ -1,4 +1,4 @@
-"""A new configuration, checked through before anything that runs hears of it.
+"""A new configuration, checked before it is sent to anything that runs.
 
 Law of this file: nothing here changes what is served. A configuration that cannot be loaded or compiled comes back as
 problems, all of them at once.
@@ -26,7 +26,7 @@ class Checked(NamedTuple):
 
     config: Config
     plan: Plan
-    """Compiled for nobody: to see that it can be, and what it listens on."""
+    """Compiled as a check, and for its listeners; no request runs on it."""
     warnings: tuple[Problem, ...]
     digest: str = ""
     """Of the file as it was loaded."""
@@ -50,7 +50,7 @@ def check(path: str) -> Checked:
 
 
 async def check_in_thread(path: str) -> Checked:
-    """As `check`, beside the loop, which goes on whatever becomes of the file. Raises ConfigError."""
+    """As `check`, in a thread, with a time-out. Raises ConfigError."""
     try:
         return await run_in_thread(CHECK_WITHIN, check, path)
     except TimeoutError:
@@ -59,14 +59,14 @@ async def check_in_thread(path: str) -> Checked:
 
 
 def problems_of(error: Exception) -> tuple[str, ...]:
-    """What to tell people about a refused configuration."""
+    """The problems of a refused configuration, in words."""
     if isinstance(error, ConfigError):
         return tuple(map(str, error.problems))
     return (str(error),)
 
 
 def read_token(admin: Admin) -> str | None:
-    """The token of the admin API, from wherever the configuration says. Raises BindError if there is none to read."""
+    """The token of the admin API, from the configuration or its file. Raises BindError if there is none to read."""
     if admin.token_file is None:
         return admin.token
     try:

@@ -20,7 +20,7 @@ log = logging.getLogger("qantara")
 
 DEBOUNCE_MS = 300
 POLL_MS = 2000
-"""Milliseconds after which is looked anyway: some file systems tell nothing (network, mounts of containers)."""
+"""Milliseconds between looks without a notification: some file systems send none (network, mounts of containers)."""
 
 
 class Watcher:

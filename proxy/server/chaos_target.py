@@ -57,9 +57,9 @@ class SupervisorTarget:
         if len(await self.ask_all("chaos", self.rules)) < serving:
             raise ControlError("a worker did not take up the chaos rules")
 
-    async def settle(self, told: tuple[Rule, ...]) -> None:
-        """Workers were told these rules; if others are in force by now, tell them those."""
-        if told != self.rules:
+    async def settle(self, sent: tuple[Rule, ...]) -> None:
+        """Send the rules in force if they are not `sent`, which the workers have got."""
+        if sent != self.rules:
             await self.set_rules(self.rules)
 
     async def tallies(self) -> Mapping[str, Tally]:
@@ -80,5 +80,5 @@ class SupervisorTarget:
         self.board.changed(0)
 
     async def lie(self, upstream: str, address: str, healthy: bool | None, until: float) -> None:
-        """Raises ControlError if nobody checks that backend."""
+        """Raises ControlError if that backend has no active checks."""
         self.health_checks.lie(upstream, address, healthy, until)

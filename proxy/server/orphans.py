@@ -1,6 +1,6 @@
 """Workers that serve on after their supervisor has died, as the commands see them.
 
-Law of this file: it asks at the places where they hand over their sockets, and keeps nothing of what it is given.
+Law of this file: it connects to their takeover sockets, and closes the listening sockets that it gets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Orphan(NamedTuple):
 
 
 def orphans(paths: RuntimePaths, leave: bool = False) -> list[Orphan]:
-    """Those that serve; with `leave` they are told to finish and go. Raises BindError if one does not answer."""
+    """The orphans; with `leave` they drain and end. Raises BindError if one does not answer."""
     return asyncio.run(_ask_all(paths, leave))
 
 

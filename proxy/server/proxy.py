@@ -48,7 +48,7 @@ class Listening(NamedTuple):
     server: asyncio.Server
     address: tuple[str, int] | str
     inode: int
-    """What it is, whatever the number of the file: a socket may be handed to us more than once."""
+    """Identity of a socket: the same one may come under several file descriptors."""
     ours: bool
     """Whether it was opened here, and not by a supervisor."""
 
@@ -178,7 +178,7 @@ class Proxy:
                 self._keep_only(bind, listenings, wanted)
 
     def _told(self) -> Any:
-        """Who is told of each request that is over."""
+        """Called with each request that is over."""
         if self.log is not None:
             self.log.show_traces(self.tracing is not None)
         if self.tracing is None:
@@ -271,8 +271,8 @@ class Proxy:
         """Stop: for `grace` seconds go on accepting, but ask every client to close; then accept no more, and wait until
         requests in flight are over, at most `timeouts.drain`. True if all were.
 
-        With `patient` somebody else serves the listeners by now: then idle connections have as long to bring one more
-        request, which is answered with `Connection: close`. To close them at once would lose what is on its way.
+        With `patient` another process serves the listeners: idle connections then have that time to bring one more
+        request, which is answered with `Connection: close`. Closing them at once would lose requests on their way.
         """
         acceptor = self.acceptor
         if acceptor is None:

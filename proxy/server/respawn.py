@@ -1,7 +1,7 @@
-"""Filling the places of workers that have died.
+"""Replacement of workers that have died.
 
-Law of this file: a place that is empty is filled until it is not, or nobody wants it any more; one whose workers keep
-dying is filled ever more slowly. The process that will fill it starts at once, whatever it then has to wait for.
+Law of this file: an index without a worker is filled, with a growing pause between attempts if its workers keep dying,
+until it has one or is not wanted any more. The process for it starts at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_PAUSE = 5.0
 
 
 class Respawn:
-    """`wanted` says how many places there are (0 when nobody is to be replaced any more), `fill` has one served."""
+    """`wanted` is the number of workers (0 while stopping); `fill` starts one for an index."""
 
     def __init__(self, workers: Workers, wanted: Callable[[], int], fill: Callable[[int], Awaitable[object]]) -> None:
         self.workers = workers
@@ -32,13 +32,13 @@ class Respawn:
         self.under_way: dict[int, asyncio.Task[None]] = {}
 
     def on_death(self, worker: WorkerHandle) -> None:
-        """A worker has died that nobody wanted to go."""
+        """A worker has ended unexpectedly."""
         if worker.index < self.wanted():
             self.workers.add_spare()
             self._begin(worker.index, monotonic() - worker.since)
 
     def look(self) -> None:
-        """Whatever has become of a place: if it is empty, it is being filled from now on."""
+        """Begin to fill each index that has no worker."""
         for index in range(self.wanted()):
             if self._empty(index):
                 self._begin(index, YOUNG)

@@ -1,4 +1,4 @@
-"""The supervisor: it takes no traffic, and sees to it that workers do.
+"""The supervisor: starts, assigns and replaces workers; it takes no traffic.
 
 Law of this file: what it does to the configuration that is served happens in `_serve_config`, all or nothing.
 Everything that it opens it closes in `run`. It may die at any moment without a request noticing.
@@ -82,7 +82,7 @@ class Supervisor:
         self.hurry = asyncio.Event()
         self.grace = 0.0
         self.files: list[str] = []
-        """Of Unix sockets that nobody listens on any more."""
+        """Files of Unix sockets without a listener."""
         self.handed_over = False
         self.upgrades = Upgrade(path, paths, self.workers)
         self._lock = asyncio.Lock()
@@ -93,7 +93,7 @@ class Supervisor:
         self.watcher = Watcher(path, self._reload_wanted.set)
 
     async def run(self) -> int:
-        """Serve until told to stop. Returns the exit code. Raises BindError if it cannot start."""
+        """Serve until `stop`. Returns the exit code. Raises BindError if it cannot start."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self.workers.reap)
         self.workers.reap()  # strangers that ended while this process was starting
@@ -154,7 +154,7 @@ class Supervisor:
         await self.chaos_target.settle(assignment.rules)
 
     async def _refill(self, index: int) -> None:
-        """Have somebody serve in a place whose worker has died."""
+        """Replace the worker of an index."""
         async with self._lock:
             if index < self.workers_wanted and index not in self.workers.serving():
                 await self._fill(index, self._assignment(self.checked, self.membership.lists))
@@ -174,7 +174,7 @@ class Supervisor:
     async def _open_admin(self, admin: AdminServer) -> None:
         wanted = self.config.admin
         if wanted is not None:
-            if not self.replace:  # the admin API is shared with a predecessor, and with nobody else
+            if not self.replace:  # a predecessor shares the address; another process must not
                 probe(ListenerSpec(f"admin.bind {wanted.bind}", wanted.bind.host, wanted.bind.port, ""))
             bound = await admin.listen_on(wanted.bind.host, wanted.bind.port, read_token(wanted))
             log.info("admin API on %s", written(bound))
@@ -212,13 +212,13 @@ class Supervisor:
 
     def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, self.stop, False)  # somebody at a terminal
+        loop.add_signal_handler(signal.SIGINT, self.stop, False)  # from a terminal
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._spawn(self.ask_all("reopen")))
         loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self._upgrade_logged()))
 
     def _assignment(self, checked: Checked, lists: Lists) -> Assignment:
-        """What the workers are told. Gives every backend its rows of the board."""
+        """The assignment of the workers. Gives every backend its rows of the board."""
         give_rows(self.board, lists, checked.config.rate_limits)
         rows = dict(self.board.backends.rows), dict(self.board.upstreams.rows)
         return Assignment(0, checked.config, sticky_of(checked.plan.specs), lists, *rows, self.chaos_target.rules)
@@ -236,7 +236,7 @@ class Supervisor:
         """Load the file again and serve what stands in it. What is wrong changes nothing, and is in the result."""
         async with self._reloading:
             if self.stopping.is_set():
-                return self._told(ReloadResult(time.time(), False, 0.0, ("the proxy is stopping",)))
+                return self._recorded(ReloadResult(time.time(), False, 0.0, ("the proxy is stopping",)))
             notify.reloading()
             began = monotonic()
             warnings: tuple[str, ...] = ()
@@ -247,11 +247,11 @@ class Supervisor:
                 await self._take_up(checked)
             except QantaraError as error:
                 problems = problems_of(error)
-            except Exception as error:  # whoever waits for reloads must go on waiting
+            except Exception as error:  # the task that waits for reloads goes on
                 log.exception("a defect of the proxy, during a reload")
                 problems = (f"a defect of the proxy: {error!r}",)
             use_folders(self.config.python_path)  # a configuration that was refused had its own
-            result = self._told(ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings))
+            result = self._recorded(ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings))
             notify.notify("READY=1")
             return result
 
@@ -264,7 +264,7 @@ class Supervisor:
         await self.membership.watch(self.specs())
         await self.chaos.adopt(checked.config.chaos)
 
-    def _told(self, result: ReloadResult) -> ReloadResult:
+    def _recorded(self, result: ReloadResult) -> ReloadResult:
         for problem in result.problems:
             log.error("reload refused: %s", problem)
         if result.ok:
@@ -302,7 +302,7 @@ class Supervisor:
     # --- workers ---
 
     async def _look_after(self) -> None:
-        """Once per second: end workers that hang, tell the service manager that all is well."""
+        """Once per second: judge outliers, end workers that hang, notify the watchdog of the service manager."""
         watchdog = notify.watchdog_seconds()
         while True:
             await asyncio.sleep(min(1.0, watchdog or 1.0))

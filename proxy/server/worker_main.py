@@ -1,7 +1,7 @@
-"""A worker as a process, started by the supervisor: `worker_process CHANNEL BOARD SLOTS RUN_DIR CONFIG`.
+"""A worker as a process, started by the supervisor: `worker_main CHANNEL BOARD SLOTS RUN_DIR CONFIG`.
 
-Law of this file: it does what it is told through its channel, one thing at a time, and answers each. If the supervisor
-is gone, it goes on serving what it serves, and hands its sockets to whoever takes over.
+Law of this file: commands come through the channel, are done one at a time, and are answered. If the supervisor is
+gone, the worker goes on serving its assignment, and gives its sockets to the process that takes over.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COMPILED_WITHIN = 45.0
 
 
 class WorkerMain:
-    """The process: a proxy once it has a slot, and what the supervisor asks of it."""
+    """The process: a proxy once it has a slot, and the commands of the supervisor."""
 
     def __init__(self, channel_fd: int, board: scoreboard.Scoreboard, paths: RuntimePaths) -> None:
         self.board = board
@@ -68,7 +68,7 @@ class WorkerMain:
         self.channel = Channel(socket.socket(fileno=channel_fd), self._on_message, self._on_orphaned)
 
     async def run(self) -> int:
-        """Serve until told to stop. Returns the exit code: 0, or 1 if requests were cut off."""
+        """Serve until drained or stopped. Returns the exit code: 0, or 1 if requests were cut off."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._requests.put_nowait, Command(0, "drain"))
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # of the terminal: the supervisor decides
@@ -89,7 +89,7 @@ class WorkerMain:
             if message.lent:
                 self.lent.add(message.bind)
             self.sockets[message.bind] = [socket.socket(fileno=fd) for fd in fds]
-        elif message.kind in ("stop", "drain"):  # whatever else is going on
+        elif message.kind in ("stop", "drain"):  # at once, also during another command
             asyncio.get_running_loop().create_task(self._handle(message))
         else:
             self._requests.put_nowait(message)
@@ -162,8 +162,8 @@ class WorkerMain:
     async def _serve(self, assignment: Assignment, sockets: dict[str, list[socket.socket]] | None) -> None:
         registry = self.proxy.registry if self.proxy is not None else Registry(self.board, Sweep())
         if self.proxy is None:
-            # Nobody waits yet. A thread, and be it idle, makes each read and write of this process dearer: the kernel
-            # counts the references to files that are shared. That is a twelfth of what a request costs.
+            # Not in a thread: no request waits yet, and a thread, even an idle one, makes each read and write of this
+            # process dearer, since the kernel counts the references to shared files: a twelfth of a request.
             plan = self._compile(assignment, registry)
             rename(f"worker {assignment.slot}")
             seed_ids()
@@ -174,7 +174,7 @@ class WorkerMain:
         else:
             try:
                 plan = await run_in_thread(COMPILED_WITHIN, self._compile, assignment, registry)
-            except TimeoutError:  # an OSError, which is told as one of the access log
+            except TimeoutError:  # an OSError, which would be reported as one of the access log
                 raise QantaraError(f"the configuration was not compiled within {COMPILED_WITHIN:g} s") from None
             await self.proxy.adopt(plan, sockets)
         self._serving = self.proxy.sockets()
@@ -203,7 +203,7 @@ class WorkerMain:
         return self.injector.tallies()
 
     async def talkers(self, dimension: str) -> dict[str, Count]:
-        """Who asks the most."""
+        """The names of a dimension with the most requests."""
         return self.proxy.talkers.sketches[dimension] if self.proxy is not None else {}
 
     async def balancing(self, upstream: str) -> dict[str, Any] | None:

@@ -3,8 +3,8 @@
 Law of this file: a worker is a process of its own program (no fork: a process with threads and a running loop does not
 fork well), known by its pid and its channel. One spare has started already and waits, so that a worker that dies is
 replaced in milliseconds. A slot of the scoreboard belongs to one worker from its first plan until its process has
-ended; a place (the share of the listening sockets, 0 .. workers - 1) is free as soon as its worker leaves. So one that
-drains a long stream keeps its slot, and another serves in its place from a slot of its own.
+ended; an index (the share of the listening sockets, 0 .. workers - 1) is free as soon as its worker leaves. So one that
+drains a long stream keeps its slot, and another serves its index from a slot of its own.
 """
 
 from __future__ import annotations
@@ -36,10 +36,6 @@ ANSWER_WITHIN = 60.0
 """Seconds that a worker has for a request, draining excepted."""
 HUNG_AFTER = 10.0
 """Seconds without a sign of life after which a worker is replaced."""
-YOUNG = 2.0
-"""Seconds: a worker that dies sooner has probably died of its start."""
-MOST_PAUSE = 5.0
-"""Seconds between two starts of a worker that keeps dying."""
 
 
 class WorkerHandle:
@@ -73,7 +69,7 @@ class WorkerHandle:
             raise WorkerLost(f"worker {self.slot} (pid {self.pid}) does not answer") from None
 
     def give(self, sockets: ListenerSockets, workers: int) -> None:
-        """Send it the sockets that it is to serve in its place."""
+        """Send it the sockets of its index."""
         for bind in sockets.binds:
             share = sockets.share(bind, self.index, workers)
             self.channel.send(Sockets(bind, bind in sockets.lent), [sock.fileno() for sock in share])
@@ -84,11 +80,11 @@ class WorkerHandle:
         self.channel.close()
         if not self.ended.done():
             self.ended.set_result(code)
-        problem = WorkerLost(f"worker {self.slot} (pid {self.pid}) ended with {told(code)}")
+        problem = WorkerLost(f"worker {self.slot} (pid {self.pid}) ended with {exit_words(code)}")
         for future in [self.hello, *self._waiting.values()]:
             if not future.done():
                 future.set_exception(problem)
-                future.exception()  # nobody may be waiting any more
+                future.exception()  # retrieved, in case it is not awaited any more
 
     def _on_message(self, message: Any, _: list[int]) -> None:
         if isinstance(message, Hello):
@@ -104,7 +100,7 @@ class WorkerHandle:
                 future.set_result(message.payload)
 
 
-def told(code: int) -> str:
+def exit_words(code: int) -> str:
     """An exit status in words."""
     if code < 0:
         return f"signal {signal.Signals(-code).name}"
@@ -123,11 +119,11 @@ class Workers:
         self.on_death = on_death
         self.processes: dict[int, WorkerHandle] = {}
         self.slots: dict[int, WorkerHandle] = {}
-        """Who serves in which slot."""
+        """The worker of each slot in use."""
         self.spares: list[WorkerHandle] = []
-        """They have started, and wait."""
+        """Processes that have started and have no slot yet."""
         self.restarts: dict[int, int] = {}
-        """How many workers have died in each place."""
+        """Workers that have died, by index."""
         self._leaving: set[asyncio.Task[None]] = set()
         self.strangers: dict[int, int] = {}
         """Exit codes of other children: a new version that was to take over, orphans of a container."""
@@ -163,7 +159,7 @@ class Workers:
         return process.pid
 
     def serving(self) -> dict[int, WorkerHandle]:
-        """Who serves, or is about to, in which place."""
+        """The worker that serves, or is about to, for each index."""
         return {worker.index: worker for worker in self.slots.values() if worker.state != "leaving"}
 
     async def ready_one(self) -> WorkerHandle:
@@ -177,16 +173,16 @@ class Workers:
         return worker
 
     def keep_spare(self) -> None:
-        """See to it that there is a spare."""
+        """Start a spare if there is none."""
         if not self.spares:
             self.add_spare()
 
     def add_spare(self) -> None:
-        """Start one more: somebody has died, who will be replaced by one of those that wait."""
+        """Start one more: a dead worker takes one of those that wait."""
         self.spares.append(self.start())
 
     async def fill(self, index: int, assignment: Assignment, sockets: ListenerSockets, workers: int) -> WorkerHandle:
-        """Have a process serve in a place. Raises BindError if it cannot, WorkerLost if it dies."""
+        """Have a process serve for an index. Raises BindError if it cannot, WorkerLost if it dies."""
         worker = await self.ready_one()
         try:
             worker.slot = self._free_slot(index + 1)
@@ -233,8 +229,8 @@ class Workers:
                 task.add_done_callback(self._leaving.discard)
 
     async def _take_up(self, index: int, assignment: Assignment, sockets: ListenerSockets, count: int) -> None:
-        """Have a place served by this assignment. If a worker is lost just now, another one is asked: what kills that
-        one, too, is the assignment."""
+        """Have an index served by this assignment. If its worker is lost meanwhile, another one gets it: if that dies
+        too, the assignment is the cause."""
         try:
             worker = self.serving().get(index)
             if worker is None:
@@ -273,7 +269,7 @@ class Workers:
                 self.end(worker, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Take leave of the processes that have ended. As process 1 of a container, of strangers' too."""
+        """Wait for processes that have ended; as process 1 of a container, also for those not started here."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -297,7 +293,7 @@ class Workers:
                 self._count_used()
                 if not expected:
                     self.restarts[worker.index] = self.restarts.get(worker.index, 0) + 1
-                    log.warning("worker %d (pid %d) ended with %s", worker.slot, pid, told(code))
+                    log.warning("worker %d (pid %d) ended with %s", worker.slot, pid, exit_words(code))
                     self.on_death(worker)
 
     def status(self) -> list[WorkerStatus]:

@@ -115,7 +115,7 @@ class Endpoints:
         return answer(upstream_view(self.control, spec, await self._reports()))
 
     async def _reports(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """What backends have said last of their load, to any worker; nobody is asked where nobody listens."""
+        """The last load report of each backend, of all workers; {} without an upstream that reads reports."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         if any(spec.reports is not None for spec in self.control.specs().values()):
             for told in await self.control.ask_all("reports"):

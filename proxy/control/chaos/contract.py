@@ -75,4 +75,4 @@ class ChaosTarget(Protocol):
         """Have a backend be `ready` or `drain`, as an operator would."""
 
     async def lie(self, upstream: str, address: str, healthy: bool | None, until: float) -> None:
-        """Have active health checks find this, whatever they find, until that time; None: what they find."""
+        """Set the result of a backend's active health checks until that time; None: their own result."""

@@ -1,7 +1,7 @@
 """Experiments: started if nothing speaks against it, watched, ended in time, and written down.
 
-Law of this file: first it is written down, then it is done. Whatever an experiment does is undone in `_end`, in
-whatever way it ends; and should nobody be left to do that, its rules end by themselves.
+Law of this file: first it is written down, then it is done. All effects of an experiment are undone in `_end`, however
+it ends; its rules also end by themselves, in case this process does not live to do that.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Monkey:
         self.due = clock.monotonic() + settings.interval
 
     def at_work(self) -> bool:
-        """Whether somebody is there to see it."""
+        """Whether it is within working hours."""
         now, settings = self.clock.now(), self.settings
         return DAYS[now.weekday()] in settings.days and settings.from_hour <= now.hour < settings.to_hour
 

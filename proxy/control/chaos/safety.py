@@ -1,4 +1,4 @@
-"""Who an experiment would hit, and everything that speaks against running it.
+"""The victims of an experiment, and all objections to running it.
 
 Law of this file: pure. All objections are found at once, each in words that say what would be right; an experiment
 with an objection does not run, not even dry. Drawing lots depends on the seed alone.
@@ -21,7 +21,7 @@ Target = tuple[str, str]
 
 
 class Targets(NamedTuple):
-    """Who would be hit. Both are empty for what is only about requests."""
+    """The victims. Both are empty for what is only about requests."""
 
     backends: tuple[Target, ...] = ()
     workers: tuple[int, ...] = ()

@@ -18,7 +18,8 @@ from .monkey import Monkey
 
 log = logging.getLogger("qantara")
 
-TICK = 1.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks at what experiments do."""
 
 
 class SystemClock:
@@ -57,7 +58,7 @@ class ChaosService:
             while True:
                 if self.controller.settings.enabled:
                     await self.tick()
-                await asyncio.sleep(TICK)
+                await asyncio.sleep(LOOK_EVERY)
         finally:
             await self.controller.stop("the end of the supervisor")
 
@@ -67,7 +68,7 @@ class ChaosService:
             await self.controller.tick()
             if self.monkey is not None:
                 await self.monkey.tick()
-        except Exception:  # whoever watches experiments must not be ended by one
+        except Exception:  # the task that watches experiments survives a defect in one
             log.exception("a defect of the proxy, while watching chaos experiments")
 
 

@@ -1,4 +1,4 @@
-"""The backends of one upstream, from all who have a say: the configuration, its source, and operators at run time.
+"""The backends of one upstream: those of the configuration, of its source, and of operators at run time.
 
 Law of this file: plain data. A change at run time to an address holds for as long as the configuration says of that
 address what it said then; when the file says something else, the file counts.
@@ -23,7 +23,7 @@ class MemberChange(NamedTuple):
 
 
 class Members:
-    """Who belongs to one upstream."""
+    """The backends of one upstream."""
 
     def __init__(self) -> None:
         self.static: dict[str, BackendSpec] = {}
@@ -61,7 +61,7 @@ class Members:
             raise DiscoveryError(f"there is no backend {address}; there are: {there}")
         self.changes[address] = MemberChange(None, self.static.get(address))
         if address not in self.static and all(member.address != address for member in found):
-            del self.changes[address]  # it was only added, and nobody else names it
+            del self.changes[address]  # it was only added
         return spec
 
 

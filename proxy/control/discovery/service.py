@@ -1,10 +1,10 @@
-"""All sources of all upstreams, and what they add up to: `Discovery` tells when the backends of an upstream change.
+"""All sources of all upstreams, merged: `Discovery` calls back when the backends of an upstream change.
 
     discovery = Discovery(on_change)
     adoption = await discovery.prepare(config.upstreams)    # adoption.members: what a plan begins with
     discovery.adopt(adoption)                               # and the same again with each reload
 
-Law of this file: `on_change` gets whole lists, only what differs from what was told before, and never from two threads.
+Law of this file: `on_change` gets whole lists, only when they differ from the last ones, and never from two threads.
 A reload restarts no source whose configuration is the same, and takes no backend away before its new source has
 answered.
 """
@@ -42,7 +42,7 @@ class Adoption(NamedTuple):
 
 
 class SourceReport(NamedTuple):
-    """One who has a say in the backends of an upstream, for the admin API."""
+    """One source of backends of an upstream, for the admin API."""
 
     upstream: str
     kind: str
@@ -90,8 +90,8 @@ class Discovery:
         return Adoption(upstreams, members, sources)
 
     def adopt(self, adoption: Adoption) -> None:
-        """Take up what was prepared. Whoever has prepared it knows `adoption.members`: only what has changed since
-        then is told."""
+        """Take up what was prepared. `adoption.members` is known to the caller: `on_change` gets only what has changed
+        since."""
         upstreams = adoption.upstreams
         self.told = dict(adoption.members)
         for name in set(self.members) - set(upstreams):
@@ -195,7 +195,7 @@ class Discovery:
     # --- for people ---
 
     def report(self) -> list[SourceReport]:
-        """Who has a say in the backends of each upstream, and what each says."""
+        """The sources of the backends of each upstream, and the backends of each."""
         return [entry for name in self.members for entry in self._report(name)]
 
     def _report(self, name: str) -> Iterator[SourceReport]:
@@ -213,7 +213,7 @@ class Discovery:
 
 
 async def first_answers(sources: Mapping[str, WatchedSource], patience: float) -> None:
-    """Until each has answered or failed once, at most so many seconds."""
+    """Wait until each has answered or failed once, at most `patience` seconds."""
     try:
         async with asyncio.timeout(patience):
             for watched in sources.values():

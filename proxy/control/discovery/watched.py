@@ -1,7 +1,7 @@
 """One source at work: it is asked again and again, and what it said last is kept while it fails.
 
-Law of this file: a source never ends what it is part of, whatever it raises or yields. What it said last is used until
-it says something else, or has failed for longer than it wants to be kept.
+Law of this file: nothing that a source raises or yields ends its caller. Its last answer is used until the next one, or
+until it has failed for longer than `keep`.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class WatchedSource:
 
 
 def checked(answer: object) -> Answer:
-    """What a source has yielded, whatever it is. Raises DiscoveryError if it is no answer."""
+    """The answer that a source has yielded. Raises DiscoveryError if it is none."""
     if isinstance(answer, Answer):
         found = answer
     else:
