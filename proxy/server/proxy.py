@@ -129,7 +129,7 @@ class Proxy:
             await self.close()
             raise
         self.board.take_slot(os.getpid())
-        self.acceptor = Acceptor(plan, self.sweep, self.counters, self._told())
+        self.acceptor = Acceptor(plan, self.sweep, self.counters, self._on_request_over())
         plan.settle_groups()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
         await self._listen(opened, sockets is None)
@@ -163,7 +163,7 @@ class Proxy:
         plan.settle_groups()
         self.plan = plan
         acceptor.adopt(plan)
-        acceptor.use_log(self._told())
+        acceptor.use_log(self._on_request_over())
         if old_tracing is not None and old_tracing is not tracing:
             await old_tracing.close()
         if old_log is not None and old_log is not self.log:
@@ -177,7 +177,7 @@ class Proxy:
             elif wanted is not None:
                 self._keep_only(bind, listenings, wanted)
 
-    def _told(self) -> Any:
+    def _on_request_over(self) -> Any:
         """Called with each request that is over."""
         if self.log is not None:
             self.log.show_traces(self.tracing is not None)
