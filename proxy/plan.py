@@ -7,14 +7,18 @@ with. Times are seconds, sizes are bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, NamedTuple
 
+from .balancing.locations import Location
 from .http1.codec import HeaderEdits
-from .limits.shedding import ShedSpec
-from .routing import RouteTable
+from .limits.rate import RateSpec, StoreSpec
+from .limits.shedding import NORMAL, ShedSpec
+from .routing import Match, RouteTable
 from .runtime import Registry
+from .upstream.backend import BackendSpec
 from .upstream.picker import Selector
 from .upstream.spec import GroupSpec
 
@@ -165,3 +169,143 @@ class Plan:
             subsets = self.subsets.get(spec.name)
             self.registry.adopt(spec, balancer, settings.head_size, settings.header_count, spare, subsets)
         self.registry.keep_only(self.specs)
+
+
+# --- what a plan is linked from -------------------------------------------------------------------------------------
+#
+# Plain values that can be pickled, made by configuration/compile.py and always constructed by keyword. A process that
+# serves links them into a `Plan`; it needs nothing of the configuration for that.
+
+
+class DatabaseSpec(NamedTuple):
+    """A MaxMind DB: its file, the way into its records, and what the values there mean."""
+
+    path: str
+    field: str
+    values: Mapping[str, bytes] = {}
+
+
+class LocatorSpec(NamedTuple):
+    """How the location of a client is determined: see features/geo/locator.py."""
+
+    header: bytes | None = None
+    """In lower case."""
+    values: Mapping[str, bytes] = {}
+    locations: Mapping[str, Location] = {}
+    database: DatabaseSpec | None = None
+    networks: Mapping[Network, bytes] = {}
+    default: bytes = b""
+
+
+class KeySpec(NamedTuple):
+    """What the key of a request is made of."""
+
+    sources: tuple[str, ...] = ()
+    """client_ip, header:NAME, cookie:NAME, query:NAME or path:NAME each."""
+    pattern: re.Pattern[bytes] | None = None
+    """The regex of the route, whose named groups "path:" means."""
+    locator: LocatorSpec | None = None
+    """The location of the client goes in front."""
+
+
+class RateLimitSpec(NamedTuple):
+    """A rate limit of a route. `store` is where other machines count too."""
+
+    rate: RateSpec
+    key: KeySpec
+    store: StoreSpec | None = None
+
+
+class RedirectSpec(NamedTuple):
+    """A redirect; {host}, {path} and {query} in `to` stand for those of the request."""
+
+    status: int
+    to: str
+
+
+class RespondSpec(NamedTuple):
+    """A fixed response. `headers` are without Content-Type, which is only sent with a body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    content_type: str = ""
+
+
+class EditSpec(NamedTuple):
+    """Changes to the fields of a message head: as `HeaderEdits` takes them."""
+
+    set: tuple[tuple[bytes, bytes], ...] = ()
+    append: tuple[tuple[bytes, bytes], ...] = ()
+    remove: tuple[bytes, ...] = ()
+
+
+class RouteSpec(NamedTuple):
+    """One route: which requests it takes and what becomes of them. Times are seconds, sizes are bytes."""
+
+    name: str
+    match: Match
+    upstream: str = ""
+    """"" for a route that is answered here (`redirect`, `respond`)."""
+    group: GroupSpec | None = None
+    """That of `upstream`: the same object as in PlanSpec.groups."""
+    selector: Selector | None = None
+    """Labels of the backends that are used; None for all."""
+    key: KeySpec | None = None
+    """What the balancing algorithm goes by; None if it goes by nothing."""
+    priority: int = NORMAL
+    """Of `limits.shedding.PRIORITIES`."""
+    redirect: RedirectSpec | None = None
+    respond: RespondSpec | None = None
+    rate_limits: tuple[RateLimitSpec, ...] = ()
+    """In the order in which they are asked."""
+    request_edits: EditSpec | None = None
+    response_edits: EditSpec | None = None
+    strip: bytes = b""
+    """A path prefix to take away, with `prefix` put in its place, where `rewrites`. Both without a slash at the end."""
+    prefix: bytes = b""
+    rewrites: bool = False
+    raw_path: bool = False
+    upgrades: frozenset[bytes] = frozenset()
+    body_size: int = 16 * 1024 * 1024
+    body_idle: float = 30.0
+    response_head: float = 30.0
+    response_idle: float = 300.0
+    request_timeout: float = 3600.0
+    tunnel_idle: float = 3600.0
+    features: Mapping[str, Any] = {}
+    """The plain spec of each optional feature that takes part in this route, by the key of its section ("sticky",
+    "load_reports", "tracing", "shedding", ...), whether the section stands in the route, in its upstream or at the top
+    level. A feature that is absent is not linked."""
+
+
+class PlanSpec(NamedTuple):
+    """A whole configuration as plain values: what the supervisor compiles and workers link."""
+
+    listeners: tuple[ListenerSpec, ...]
+    settings: Settings
+    groups: Mapping[str, GroupSpec]
+    """Upstreams by name."""
+    routes: tuple[RouteSpec, ...]
+    """In the order of the configuration."""
+    access_log: AccessLogSpec | None = None
+    shed: ShedSpec | None = None
+    tracing: TraceSpec | None = None
+    python_path: tuple[str, ...] = ()
+    """Folders that modules of a user's own are imported from."""
+
+    def with_members(self, members: Mapping[str, tuple[BackendSpec, ...]]) -> PlanSpec:
+        """The same with the backends that some upstreams have now. An upstream is divided by priority as soon as one of
+        its backends has one."""
+        groups = {name: _with_backends(spec, members.get(name)) for name, spec in self.groups.items()}
+        routes = tuple(route._replace(group=groups[route.upstream]) if route.group else route for route in self.routes)
+        return self._replace(groups=groups, routes=routes)
+
+
+def _with_backends(spec: GroupSpec, backends: tuple[BackendSpec, ...] | None) -> GroupSpec:
+    if backends is None or backends == spec.backends:
+        return spec
+    balance = spec.balance
+    if balance is not None and any(backend.priority for backend in backends):
+        balance = balance._replace(overprovisioning=spec.overprovisioning)
+    return spec._replace(backends=backends, balance=balance)

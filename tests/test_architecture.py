@@ -17,19 +17,20 @@ PACKAGE = Path(__file__).resolve().parents[1] / "proxy"
 
 # A unit imports only what stands in an earlier line; neighbours in one line do not import each other.
 LAYERS = (
-    ("deadlines", "errors", "middleware", "python_path", "safe_path"),
+    ("deadlines", "errors", "middleware", "python_path", "safe_path", "threads"),
     ("scoreboard",),
     ("metrics",),
     ("http1", "sharding", "limits"),
     ("http",),
     ("upstream",),
     ("balancing", "cache"),
-    ("routing", "runtime"),
+    ("routing", "runtime", "user_code"),
     ("plan",),
     ("exchange",),
     ("stages",),
     ("pipeline", "telemetry"),
     ("features",),
+    ("linking",),
     ("downstream",),
     ("configuration",),
     ("control",),

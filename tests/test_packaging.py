@@ -31,6 +31,7 @@ import asyncio, sys, uvloop
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.console.demo import find_config
+from proxy.linking import link_plan
 from proxy.server.proxy import Proxy
 import proxy.http1.codec, proxy.pipeline
 
@@ -41,7 +42,7 @@ assert "site-packages" in str(find_config("demo.yaml"))
 
 async def main():
     text = "listeners: [{bind: '127.0.0.1:0'}]\\nroutes: [{respond: {body: served}}]\\naccess_log: null\\n"
-    async with Proxy(compile_plan(load_text(text).config)) as p:
+    async with Proxy(link_plan(compile_plan(load_text(text).config))) as p:
         reader, writer = await asyncio.open_connection(*p.addresses[0])
         writer.write(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
         print((await reader.read()).decode())

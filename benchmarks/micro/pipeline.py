@@ -18,6 +18,7 @@ from proxy.downstream.connection import ClientConnection
 from proxy.features.sticky.balancer import token
 from proxy.features.tracing.recorder import Tracer
 from proxy.features.tracing.trace import Rules
+from proxy.linking import link_plan
 from proxy.metrics import Counters
 from proxy.upstream.connection import UpstreamConnection
 
@@ -90,7 +91,7 @@ def cases() -> list[Case]:
 
 def client_of(yaml: str) -> ClientConnection:
     """A client connection on a plan, whose backends have one idle connection each."""
-    plan = compile_plan(load_text(HEAD + yaml, "bench.yaml").config)
+    plan = link_plan(compile_plan(load_text(HEAD + yaml, "bench.yaml").config))
     plan.settle_groups()
     for group in plan.groups.values():
         for backend in group.members:

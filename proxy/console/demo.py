@@ -27,6 +27,7 @@ from rich.text import Text
 from ..configuration.compile import compile_plan
 from ..configuration.load import load_text
 from ..errors import BindError, QantaraError
+from ..linking import link_plan
 from ..safe_path import python_module
 from ..server.proxy import Proxy
 
@@ -78,7 +79,7 @@ async def demo(apps: bool = False, config: Path | None = None) -> None:
         checked = load_text(text, str(file)).config
         start = _start_servers if apps else _start_apps
         servers = await start(stack, checked)
-        proxy = await stack.enter_async_context(Proxy(compile_plan(checked)))
+        proxy = await stack.enter_async_context(Proxy(link_plan(compile_plan(checked))))
         introduce(Console(), proxy.addresses[0], servers, checked)
         await asyncio.Event().wait()
 

@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from ..configuration.load import digest_of, read_regular
-from ..configuration.threads import READ_WITHIN, run_in_thread
 from ..errors import ConfigError
+from ..threads import READ_WITHIN, run_in_thread
 
 log = logging.getLogger("qantara")
 

@@ -8,7 +8,6 @@ from ipaddress import ip_network
 import pytest
 
 from proxy.balancing.round_robin import RoundRobin
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.errors import ConfigError
 from proxy.http1.codec import RequestHead
@@ -17,6 +16,7 @@ from proxy.plan import Plan, RoutePlan, Settings
 from proxy.stages.relay import Relay
 from proxy.upstream.health import HealthSpec
 from proxy.upstream.spec import GroupSpec
+from tests.support.plans import linked
 
 HEAD = "listeners: [{bind: '127.0.0.1:0'}]\n"
 APP = "upstreams: {app: {backends: ['127.0.0.1:9001', 'unix:/run/app.sock']}}\n"
@@ -25,7 +25,7 @@ APP = "upstreams: {app: {backends: ['127.0.0.1:9001', 'unix:/run/app.sock']}}\n"
 def plan_of(text: str) -> Plan:
     if "listeners:" not in text:
         text = HEAD + text
-    return compile_plan(load_text(text, "c.yaml").config)
+    return linked(load_text(text, "c.yaml").config)
 
 
 def route_of(text: str, upstreams: str = APP) -> RoutePlan:
@@ -326,7 +326,7 @@ def blocks(balance: str, route: str = "upstream: app") -> str:
 def test_what_only_the_code_refuses_has_a_place(text: str, place: str) -> None:
     loaded = load_text(text, "c.yaml")
     with pytest.raises(ConfigError) as caught:
-        compile_plan(loaded.config, loaded.report)
+        linked(loaded.config, loaded.report)
     (problem,) = caught.value.problems
     assert str(problem).startswith(place)
 
@@ -338,7 +338,7 @@ def test_all_that_only_the_code_refuses_is_placed_in_the_order_of_the_file() -> 
     )
     loaded = load_text(text, "c.yaml")
     with pytest.raises(ConfigError) as caught:
-        compile_plan(loaded.config, loaded.report)
+        linked(loaded.config, loaded.report)
     assert [(p.line, p.column, p.key) for p in caught.value.problems] == [
         (3, 16, "upstreams.b.balance"),
         (4, 16, "upstreams.a.balance"),

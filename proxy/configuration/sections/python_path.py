@@ -10,6 +10,7 @@ from ...python_path import distrust
 from ..fields import File, List
 
 PythonPath = List[File]
+EFFECTS = (("*", "modules that have been imported stay as they are until a restart or an upgrade"),)
 
 
 def resolved(folders: Sequence[str], config: str) -> tuple[str, ...]:

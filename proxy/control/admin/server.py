@@ -13,8 +13,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...configuration.threads import run_in_thread
 from ...errors import BindError
+from ...threads import run_in_thread
 from .contract import Control
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.exchange import Stage
 from proxy.features.chaos import OFF, Injector
@@ -12,6 +11,7 @@ from proxy.pipeline import Admit, Connect, Pick, Send
 from proxy.plan import RoutePlan
 from proxy.stages.relay import Relay
 from tests.features.chaos.injected import asked, rule
+from tests.support.plans import linked
 
 TEXT = (
     "listeners: [{bind: '127.0.0.1:0'}]\nupstreams: {app: {backends: ['127.0.0.1:1']}}\n"
@@ -20,7 +20,7 @@ TEXT = (
 
 
 def routes(injector: Injector) -> dict[str, RoutePlan]:
-    plan = compile_plan(load_text(TEXT).config, injector=injector)
+    plan = linked(load_text(TEXT).config, injector=injector)
     found: list[RoutePlan] = [plan.routes.find(asked(path=path).head) for path in (b"/", b"/f")]
     return {each.name: each for each in found}
 
