@@ -8,9 +8,9 @@ with. Times are seconds, sizes are bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .balancing.locations import Location
 from .http1.codec import HeaderEdits
@@ -22,6 +22,7 @@ from .upstream.backend import BackendSpec
 from .upstream.picker import Selector
 from .upstream.spec import GroupSpec
 
+T = TypeVar("T")
 Network = IPv4Network | IPv6Network
 
 
@@ -98,77 +99,6 @@ class Settings(NamedTuple):
         if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
         return any(ip in network for network in self.trusted_proxies)
-
-
-class RoutePlan:
-    """One route, compiled: the first stage of its pipeline and what the stages need to know."""
-
-    def __init__(self, name: str, upstream: str = "") -> None:
-        self.name = name
-        self.upstream = upstream
-        self.first: Any = None
-        """The stage after `route`."""
-        self.relay: Any = None
-        """The first stage of the way back."""
-        self.request_edits: HeaderEdits | None = None
-        self.response_edits: HeaderEdits | None = None
-        self.rewrites = False
-        self.strip = b""
-        """A path prefix to take away, with `prefix` put in its place. Both without a slash at the end."""
-        self.prefix = b""
-        self.raw_path = False
-        self.upgrades: frozenset[bytes] = frozenset()
-        self.body_size = 16 * 1024 * 1024
-        self.body_idle = 30.0
-        self.response_head = 30.0
-        self.response_idle = 300.0
-        self.request_timeout = 3600.0
-        self.tunnel_idle = 3600.0
-
-
-class Plan:
-    """A whole configuration, compiled."""
-
-    def __init__(
-        self,
-        listeners: tuple[ListenerSpec, ...],
-        settings: Settings,
-        specs: dict[str, GroupSpec],
-        registry: Registry,
-        balancers: dict[str, tuple[Any, Any]],
-        routes: RouteTable,
-        access_log: AccessLogSpec | None,
-        shed: ShedSpec | None = None,
-        tracing: TraceSpec | None = None,
-        subsets: Mapping[str, Mapping[Selector, tuple[Any, Any]]] | None = None,
-    ) -> None:
-        self.listeners = listeners
-        self.settings = settings
-        self.specs = specs
-        """What is said of each upstream."""
-        self.registry = registry
-        """Where the live groups are."""
-        self.groups = {name: registry.group(name) for name in specs}
-        """The live groups that the routes lead to; they take `specs` up when the plan is adopted."""
-        self.balancers = balancers
-        """An algorithm and a spare for each upstream, for those groups that have none like it yet."""
-        self.subsets = subsets or {}
-        """The same for the subsets of each upstream that routes name."""
-        self.routes = routes
-        self.access_log = access_log
-        self.shed = shed
-        """When requests are refused because the worker has too much to do; None for never."""
-        self.tracing = tracing
-
-    def settle_groups(self) -> None:
-        """Let what is live take up what this plan says of it."""
-        self.registry.shedder.adopt(self.shed)
-        settings = self.settings
-        for spec in self.specs.values():
-            balancer, spare = self.balancers[spec.name]
-            subsets = self.subsets.get(spec.name)
-            self.registry.adopt(spec, balancer, settings.head_size, settings.header_count, spare, subsets)
-        self.registry.keep_only(self.specs)
 
 
 # --- what a plan is linked from -------------------------------------------------------------------------------------
@@ -309,3 +239,95 @@ def _with_backends(spec: GroupSpec, backends: tuple[BackendSpec, ...] | None) ->
     if balance is not None and any(backend.priority for backend in backends):
         balance = balance._replace(overprovisioning=spec.overprovisioning)
     return spec._replace(backends=backends, balance=balance)
+
+
+# --- linked ---
+
+
+class RoutePlan:
+    """One route, linked: the stages that it goes through, and what they need to know of it."""
+
+    def __init__(self, spec: RouteSpec) -> None:
+        self.name = spec.name
+        self.upstream = spec.upstream
+        self.first: Any = None
+        """The first stage (exchange.Stage)."""
+        self.pick: Any = None
+        """The stage that a further try begins with."""
+        self.send: Any = None
+        """The stage that goes on when a connection is there."""
+        self.back: Any = None
+        """The first station of the way back (exchange.ResponseStage)."""
+        self.request_edits: HeaderEdits | None = None
+        self.response_edits: HeaderEdits | None = None
+        self.rewrites = spec.rewrites
+        self.strip = spec.strip
+        """A path prefix to take away, with `prefix` put in its place. Both without a slash at the end."""
+        self.prefix = spec.prefix
+        self.raw_path = spec.raw_path
+        self.upgrades = spec.upgrades
+        self.body_size = spec.body_size
+        self.body_idle = spec.body_idle
+        self.response_head = spec.response_head
+        self.response_idle = spec.response_idle
+        self.request_timeout = spec.request_timeout
+        self.tunnel_idle = spec.tunnel_idle
+
+
+class LinkContext:
+    """What the links of one plan share."""
+
+    def __init__(self, settings: Settings, runtime: Registry, injector: Any, key_links: Sequence[Any]) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self.injector = injector
+        """The chaos rules of this process (features/chaos/)."""
+        self.key_links = key_links
+        self.made: dict[Any, Any] = {}
+
+    def key_of(self, spec: RouteSpec) -> Any:
+        """What backends are picked by on a route (stages/request_key.py); None for nothing. Raises ValueError."""
+        key = None
+        for link in self.key_links:
+            key = link(spec, self, key)
+        return key
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` makes, the same for all routes of the plan that ask for this key."""
+        if key not in self.made:
+            self.made[key] = make()
+        found: T = self.made[key]
+        return found
+
+
+class Plan:
+    """A whole configuration, linked."""
+
+    def __init__(self, spec: PlanSpec, runtime: Registry) -> None:
+        self.listeners = spec.listeners
+        self.settings = spec.settings
+        self.specs = dict(spec.groups)
+        """What is said of each upstream."""
+        self.registry = runtime
+        """Where the live groups are."""
+        self.groups = {name: runtime.group(name) for name in spec.groups}
+        """The live groups that the routes lead to; they take `specs` up when the plan is adopted."""
+        self.balancers: dict[str, tuple[Any, Any]] = {}
+        """An algorithm and a spare for each upstream, for those groups that have none like it yet."""
+        self.subsets: dict[str, dict[Selector, tuple[Any, Any]]] = {}
+        """The same for the subsets of each upstream that routes name."""
+        self.routes = RouteTable([])
+        self.access_log = spec.access_log
+        self.shed = spec.shed
+        """When requests are refused because the worker has too much to do; None for never."""
+        self.tracing = spec.tracing
+
+    def settle_groups(self) -> None:
+        """Let what is live take up what this plan says of it."""
+        self.registry.shedder.adopt(self.shed)
+        settings = self.settings
+        for spec in self.specs.values():
+            balancer, spare = self.balancers[spec.name]
+            subsets = self.subsets.get(spec.name)
+            self.registry.adopt(spec, balancer, settings.head_size, settings.header_count, spare, subsets)
+        self.registry.keep_only(self.specs)

@@ -28,9 +28,9 @@ LAYERS = (
     ("plan",),
     ("exchange",),
     ("stages",),
-    ("pipeline", "telemetry"),
+    ("telemetry",),
     ("features",),
-    ("linking",),
+    ("pipeline",),
     ("downstream",),
     ("configuration",),
     ("control",),
@@ -66,7 +66,7 @@ BANNED_CALLS = {
 }
 TASK_MAKERS = frozenset((Path("upstream/pool.py"), Path("telemetry/access_log.py"), Path("stages/shared_limits.py")))
 """The pool connects in tasks; the access log writes in one for the whole worker, shared limits ask in one."""
-WALL_CLOCKS = frozenset((Path("http/local_replies.py"), Path("telemetry/access_log.py"), Path("stages/retry.py")))
+WALL_CLOCKS = frozenset((Path("http1/rendering.py"), Path("telemetry/access_log.py"), Path("stages/retry.py")))
 """The Date header, the log's time and a date in Retry-After are the wall clock."""
 LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log"))
 

@@ -25,13 +25,13 @@ ELSEWHERE = {
         "features/chaos/test_stages.py",
         "what is held back is told by what the client gets, and when",
     ),
-    "downstream/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
-    "downstream/flow.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
-    "downstream/streaming.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "downstream/http1/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "downstream/client_socket.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "downstream/http1/body.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "downstream/acceptor.py": ("e2e/test_data_path.py", "limits are told by connections that are refused"),
     "downstream/listener.py": ("e2e/test_cli.py", "addresses in use, stale sockets: needs real ones"),
     "upstream/spec.py": ("upstream/test_group.py", "plain values, which a group takes up"),
-    "upstream/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "upstream/http1.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "upstream/pool.py": ("e2e/test_data_path.py", "what it keeps is told by the backend's connections"),
     "features/load_reports/stages.py": (
         "e2e/test_reports.py",
@@ -47,7 +47,6 @@ ELSEWHERE = {
     "control/trace_export/exporter.py": ("e2e/test_tracing.py", "it needs a collector"),
     "control/explain_sticky.py": ("configuration/sections/test_sticky.py", "its words are part of an explanation"),
     "features/sticky/spec.py": ("configuration/sections/test_sticky.py", "plain values, which a route is linked from"),
-    "linking.py": ("configuration/test_compile.py", "what is linked is told by the plan of a configuration"),
     "control/explain_tracing.py": ("control/test_explain.py", "its words are part of an explanation"),
     "stages/retry.py": ("e2e/test_retries.py", "what is sent again is told by what the backends get"),
     "upstream/settings.py": ("configuration/test_compile.py", "plain data; what matters is what it is compiled from"),
@@ -58,6 +57,19 @@ ELSEWHERE = {
     "configuration/effects.py": ("configuration/test_diff.py", "a change is told by what two configurations differ in"),
     "control/http_sessions.py": ("control/test_health_checks.py", "a session is told by what the backend is asked"),
     "stages/admit.py": ("e2e/test_overload.py", "who is let in is told by the answers"),
+    "downstream/http1/response.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
+    "features/chaos/links.py": ("features/chaos/test_injector.py", "what is linked is told by the chain"),
+    "features/sticky/links.py": ("configuration/sections/test_sticky.py", "what is linked is told by the chain"),
+    "features/tracing/links.py": ("e2e/test_tracing.py", "what is linked is told by spans"),
+    "http/peer.py": ("e2e/test_headers.py", "what is believed is told by what backends get"),
+    "http1/phrases.py": ("http/test_local_replies.py", "a table"),
+    "http1/rendering.py": ("http/test_local_replies.py", "rendered replies are read by h11 there"),
+    "stages/attempt.py": ("stages/test_ports.py", "attempts are driven between fakes"),
+    "stages/connect.py": ("stages/test_ports.py", "driven between fakes"),
+    "stages/pick.py": ("stages/test_ports.py", "driven between fakes"),
+    "stages/route.py": ("e2e/test_routes.py", "routes are told by answers"),
+    "stages/send.py": ("e2e/test_headers.py", "what is sent is told by what backends get"),
+    "upstream/ports.py": ("stages/test_ports.py", "interfaces, which fakes implement"),
     "console/admin_client.py": ("e2e/test_processes.py", "every command there is asked through it"),
     "control/admin/contract.py": ("control/admin/test_app.py", "interfaces"),
     "control/admin/top.py": ("e2e/test_backends.py", "sums over workers need workers"),
@@ -89,7 +101,7 @@ ELSEWHERE = {
 }
 """Module to the test file that stands in for a mirror, and the reason."""
 SECTIONS = "configuration/sections/"
-"""test_bad_configs.py has bad values for their keys, configuration/test_compile.py what becomes of good ones."""
+"""Bad values of their keys are in test_bad_configs.py, what good ones become is in configuration/test_compile.py."""
 
 
 def modules() -> set[str]:

@@ -1,4 +1,4 @@
-"""From a checked configuration to the spec of a plan: numbers, bytes and tables that a process links (linking.py).
+"""From a checked configuration to the spec of a plan: numbers, bytes and tables that a process links (pipeline.py).
 
 Law of this file: it calls the hooks of the sections and puts their specs together. Whatever can be decided before the
 first request is decided then. Names are resolved; nothing that the data path holds refers to the configuration.

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from ..balancing import create
 from ..balancing.compose import compose
+from ..balancing.user_code import call_guarded, user_algorithms
 from ..errors import ConfigError, Problem
-from ..linking import make_balancers
+from ..pipeline import make_balancers
 from ..plan import KeySpec, LocatorSpec
 from ..upstream.backend import Backend
 from ..upstream.picker import Selector
 from ..upstream.spec import GroupSpec
-from ..user_code import call_guarded, user_algorithms
 from .findings import Finding
 from .schema import Config, Route, UpstreamSection
 from .sections.rate_limits import checked_key

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import importlib.util
 import os
 import shlex
 import signal
@@ -27,7 +28,7 @@ from rich.text import Text
 from ..configuration.compile import compile_plan
 from ..configuration.load import load_text
 from ..errors import BindError, QantaraError
-from ..linking import link_plan
+from ..pipeline import link_plan
 from ..safe_path import python_module
 from ..server.proxy import Proxy
 
@@ -135,6 +136,9 @@ def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
 
 
 async def _start_servers(stack: AsyncExitStack, config: Config) -> dict[str, str]:
+    for package in ("fastapi", "gunicorn", "uvicorn", "websockets"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
     servers = {}
     for upstream_name, upstream in config.upstreams.items():
         for address in (backend.address for backend in upstream.backends):

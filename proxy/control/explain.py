@@ -12,28 +12,29 @@ from time import monotonic_ns
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..balancing.user_code import call_guarded, user_algorithms
 from ..configuration.schema import Config, Route
 from ..configuration.values import quoted
 from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
-from ..exchange import Client, Exchange, Stage
+from ..exchange import END, ClientStream, Exchange, Stage
 from ..features.geo.key import LocatedKey
 from ..features.sticky.stages import StickyKey
+from ..http.peer import Peer
 from ..http1.codec import RequestHead
 from ..limits.buckets import Buckets
 from ..limits.rate import bucket_key, salt_of
-from ..linking import link_plan
 from ..metrics import Counters
-from ..pipeline import Pick
+from ..pipeline import link_plan
 from ..plan import Plan, PlanSpec, RoutePlan, RouteSpec
 from ..routing import EXACT, PREFIX, Match, RouteTable
 from ..runtime import Registry
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, Scoreboard, alone
 from ..stages import rewrite as rewriting
 from ..stages.admit import RateLimit
+from ..stages.pick import Pick
 from ..upstream.backend import Backend
 from ..upstream.group import Group
-from ..user_code import call_guarded, user_algorithms
 from .admin.views import state_of
 from .explain_sticky import explain_sticky
 from .explain_tracing import explain_tracing
@@ -124,9 +125,10 @@ def explain(
 
 def _exchange(head: RequestHead, plan: Plan, address: str) -> Exchange:
     x = Exchange()
-    x.head, x.plan, x.client = head, plan, Client(Counters(), None)
-    x.client.address = address
-    x.client.introduce(plan.settings)
+    peer = Peer()
+    peer.address = address
+    peer.introduce(plan.settings)
+    x.head, x.plan, x.client = head, plan, ClientStream(peer, Counters())
     return x
 
 
@@ -215,8 +217,8 @@ def _action(
 
 
 def _stages(plan: RoutePlan) -> Iterator[Stage]:
-    stage: Stage | None = plan.first
-    while stage is not None:
+    stage: Stage = plan.first
+    while stage is not END:
         yield stage
         stage = stage.next
 
@@ -246,7 +248,7 @@ def _candidates(
     """The backends, why each may be picked or not, and which one a key leads to."""
     balance = config.upstreams[group.name].balance
     pick = next((stage for stage in _stages(plan) if isinstance(stage, Pick)), None)
-    picker = pick.picker if pick is not None else group
+    picker = pick.target.picker if pick is not None else group
     total = sum(backend.weight for backend in picker.usable)
     rows = []
     for backend in group.members:

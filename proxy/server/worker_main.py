@@ -26,8 +26,9 @@ from ..deadlines import Sweep
 from ..errors import QantaraError
 from ..features.chaos import Injector, Rule, Tally
 from ..http1.codec import seed_ids
-from ..linking import link_plan
+from ..pipeline import link_plan
 from ..plan import Plan, PlanSpec
+from ..python_path import use_folders
 from ..runtime import Registry
 from ..telemetry.top_talkers import Count
 from ..threads import run_in_thread
@@ -182,6 +183,7 @@ class WorkerMain:
 
     def _link(self, assignment: Assignment, registry: Registry) -> Plan:
         spec: PlanSpec = pickle.loads(assignment.plan)
+        use_folders(spec.python_path)
         return link_plan(spec.with_members(assignment.members), registry, self.injector)
 
     async def chaos(self, rules: tuple[Rule, ...]) -> None:

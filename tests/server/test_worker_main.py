@@ -50,5 +50,5 @@ def test_a_plan_that_was_sent_links_without_it(more: str) -> None:
     import pickle
 
     plan = pickle.dumps(compile_plan(load_text(SERVED + more).config))
-    code = f"import pickle\nfrom proxy.linking import link_plan\nlink_plan(pickle.loads({plan!r}))"
+    code = f"import pickle\nfrom proxy.pipeline import link_plan\nlink_plan(pickle.loads({plan!r}))"
     assert unwanted(loaded(code)) == []

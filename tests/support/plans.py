@@ -9,7 +9,7 @@ from proxy.configuration.compile import Report, compile_plan, unplaced
 from proxy.configuration.schema import Config
 from proxy.control.explain import explain
 from proxy.features.chaos import OFF, Injector
-from proxy.linking import link_plan
+from proxy.pipeline import link_plan
 from proxy.plan import Plan
 from proxy.runtime import Registry
 from proxy.upstream.backend import BackendSpec

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, ConfigDict
 
 from ...balancing.compose import BalanceSpec, SubsetSpec
-from ...user_code import named_inside
+from ...balancing.user_code import named_inside
 from ..fields import GraceDuration, List, Section, duration
 from ..findings import Document, Finding, did_you_mean
 from ..findings import Path as FindingPath

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ...balancing.compose import BalanceSpec, wants_reports
+from ...balancing.user_code import call_guarded, user_algorithms
 from ...upstream.load.prober import ProbeSpec
 from ...upstream.load.sources import PollSpec, ReportSpec
-from ...user_code import call_guarded, user_algorithms
 from ..fields import Count, Duration, HeaderValue, List, Method, Path, Section, Token, duration
 
 if TYPE_CHECKING:

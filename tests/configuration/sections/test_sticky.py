@@ -18,7 +18,7 @@ from proxy.control.explain import request_bytes
 from proxy.errors import ConfigError
 from proxy.features.sticky.balancer import Sticky, token
 from proxy.features.sticky.sessions import Sessions, sessions_on
-from proxy.features.sticky.stages import CookieKey, CookieRelay, LearnedKey, LearnedRelay
+from proxy.features.sticky.stages import CookieKey, Learn, LearnedKey, SetCookie
 from proxy.scoreboard import DRAIN, EJECTED_UNTIL, MAINT, ROW, STATE
 from proxy.stages.relay import Relay
 from tests.support.exchanges import exchange, pick_of
@@ -124,14 +124,14 @@ def test_without_a_secret_that_of_the_machine(tmp_path: Path, monkeypatch: pytes
 def test_only_what_is_asked_for_is_linked() -> None:
     for sticky, kinds in (
         ("null", (type(None), Relay)),
-        ("{cookie: {}}", (CookieKey, CookieRelay)),
-        ("{learn: 'header:x-session'}", (LearnedKey, LearnedRelay)),
-        ("{learn: 'cookie:session'}", (LearnedKey, LearnedRelay)),
+        ("{cookie: {}}", (CookieKey, SetCookie)),
+        ("{learn: 'header:x-session'}", (LearnedKey, Learn)),
+        ("{learn: 'cookie:session'}", (LearnedKey, Learn)),
     ):
         plan = linked(load_text(yaml(sticky), "test.yaml").config)
-        relay = plan.routes.find(exchange().head).relay
-        assert (type(pick_of(plan).key), type(relay)) == kinds
-        assert sticky == "null" or relay.pick is pick_of(plan)
+        route = plan.routes.find(exchange().head)
+        assert (type(pick_of(plan).key), type(route.back)) == kinds
+        assert route.pick is pick_of(plan)
         assert isinstance(plan.balancers["app"][0], Sticky) is (sticky != "null")
 
 

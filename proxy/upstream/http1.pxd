@@ -1,30 +1,13 @@
 cimport cython
 
-from ..deadlines cimport Timed
-from ..http1.codec cimport ResponseHead
+from ..http1.codec cimport RequestHead, ResponseHead
 from ..http1.framing cimport BodyReader
+from .ports cimport OutgoingRequest, Requester, UpstreamStream
 
 cdef int IDLE, AWAITING, BODY, UNTIL_CLOSE, TUNNEL, CLOSED
 
 
-cdef class Requester:
-    cdef public bint request_done, head_only, decode_chunks, upgrading
-    cdef public double response_head, response_idle, queued_at, queued_for
-    cpdef bint fits(self) except -1
-    cpdef room(self)
-    cpdef connected(self, UpstreamConnection connection)
-    cpdef connect_failed(self, reason)
-    cpdef interim(self, ResponseHead head)
-    cpdef response(self, ResponseHead head, Py_ssize_t body_end, bint complete)
-    cpdef data(self, data)
-    cpdef end(self)
-    cpdef failed(self, reason, bint silent)
-    cpdef switched(self, ResponseHead head)
-    cpdef pause(self)
-    cpdef resume(self)
-
-
-cdef class UpstreamConnection(Timed):
+cdef class Http1Connection(UpstreamStream):
     cdef public object pool, transport, poll, write_now, is_closing
     cdef public double born
     cdef public long long served
@@ -34,16 +17,8 @@ cdef class UpstreamConnection(Timed):
     cdef public Requester requester
     cdef public bytes partial
 
-    cpdef send(self, Requester requester, bytes head, body, double deadline)
-    cpdef expect_head(self, double deadline)
-    cpdef write(self, data)
-    cpdef write_eof(self)
-    cpdef pause_reading(self)
-    cpdef resume_reading(self)
-    cpdef bint usable(self)
-    cpdef bint silent(self)
-    cpdef discard(self)
-    cpdef close_gently(self, double deadline)
+    @cython.locals(block=bytes, head=bytes)
+    cpdef send(self, Requester requester, OutgoingRequest request, body, double deadline)
     @cython.locals(requester=Requester)
     cpdef data_received(self, bytes data)
     cpdef _read(self, bytes data)

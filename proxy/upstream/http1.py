@@ -1,4 +1,4 @@
-"""One connection to a backend.
+"""One connection to a backend that speaks HTTP/1.1.
 
 Law of this file: a connection serves one request at a time, and returns to its pool only if request and response
 are both complete, both sides want to go on, and not one byte came that was not announced. Whatever else happens,
@@ -12,7 +12,7 @@ import select
 from time import monotonic
 from typing import Any
 
-from ..deadlines import NEVER, Timed
+from ..deadlines import NEVER
 from ..errors import (
     INTERNAL,
     RESPONSE_INCOMPLETE,
@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..http1.codec import ResponseHead
 from ..http1.framing import BodyReader
+from .ports import OutgoingRequest, Requester, UpstreamStream
 
 log = logging.getLogger("qantara")
 
@@ -34,62 +35,7 @@ MOST_INTERIM = 16
 """1xx responses to one request; more is a backend gone wild."""
 
 
-class Requester:
-    """Who sent a request on an upstream connection, and what the connection tells it.
-
-    The fields are read by the connection, the methods called by it. After `response` with complete=True, `end` or
-    `failed`, the connection has forgotten its requester.
-    """
-
-    def __init__(self) -> None:
-        self.request_done = False
-        self.head_only = False
-        self.decode_chunks = False
-        self.upgrading = False
-        self.response_head = NEVER
-        self.response_idle = NEVER
-        self.queued_at = self.queued_for = 0.0
-        """Since when it waits in the queue of its upstream, and how long it has done so, all in all."""
-
-    def fits(self) -> bool:
-        """Whether a request that waits in the queue of its upstream may go where there is room."""
-        return True
-
-    def room(self) -> None:
-        """There is room at the upstream for a request that waited in its queue."""
-
-    def connected(self, connection: UpstreamConnection) -> None:
-        """A connection was opened for this request."""
-
-    def connect_failed(self, reason: Reason) -> None:
-        """No connection could be opened."""
-
-    def interim(self, head: ResponseHead) -> None:
-        """A 1xx response came."""
-
-    def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
-        """The final head came; the bytes of `head.data` up to `body_end` are body that may go on as they are."""
-
-    def data(self, data: Any) -> None:
-        """More of the body."""
-
-    def end(self) -> None:
-        """The body is complete."""
-
-    def failed(self, reason: Reason, silent: bool) -> None:
-        """The response will not come, or not wholly. `silent`: a reused connection closed and sent nothing."""
-
-    def switched(self, head: ResponseHead) -> None:
-        """101: from here on both sides exchange plain bytes; those behind the head follow by `data`."""
-
-    def pause(self) -> None:
-        """The backend takes no more for now."""
-
-    def resume(self) -> None:
-        """The backend takes more again."""
-
-
-class UpstreamConnection(Timed):
+class Http1Connection(UpstreamStream):
     """asyncio protocol facing a backend."""
 
     def __init__(self, pool: Any, head_size: int, head_count: int) -> None:
@@ -115,8 +61,11 @@ class UpstreamConnection(Timed):
 
     # --- what the pipeline asks for ---
 
-    def send(self, requester: Requester, head: bytes, body: Any, deadline: float) -> None:
-        """Send a request head, and what of the body is already here. A response head is due by `deadline`."""
+    def send(self, requester: Requester, request: OutgoingRequest, body: Any, deadline: float) -> None:
+        block = request.fields.lines
+        if request.own is not None:
+            block += request.own.lines
+        head = request.head.forward(request.path, block, request.drop, request.add_host, request.upgrade, request.edits)
         self.requester = requester
         self.state = AWAITING
         self.deadline = deadline
@@ -126,18 +75,20 @@ class UpstreamConnection(Timed):
             self.transport.writelines((head, body))
 
     def expect_head(self, deadline: float) -> None:
-        """The request is complete: a response head is due by `deadline`."""
         if self.state == AWAITING:
             self.deadline = deadline
 
     def write(self, data: Any) -> None:
-        """Send more of the request body, or of a tunnel."""
         if not self.transport.is_closing():
             self.transport.write(data)
 
-    def write_eof(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write_eof()
+    def end_input(self) -> None:
+        transport = self.transport
+        if not transport.is_closing():
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:  # over TLS one side cannot end alone
+                transport.close()
 
     def pause_reading(self) -> None:
         if self.state != CLOSED:
@@ -151,18 +102,21 @@ class UpstreamConnection(Timed):
                 self.deadline = monotonic() + self.requester.response_idle
 
     def usable(self) -> bool:
-        """Whether an idle connection is still open, as far as the event loop knows."""
         return self.state == IDLE and not self.is_closing()
 
-    def silent(self) -> bool:
-        """Ask the kernel whether nothing came on an idle connection, not even its end. One system call."""
+    def give_back(self) -> None:
+        if self.usable():
+            self.pool.release(self)
+        else:
+            self.discard()
+
+    def is_quiet(self) -> bool:
         if self.poll is None:
             self.poll = select.poll()
             self.poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not self.poll.poll(0)
 
     def discard(self) -> None:
-        """Close at once and tell nobody."""
         self.requester = None
         if self.state != CLOSED:
             self.state = CLOSED
@@ -170,7 +124,6 @@ class UpstreamConnection(Timed):
             self.transport.abort()
 
     def close_gently(self, deadline: float) -> None:
-        """Close when all that was written has been taken, at the latest at `deadline`. For the end of a tunnel."""
         self.requester = None
         if self.state != CLOSED:
             self.state = CLOSED
@@ -204,12 +157,12 @@ class UpstreamConnection(Timed):
             self._body_bytes(data)
         elif state == UNTIL_CLOSE or state == TUNNEL:
             self._raw_bytes(data)
-        else:  # idle: nobody asked for anything
+        else:  # idle: there was no request
             self.discard()
 
     def eof_received(self) -> bool:
         if self.state == TUNNEL and self.requester is not None:
-            self.requester.end()
+            self.requester.end(())
             return True
         return False
 
@@ -225,7 +178,7 @@ class UpstreamConnection(Timed):
         if requester is None:
             return
         if state == UNTIL_CLOSE and exc is None:
-            requester.end()
+            requester.end(())
         elif state == AWAITING and self.partial is None:
             requester.failed(SEND_RESET, silent)
         else:
@@ -309,13 +262,13 @@ class UpstreamConnection(Timed):
 
     def _begin_chunked(self, requester: Requester, head: ResponseHead, data: bytes, end: int) -> None:
         body = self.body
-        body.begin_chunks(requester.decode_chunks, True, head.max_size)
+        body.begin_chunks(requester.decode_body, True, head.max_size)
         try:
             out = body.feed(data, end)
         except ProtocolError as error:
             self._fail(error.reason)
             return
-        whole = not requester.decode_chunks and len(out) == body.end - end
+        whole = not requester.decode_body and len(out) == body.end - end
         if body.done and whole:
             self._complete(requester, body.end == len(data), body.end)
             return
@@ -332,7 +285,7 @@ class UpstreamConnection(Timed):
         if self.requester is requester and self.body.done:
             self._release(requester, self.body.end == size)
             self.head.release()
-            requester.end()
+            requester.end(self.body.trailers)
 
     def _complete(self, requester: Requester, clean: bool, body_end: int) -> None:
         """Head and body came in one piece: let go of the connection first, so that the next request may have it."""

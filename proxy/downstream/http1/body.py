@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from time import monotonic
 
-from ..deadlines import NEVER
-from ..errors import BODY_TOO_LARGE, ProtocolError
-from ..exchange import Exchange
-from ..http1.framing import BodyReader
-from ..stages.finish import answer, finish
-from .acceptor import Acceptor
-from .flow import BODY, BUSY, TUNNEL, ClientSocket
+from ...deadlines import NEVER
+from ...errors import BODY_TOO_LARGE, ProtocolError
+from ...exchange import Exchange
+from ...http1.framing import BodyReader
+from ...stages.finish import finish, local_error
+from ..acceptor import Acceptor
+from ..client_socket import BODY, BUSY, TUNNEL
+from .response import ResponseWriter
 
 HELD_LIMIT = 65536
 """Bytes of pipelined requests that are kept while an exchange is in flight; then reading stops."""
 
 
-class StreamingSocket(ClientSocket):
+class StreamingSocket(ResponseWriter):
     """A client connection from the end of a request head on."""
 
     def __init__(self, acceptor: Acceptor) -> None:
@@ -32,7 +33,6 @@ class StreamingSocket(ClientSocket):
         self.held: bytes | None = None
         """Pipelined bytes, from `held_at` on."""
         self.held_at = 0
-        self.backend_eof = False
 
     def begin_body(self, x: Exchange, data: bytes, end: int) -> int:
         """Take what of the body came with the head. Returns the offset behind it, -1 if it was refused."""
@@ -47,7 +47,7 @@ class StreamingSocket(ClientSocket):
             out = body.feed(data, end)
         except ProtocolError as error:
             self.state = BODY  # there may be more of it: linger after the answer
-            answer(x, error.reason)
+            local_error(x, error.reason)
             return -1
         x.bytes_in = body.total
         if len(out):
@@ -65,11 +65,11 @@ class StreamingSocket(ClientSocket):
         try:
             out = body.feed(data, 0)
         except ProtocolError as error:
-            answer(x, error.reason)
+            local_error(x, error.reason)
             return
         x.bytes_in = body.total
         if x.route is not None and body.total > x.route.body_size:
-            answer(x, BODY_TOO_LARGE)
+            local_error(x, BODY_TOO_LARGE)
             return
         if body.done:
             self._end_body(x)
@@ -89,7 +89,7 @@ class StreamingSocket(ClientSocket):
 
     def pace_body(self, x: Exchange, now: float) -> None:
         """More of the body is due; but only if there is somewhere for it to go."""
-        if x.upstream is None:
+        if x.attempt.upstream is None:
             self.stop_reading()
         elif not self.write_paused:
             self.set_request_deadline(x, now)
@@ -137,36 +137,38 @@ class StreamingSocket(ClientSocket):
 
     # --- tunnels ---
 
-    def tunnel(self, idle: float) -> None:
+    def begin_tunnel(self, idle: float) -> None:
         self.state = TUNNEL
         self.deadline = monotonic() + idle
         self.start_reading()  # before the write, which may find that the backend takes no more
         held = self.held
         x = self.x
-        if held is not None and x is not None and x.upstream is not None:
+        upstream = x.attempt.upstream if x is not None else None
+        if held is not None and upstream is not None:
             self.held = None
-            x.upstream.write(held[self.held_at :])
-        if self.eof and x is not None and x.upstream is not None:
-            x.upstream.write_eof()
+            upstream.write(held[self.held_at :])
+        if self.eof and upstream is not None:
+            upstream.end_input()
 
-    def end_tunnel(self) -> None:
+    def end_tunnel(self, x: Exchange) -> None:
         self.backend_eof = True
-        x = self.x
-        if x is not None and (self.eof or self.transport.is_closing()):
+        if self.eof or self.transport.is_closing() or not self.transport.can_write_eof():
             self.close_tunnel(x)
         else:
             self.transport.write_eof()
 
     def read_tunnel_bytes(self, data: bytes) -> None:
         x = self.x
-        if x is not None and x.upstream is not None:
+        upstream = x.attempt.upstream if x is not None else None
+        if x is not None and upstream is not None:
             x.bytes_in += len(data)
             if not self.write_paused and x.route is not None:
                 self.deadline = monotonic() + x.route.tunnel_idle
-            x.upstream.write(data)
+            upstream.write(data)
 
     def close_tunnel(self, x: Exchange) -> None:
-        if x.upstream is not None:
-            x.upstream.close_gently(monotonic() + self.acceptor.plan.settings.send_idle)
-            x.upstream = None
+        upstream = x.attempt.upstream
+        if upstream is not None:
+            x.let_go()
+            upstream.close_gently(monotonic() + self.acceptor.plan.settings.send_idle)
         finish(x)

@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 
-from proxy import user_code
-from proxy.balancing import Balancer
+from proxy.balancing import Balancer, user_code
 from proxy.balancing.compose import BalanceSpec
+from proxy.balancing.user_code import call_guarded, user_algorithms
 from proxy.configuration.load import load_text
 from proxy.console.explain_view import ask_or_explain
 from proxy.control.explain import request_bytes
 from proxy.errors import ConfigError
 from proxy.upstream.backend import Backend
-from proxy.user_code import call_guarded, user_algorithms
 from tests.support.plans import explained, linked
 
-from .control.admin.fake import admin
+from ..control.admin.fake import admin
 
 MINE = f"{__name__}:Misbehaves"
 GO_ON = threading.Event()

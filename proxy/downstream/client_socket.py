@@ -13,8 +13,9 @@ import sys
 import termios
 from typing import Any
 
-from ..exchange import Client
+from ..exchange import ClientStream
 from ..http.forwarded import peer_address
+from ..http.peer import Peer
 from ..metrics import Counters
 
 READY, BODY, BUSY, TUNNEL, LINGER, CLOSING, CLOSED = range(7)
@@ -30,11 +31,11 @@ WRITE_HIGH = 262144
 """Bytes that wait for a slow client before the backend is throttled."""
 
 
-class ClientSocket(Client):
+class ClientSocket(ClientStream):
     """The transport of a client connection, and what may be done with it in which state."""
 
     def __init__(self, counters: Counters, log: Any) -> None:
-        super().__init__(counters, log)
+        super().__init__(Peer(), counters, log)
         self.listener = ""
         """The `bind` of the listener that it came through."""
         self.transport: Any = None
@@ -52,10 +53,11 @@ class ClientSocket(Client):
         self.transport = transport
         self.write = transport.write
         peer = transport.get_extra_info("peername")
-        self.address = peer_address(str(peer[0])) if isinstance(peer, tuple) else "unix"
+        self.peer.address = peer_address(str(peer[0])) if isinstance(peer, tuple) else "unix"
         transport.set_write_buffer_limits(WRITE_HIGH)
 
     def send(self, data: Any) -> None:
+        """Write bytes."""
         try:
             self.write(data)
         except RuntimeError:  # closed this moment by an error of the socket; connection_lost follows
@@ -63,6 +65,7 @@ class ClientSocket(Client):
                 raise
 
     def send_pair(self, head: bytes, body: Any) -> None:
+        """Write a head and body bytes with one system call."""
         if not self.transport.is_closing():
             self.transport.writelines((head, body))
 
@@ -90,10 +93,15 @@ class ClientSocket(Client):
         if unread and not self.eof and not self.transport.is_closing():
             self.state = LINGER
             self.start_reading()
-            self.transport.write_eof()
+            self.end_output()
         else:
             self.state = CLOSING
             self.transport.close()
+
+    def end_output(self) -> None:
+        """End this side of the connection. Over TLS, where one side cannot end alone, what was written is flushed."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def unsent(self) -> int:
         """Bytes that the client has not taken yet: in our buffer, and in the kernel's (tcp(7), SIOCOUTQ)."""
@@ -110,6 +118,7 @@ class ClientSocket(Client):
         return self.waited_for < before
 
     def cut(self, reset: bool) -> None:
+        """Close at once; with a reset where an ordinary end would pass for that of the body."""
         if self.state != CLOSED:
             self.state = CLOSING
             if reset and not self.transport.is_closing():

@@ -11,8 +11,8 @@ import logging
 from time import monotonic
 from typing import Any
 
-from ..deadlines import NEVER
-from ..errors import (
+from ...deadlines import NEVER
+from ...errors import (
     BODY_INCOMPLETE,
     BODY_TIMEOUT,
     CLIENT_GONE,
@@ -24,14 +24,14 @@ from ..errors import (
     ProtocolError,
     Reason,
 )
-from ..exchange import Exchange
-from ..http1.codec import HeadBuffer
-from ..pipeline import start
-from ..plan import Plan
-from ..stages.finish import abandon, answer
-from .acceptor import Acceptor
-from .flow import BODY, BUSY, CLOSED, CLOSING, LINGER, READY, TUNNEL
-from .streaming import HELD_LIMIT, StreamingSocket
+from ...exchange import Exchange
+from ...http1.codec import HeadBuffer
+from ...plan import Plan
+from ...stages.finish import abort, local_error
+from ...stages.route import start
+from ..acceptor import Acceptor
+from ..client_socket import BODY, BUSY, CLOSED, CLOSING, LINGER, READY, TUNNEL
+from .body import HELD_LIMIT, StreamingSocket
 
 log = logging.getLogger("qantara")
 
@@ -53,12 +53,12 @@ class ClientConnection(StreamingSocket):
         self.take_transport(transport)
         acceptor = self.acceptor
         self._adopt(acceptor.plan)
-        refusal = acceptor.admit(self, self.address)
+        refusal = acceptor.admit(self, self.peer.address)
         now = monotonic()
         self.deadline = now + acceptor.plan.settings.head_timeout
         if refusal is None and acceptor.stopping:
             refusal = SHUTTING_DOWN
-        if refusal is not None and acceptor.crowded(self.address):
+        if refusal is not None and acceptor.crowded(self.peer.address):
             self.counters.reason(refusal.name)
             self.cut(True)
         elif refusal is not None:
@@ -68,10 +68,10 @@ class ClientConnection(StreamingSocket):
         try:
             self._read(data)
         except Exception:
-            log.exception("a defect of the proxy, while reading from %s", self.address)
+            log.exception("a defect of the proxy, while reading from %s", self.peer.address)
             self.working = False
             if self.x is not None:
-                answer(self.x, INTERNAL)
+                local_error(self.x, INTERNAL)
             else:
                 self.cut(True)
 
@@ -96,29 +96,29 @@ class ClientConnection(StreamingSocket):
         x = self.x
         self.eof = True
         if state == BODY and x is not None:
-            answer(x, BODY_INCOMPLETE)
+            local_error(x, BODY_INCOMPLETE)
             return True
         if state == BUSY and x is not None:  # it may have closed only its sending side: answer, if it comes soon
             if self.held is None:
-                x.keep = False
+                self.keep = False
             if not x.responding:
                 self.deadline = monotonic() + self.acceptor.plan.settings.half_close
             return True
         if state == TUNNEL and x is not None:
             if self.backend_eof:
                 self.close_tunnel(x)
-            elif x.upstream is not None:
-                x.upstream.write_eof()
+            elif x.attempt.upstream is not None:
+                x.attempt.upstream.end_input()
             return True
         return state == READY and self.held is not None  # answered when the client has read what was sent
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = CLOSED
         self.deadline = NEVER
-        self.acceptor.forget(self, self.address)
+        self.acceptor.forget(self, self.peer.address)
         x = self.x
         if x is not None:
-            abandon(x, CLIENT_GONE)
+            abort(x, CLIENT_GONE)
         self.gather = None
         self.held = None
 
@@ -127,8 +127,8 @@ class ClientConnection(StreamingSocket):
         self.waited_for = self.unsent()
         self._allow_to_take(monotonic())
         x = self.x
-        if x is not None and x.upstream is not None:
-            x.upstream.pause_reading()
+        if x is not None and x.source is not None:
+            x.source.pause_reading()
 
     def resume_writing(self) -> None:
         self.write_paused = False
@@ -136,8 +136,8 @@ class ClientConnection(StreamingSocket):
         x = self.x
         if x is not None:
             self.set_request_deadline(x, monotonic())
-            if x.upstream is not None:
-                x.upstream.resume_reading()
+            if x.source is not None:
+                x.source.resume_reading()
         elif self.state == READY:
             self.deadline = monotonic() + self.acceptor.plan.settings.keepalive
             self._go_on()
@@ -164,19 +164,19 @@ class ClientConnection(StreamingSocket):
     def _expire_request(self, x: Exchange, now: float) -> None:
         if self.write_paused:
             x.responding = True  # nothing more can be said to a client that does not read
-            answer(x, WRITE_TIMEOUT if now < self.latest(x) else REQUEST_TIMEOUT)
+            local_error(x, WRITE_TIMEOUT if now < self.latest(x) else REQUEST_TIMEOUT)
         elif self.eof and not x.responding:
             self.transport.abort()
         elif self.state == TUNNEL:
             self.close_tunnel(x)
         else:
             stalled = self.state == BODY and now < self.latest(x)
-            answer(x, BODY_TIMEOUT if stalled else REQUEST_TIMEOUT)
+            local_error(x, BODY_TIMEOUT if stalled else REQUEST_TIMEOUT)
 
     def stop_now(self) -> None:
         """The worker stops, and waits no longer."""
         if self.x is not None:
-            answer(self.x, SHUTTING_DOWN)
+            local_error(self.x, SHUTTING_DOWN)
         else:
             self.cut(False)
 
@@ -220,9 +220,16 @@ class ClientConnection(StreamingSocket):
             self.may_keep = False
         self.counters.began()
         self.x = x
+        head = x.head
         x.begin(self, plan, now)
+        if head.minor == 1:
+            self.keep = not head.close
+        else:
+            self.keep = head.keep_alive
+            x.http10 = x.decode_body = True
+        self.chunk_body = False
         self.state = BUSY
-        if x.head.chunked or x.head.content_length > 0:
+        if head.chunked or head.content_length > 0:
             end = self.begin_body(x, data, end)
             if end < 0:
                 return size
@@ -255,14 +262,15 @@ class ClientConnection(StreamingSocket):
         self.x = x
         self.state = BODY  # there may be more of it: linger after the answer
         x.refuse(self, self.acceptor.plan, now)
-        answer(x, reason)
+        self.keep = False
+        local_error(x, reason)
 
     def _adopt(self, plan: Plan) -> None:
         """Take up a plan: what it says about this peer."""
         self.plan = plan
         settings = plan.settings
         self.most_requests = settings.requests_per_connection
-        self.introduce(settings)
+        self.peer.introduce(settings)
 
     # --- between requests ---
 
@@ -274,12 +282,12 @@ class ClientConnection(StreamingSocket):
             self.start_reading()
             self._read_requests(data, self.held_at)
 
-    def finished(self, x: Exchange, keep: bool, now: float) -> None:
+    def finished(self, x: Exchange, now: float) -> None:
         self.x = None
         self.acceptor.give(x)
         if self.state == CLOSED or self.state == CLOSING:
             return
-        if not keep or not self.may_keep or (self.eof and self.held is None):
+        if not self.keep or not self.may_keep or (self.eof and self.held is None):
             self._end(now)
             return
         self.state = READY

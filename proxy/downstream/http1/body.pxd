@@ -1,22 +1,22 @@
 cimport cython
 
-from ..stages.finish cimport answer, finish
-from ..exchange cimport Exchange
-from ..http1.framing cimport BodyReader
-from ..plan cimport RoutePlan
-from .acceptor cimport Acceptor
-from .flow cimport ClientSocket
+from ...exchange cimport Exchange
+from ...http1.framing cimport BodyReader
+from ...plan cimport RoutePlan
+from ...stages.finish cimport finish, local_error
+from ...upstream.ports cimport UpstreamStream
+from ..acceptor cimport Acceptor
+from .response cimport ResponseWriter
 
 cdef int BODY, BUSY, TUNNEL
 
 
-cdef class StreamingSocket(ClientSocket):
+cdef class StreamingSocket(ResponseWriter):
     cdef public Acceptor acceptor
     cdef public Exchange x
     cdef public BodyReader body
     cdef public bytes held
     cdef public Py_ssize_t held_at
-    cdef public bint backend_eof
 
     @cython.locals(body=BodyReader)
     cpdef Py_ssize_t begin_body(self, Exchange x, bytes data, Py_ssize_t end) except -2
@@ -27,6 +27,6 @@ cdef class StreamingSocket(ClientSocket):
     @cython.locals(route=RoutePlan)
     cpdef set_request_deadline(self, Exchange x, double now)
     cpdef hold(self, bytes data)
-    @cython.locals(x=Exchange)
+    @cython.locals(x=Exchange, upstream=UpstreamStream)
     cpdef read_tunnel_bytes(self, bytes data)
     cpdef close_tunnel(self, Exchange x)

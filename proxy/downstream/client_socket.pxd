@@ -1,7 +1,7 @@
-from ..exchange cimport Client
+from ..exchange cimport ClientStream
 
 
-cdef class ClientSocket(Client):
+cdef class ClientSocket(ClientStream):
     cdef public str listener
     cdef public object transport, write
     cdef public int state
@@ -11,3 +11,6 @@ cdef class ClientSocket(Client):
     cpdef stop_reading(self)
     cpdef start_reading(self)
     cpdef close(self, double now, double flush_seconds, bint unread)
+    cpdef send(self, data)
+    cpdef send_pair(self, bytes head, body)
+    cpdef cut(self, bint reset)

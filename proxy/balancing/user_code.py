@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from .balancing.compose import BalanceSpec
-from .threads import start_thread
+from ..threads import start_thread
+from .compose import BalanceSpec
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,5 +1,0 @@
-from .hashed cimport Hashed
-
-
-cdef class Rendezvous(Hashed):
-    cdef public int slots

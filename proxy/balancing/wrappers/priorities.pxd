@@ -1,5 +1,0 @@
-from .partition cimport Parts
-
-
-cdef class Levels(Parts):
-    cdef public double factor
