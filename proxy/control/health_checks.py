@@ -1,7 +1,7 @@
 """Active health checks: once per machine, off the data path; what they find is written on the scoreboard.
 
 Law of this file: a check judges one backend by the answer to one request or connection. When checks run is in
-targets.py.
+backend_tasks.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..scoreboard import DOWN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, U
 from ..upstream.backend import BackendSpec
 from ..upstream.health import HealthSpec, Report, Streak, parse_report
 from ..upstream.spec import GroupSpec
-from .targets import Target, Targets
+from .backend_tasks import BackendTask, BackendTasks
 
 if TYPE_CHECKING:
     import aiohttp
@@ -40,7 +40,7 @@ class CheckRecord(NamedTuple):
     wrong: str
 
 
-class CheckedBackend(Target[HealthSpec]):
+class CheckedBackend(BackendTask[HealthSpec]):
     """One backend that is checked."""
 
     def __init__(self, upstream: str, backend: BackendSpec, spec: HealthSpec) -> None:
@@ -52,7 +52,7 @@ class CheckedBackend(Target[HealthSpec]):
         """The result that a chaos experiment sets in place of the real one, and until when (seconds, monotonic)."""
 
 
-class HealthChecks(Targets[HealthSpec, CheckedBackend]):
+class HealthChecks(BackendTasks[HealthSpec, CheckedBackend]):
     """All checks of one proxy."""
 
     action = "checking"

@@ -1,7 +1,7 @@
 """Polling of load endpoints: once per machine, off the data path; what backends say is written on the scoreboard.
 
 Law of this file: what is wrong with an answer changes nothing: the last good report stands until it is too old for the
-workers (upstream/load/sources.py). When polls run is in targets.py.
+workers (upstream/load/sources.py). When polls run is in backend_tasks.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..upstream.load.orca import SIZE_MAX, parse_binary, parse_body, parse_heade
 from ..upstream.load.report import LoadReport
 from ..upstream.load.sources import PollSpec, erase, write
 from ..upstream.spec import GroupSpec
-from .targets import Target, Targets
+from .backend_tasks import BackendTask, BackendTasks
 
 if TYPE_CHECKING:
     import aiohttp
@@ -27,7 +27,7 @@ JITTER = 0.2
 """The share by which each interval may be shorter or longer, so that polls do not fall into step."""
 
 
-class PolledBackend(Target[PollSpec]):
+class PolledBackend(BackendTask[PollSpec]):
     """One backend that is polled."""
 
     def __init__(self, upstream: str, backend: BackendSpec, spec: PollSpec) -> None:
@@ -36,7 +36,7 @@ class PolledBackend(Target[PollSpec]):
         """What was wrong with the last poll, in words; empty if nothing was."""
 
 
-class LoadPolling(Targets[PollSpec, PolledBackend]):
+class LoadPolling(BackendTasks[PollSpec, PolledBackend]):
     """All polls of one proxy."""
 
     action = "polling"

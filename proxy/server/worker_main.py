@@ -35,7 +35,7 @@ from ..threads import run_in_thread
 from ..upstream.load.sources import last_reports
 from .channel import Channel
 from .logs import configure_logging, rename
-from .messages import Assignment, Command, Drain, Hello, Reply, Sockets
+from .messages import Assignment, Command, CommandResult, Drain, Hello, Sockets
 from .proxy import Proxy, settle_memory
 from .runtime_paths import RuntimePaths
 from .takeover import Handover
@@ -136,7 +136,7 @@ class WorkerMain:
         except Exception as problem:
             log.exception("a defect of the proxy, in %s", request.kind)
             error = repr(problem)
-        self.channel.send(Reply(request.id, error, payload))
+        self.channel.send(CommandResult(request.id, error, payload))
 
     # --- what is asked for ---
 

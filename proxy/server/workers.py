@@ -24,7 +24,7 @@ from ..errors import BindError, WorkerLost
 from ..safe_path import python_module
 from ..scoreboard import Scoreboard
 from .channel import Channel
-from .messages import Assignment, Command, Drain, Hello, Reply, Sockets
+from .messages import Assignment, Command, CommandResult, Drain, Hello, Sockets
 from .runtime_paths import RuntimePaths
 from .sockets import ListenerSockets
 
@@ -90,7 +90,7 @@ class WorkerHandle:
         if isinstance(message, Hello):
             if not self.hello.done():
                 self.hello.set_result(None)
-        elif isinstance(message, Reply):
+        elif isinstance(message, CommandResult):
             future = self._waiting.pop(message.id, None)
             if future is None or future.done():
                 return

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy.control.targets import Target, Targets
+from proxy.control.backend_tasks import BackendTask, BackendTasks
 from proxy.scoreboard import create
 from proxy.upstream.backend import BackendSpec
 from proxy.upstream.spec import GroupSpec
@@ -18,7 +18,7 @@ from tests.support.path import until_true
 ONE, TWO = (BackendSpec(f"127.0.0.1:{port}", "127.0.0.1", port, "", 1) for port in (1, 2))
 
 
-class Questions(Targets[float, Target[float]]):
+class Questions(BackendTasks[float, BackendTask[float]]):
     """The spec of an upstream is its `panic`, the seconds between two questions."""
 
     action = "asking"
@@ -33,8 +33,8 @@ class Questions(Targets[float, Target[float]]):
     def spec_of(self, group: GroupSpec) -> float | None:
         return group.panic or None
 
-    def target(self, upstream: str, backend: BackendSpec, spec: float) -> Target[float]:
-        return Target(upstream, backend, spec)
+    def target(self, upstream: str, backend: BackendSpec, spec: float) -> BackendTask[float]:
+        return BackendTask(upstream, backend, spec)
 
     def forget(self, upstream: str, address: str) -> None:
         self.forgotten.append((upstream, address))
@@ -45,7 +45,7 @@ class Questions(Targets[float, Target[float]]):
     def timeout(self, spec: float) -> float:
         return 0.05
 
-    async def ask(self, target: Target[float]) -> str:
+    async def ask(self, target: BackendTask[float]) -> str:
         self.asked.append(target.backend.address)
         if isinstance(self.error, TimeoutError):
             await asyncio.Event().wait()
@@ -53,10 +53,10 @@ class Questions(Targets[float, Target[float]]):
             raise self.error
         return ""
 
-    def judge(self, target: Target[float], wrong: str, seconds: float) -> None:
+    def judge(self, target: BackendTask[float], wrong: str, seconds: float) -> None:
         self.judged.append(wrong)
 
-    def pause(self, target: Target[float]) -> tuple[float, float]:
+    def pause(self, target: BackendTask[float]) -> tuple[float, float]:
         return target.spec, 0.0
 
 

@@ -29,7 +29,7 @@ AT_ONCE = 256
 S = TypeVar("S")
 
 
-class Target(Generic[S]):
+class BackendTask(Generic[S]):
     """One backend, and how it is asked."""
 
     def __init__(self, upstream: str, backend: BackendSpec, spec: S) -> None:
@@ -39,10 +39,10 @@ class Target(Generic[S]):
         self.task: asyncio.Task[None] | None = None
 
 
-T = TypeVar("T", bound="Target[Any]")
+T = TypeVar("T", bound="BackendTask[Any]")
 
 
-class Targets(ABC, Generic[S, T]):
+class BackendTasks(ABC, Generic[S, T]):
     """All backends that are asked one kind of question, each by a task of its own."""
 
     action: ClassVar[str]
@@ -156,7 +156,7 @@ class Targets(ABC, Generic[S, T]):
         """Seconds between the beginnings of two questions, and the share by which they vary."""
 
 
-async def _cancel(targets: Iterable[Target[Any]]) -> None:
+async def _cancel(targets: Iterable[BackendTask[Any]]) -> None:
     tasks = [target.task for target in targets if target.task is not None]
     for task in tasks:
         task.cancel()
