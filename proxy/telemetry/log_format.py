@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..exchange import Exchange
 
 FIELD_LIMIT = 2048
-"""Bytes of what a client sent that a line shows of each field; a head may hold far more."""
+"""Bytes of each field of a client that a line, or a span, shows; a head may hold far more."""
 LAST_FIELDS = ("route", "upstream", "backend", "tries", "reason", "request_id", "referer", "user_agent")
 
 _C1 = re.compile(rb"\xc2([\x80-\x9f])")
