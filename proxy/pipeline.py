@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from .balancing import Balancer
 from .balancing.compose import BalanceSpec, compose, spare
-from .balancing.user_code import call_guarded, own_names
+from .balancing.user_code import call_guarded, user_algorithms
 from .deadlines import Sweep
 from .errors import ConfigError, Problem
 from .exchange import END, NoWayBack, ResponseStage, Stage
@@ -123,7 +123,7 @@ def link_plan(spec: PlanSpec, runtime: Registry | None = None, injector: Injecto
 def make_balancers(group: GroupSpec) -> Balancers:
     """Those of one picker. Raises ValueError."""
     balance: BalanceSpec = group.balance
-    own = own_names(balance)
+    own = user_algorithms(balance)
     return call_guarded(own, "__init__", compose, balance), call_guarded(own, "__init__", spare, balance)
 
 

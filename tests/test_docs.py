@@ -194,13 +194,12 @@ def backends(*regions: str) -> list[Backend]:
     return [Backend(BackendSpec(f"127.0.0.1:{n}", "127.0.0.1", n, "", 1, region)) for n, region in enumerate(regions)]
 
 
-def test_the_configurations_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configurations_load(tmp_path: Path) -> None:
     (tmp_path / "near_first.py").write_text(example("README.md"))
-    monkeypatch.syspath_prepend(str(tmp_path))
     found = whole_configurations()
     assert len(found) >= 2
     for text in found:
-        compile_plan(load_text(text).config)
+        compile_plan(load_text(text, str(tmp_path / "near.yaml")).config)
     assert load(ROOT / "config" / "minimal.yaml").config.listeners
 
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = ROOT / "proxy", ROOT / "tests"
 
 ELSEWHERE = {
-    "__main__.py": ("e2e/test_cli.py", "two lines; every command there starts with `python -m proxy`"),
+    "__main__.py": ("e2e/test_safe_path.py", "every command there starts with `python -m proxy`"),
     "cli.py": ("e2e/test_cli.py", "arguments, exit codes and reports only mean something in a process"),
     "plan.py": ("configuration/test_compile.py", "plain data; what matters is what it is compiled from"),
     "exchange.py": ("e2e/test_data_path.py", "state and interfaces; what happens to it is the data path"),

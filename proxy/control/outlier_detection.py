@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from statistics import mean, pstdev
+from math import fsum, sqrt
 from time import monotonic_ns
 from typing import NamedTuple
 
@@ -45,14 +45,16 @@ def outliers(spec: OutlierSpec, shares: list[Share]) -> list[tuple[str, int]]:
     enough = [share for share in shares if share.requests >= spec.success_requests > 0]
     if spec.success_rate_factor and len(enough) >= spec.success_hosts:
         rates = [share.success for share in enough]
-        least = mean(rates) - spec.success_rate_factor * pstdev(rates)
+        mean = fsum(rates) / len(rates)
+        deviation = sqrt(fsum((rate - mean) ** 2 for rate in rates) / len(rates))
+        least = mean - spec.success_rate_factor * deviation
         for share in enough:
             if share.success < least:
                 found.setdefault(share.address, (share.success, SUCCESS_RATE))
     return [(address, cause) for address, (_, cause) in sorted(found.items(), key=lambda item: item[1])]
 
 
-class Sweeper:
+class OutlierDetection:
     """Looks at every upstream once per its interval."""
 
     def __init__(self, board: Scoreboard) -> None:
@@ -62,7 +64,7 @@ class Sweeper:
         self.times: dict[str, float] = {}
         """Ejections that a backend has not been forgiven yet."""
 
-    def look(self, specs: Mapping[str, GroupSpec], now: float) -> None:
+    def sweep(self, specs: Mapping[str, GroupSpec], now: float) -> None:
         """Judge the upstreams whose interval is over at time `now` (seconds, monotonic)."""
         for name, spec in specs.items():
             if spec.outlier is None or now < self.due.get(name, 0.0):

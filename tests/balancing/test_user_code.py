@@ -11,7 +11,7 @@ import pytest
 
 from proxy.balancing import Balancer, user_code
 from proxy.balancing.compose import BalanceSpec
-from proxy.balancing.user_code import call_guarded, own_names
+from proxy.balancing.user_code import call_guarded, user_algorithms
 from proxy.configuration.load import load_text
 from proxy.console.explain_view import ask_or_explain
 from proxy.control.explain import request_bytes
@@ -174,8 +174,8 @@ async def test_who_asks_a_running_proxy_is_told() -> None:
 def test_only_what_is_a_users_own_is_called_in_a_thread() -> None:
     assert call_guarded("", "rebuild", threading.current_thread) is threading.current_thread()
     assert call_guarded("m:C", "rebuild", threading.current_thread) is not threading.current_thread()
-    assert own_names(BalanceSpec("maglev", {"table": 7})) == ""
-    assert own_names(BalanceSpec("geographic", {"inner": "m:C"}, "m:D")) == "m:C or m:D"
+    assert user_algorithms(BalanceSpec("maglev", {"table": 7})) == ""
+    assert user_algorithms(BalanceSpec("geographic", {"inner": "m:C"}, "m:D")) == "m:C or m:D"
 
 
 def test_what_ends_the_process_does_not_end_it_here() -> None:

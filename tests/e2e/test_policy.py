@@ -49,19 +49,19 @@ async def test_the_test_finds_an_algorithm_that_is_wrong(tmp_path: Path) -> None
     assert "FAILED test_wrong.py::test_only_backends_with_a_weight_are_picked" in out
 
 
-async def test_what_is_written_is_checked_and_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_written_is_checked_and_serves(tmp_path: Path) -> None:
     folder = tmp_path / "algorithms"
     assert (await python("proxy", "policy", "new", "LeastLoaded", "--folder", folder))[0] == 0
-    monkeypatch.setenv("PYTHONPATH", str(folder))
     script = [request(), response(b"served")]
     async with Origin(script, forever=True) as one, Origin(script, forever=True) as two:
         yaml = (
+            "python_path: [algorithms]\n"
             'upstreams: {app: {balance: {algorithm: "least_loaded:LeastLoaded", seed: 7}, '
             f"backends: ['{one.address}', '{two.address}']}}}}\n"
             "routes: [{upstream: app}]\nworkers: 1\naccess_log: null\n"
         )
         async with running(tmp_path, yaml) as service:
-            code, out, err = await python("proxy", "check", service.file, path=folder)
+            code, out, err = await python("proxy", "check", service.file)
             assert (code, err) == (0, "")
             assert "good" in out
             async with connect(service.address) as client:

@@ -14,7 +14,7 @@ import aiohttp
 import h11
 import pytest
 
-from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.runtime_paths import RuntimePaths, run_dir
 from proxy.server.worker_main import LINKED_WITHIN
 from proxy.server.workers import ANSWER_WITHIN
 from tests.support.client import RawClient, connect
@@ -515,7 +515,7 @@ def test_the_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(BindError, match="for sockets"):
         run_dir("/proc/no")
     with pytest.raises(BindError, match="too long"):
-        Places(tmp_path / ("x" * 100), "q.yaml")
+        RuntimePaths(tmp_path / ("x" * 100), "q.yaml")
 
 
 async def test_the_admin_api_drains_a_backend_and_shows_it_in_the_metrics(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.control.load_polling import Poller
+from proxy.control.load_polling import LoadPolling
 from proxy.metrics import U_PROBES, U_PROBES_ANSWERED
 from proxy.server.proxy import Proxy
 from proxy.upstream.load.report import LoadReport
@@ -95,7 +95,7 @@ async def test_the_load_endpoint_is_for_the_proxy_alone(kind: str, tmp_path: Pat
 async def test_it_can_be_polled(kind: str, tmp_path: Path) -> None:
     poll = "load_reports: {headers: [], poll: {interval: 20ms}}"
     async with serving(kind, tmp_path, poll) as way:
-        poller = Poller(way.proxy.board)
+        poller = LoadPolling(way.proxy.board)
         await poller.adopt(way.proxy.plan.specs)
         try:
             report = await until_heard(way.proxy, lambda report: not isnan(report.cpu))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.console.admin_client import ask
-from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.runtime_paths import RuntimePaths, run_dir
 
 from .servers import ROOT
 
@@ -62,7 +62,7 @@ async def process(folder: Path, yaml: str) -> AsyncIterator[Process]:
                 line = await child.stderr.readline()
                 assert line, said.decode()
                 said += line
-        _, status = await asyncio.to_thread(ask, Places(run_dir(), str(config)).control, "GET", "/status")
+        _, status = await asyncio.to_thread(ask, RuntimePaths(run_dir(), str(config)).control, "GET", "/status")
         yield Process(status["workers"][0]["pid"], str(path))
     finally:
         kill_group(child.pid)

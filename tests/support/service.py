@@ -12,24 +12,27 @@ import asyncio
 import contextlib
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from proxy.console.admin_client import ask
 from proxy.errors import ControlError
-from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.runtime_paths import RuntimePaths, run_dir
 
 from .process import kill_group
 
 ROOT = Path(__file__).resolve().parents[2]
+PROXY = (sys.executable, "-m", "proxy")
 
 
 class Running:
     """A proxy that was started with `qantara run`, and the commands about it."""
 
-    def __init__(self, file: Path, path: Path) -> None:
+    def __init__(self, file: Path, path: Path, command: Sequence[str] = PROXY, cwd: Path = ROOT) -> None:
+        self.command = command
+        self.cwd = cwd
         self.file = file
         self.path = path
         """Of its Unix socket."""
@@ -47,8 +50,8 @@ class Running:
 
     async def start(self, *more: str) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "run", "-c", str(self.file), *more),
-            cwd=ROOT,
+            *(*self.command, "run", "-c", str(self.file), *more),
+            cwd=self.cwd,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
@@ -69,7 +72,7 @@ class Running:
         return dict((await self.call("GET", "/status"))[1])
 
     async def call(self, method: str, target: str, body: Any = None) -> tuple[int, Any]:
-        return await asyncio.to_thread(ask, Places(run_dir(), str(self.file)).control, method, target, body)
+        return await asyncio.to_thread(ask, RuntimePaths(run_dir(), str(self.file)).control, method, target, body)
 
     async def workers(self) -> dict[int, int]:
         """Slot to pid, of those that serve."""
@@ -86,8 +89,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, yaml: str, tcp: bool = False) -> AsyncIterator[Running]:
-    service = Running(folder / "qantara.yaml", folder / "q.sock")
+async def running(
+    folder: Path, yaml: str, tcp: bool = False, command: Sequence[str] = PROXY, cwd: Path = ROOT
+) -> AsyncIterator[Running]:
+    service = Running(folder / "qantara.yaml", folder / "q.sock", command, cwd)
     if tcp:
         service.bind = "127.0.0.1:0"
     service.write(yaml)

@@ -1,15 +1,16 @@
-"""Faults on purpose: which experiments there are, and what keeps them from becoming an outage."""
+"""Faults on purpose: which experiments there are, and what keeps them from becoming an outage.
+
+What carries faults out is imported where a rule stands in a file: most files have none.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from ...features.chaos.experiment import OFF_PATH, Experiment, malformed
-from ...features.chaos.rules import STAGES_OF
 from ..fields import (
     BackendAddress,
     Count,
@@ -32,6 +33,9 @@ from ..fields import duration as lasting  # `duration` is a key here
 from ..findings import Document, Finding, dotted, entries, mapping, no_upstream
 from ..findings import Path as FindingPath
 from ..values import quoted
+
+if TYPE_CHECKING:
+    from ...features.chaos.experiment import Experiment
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -187,6 +191,9 @@ FIELD = (ChaosSection, {"default_factory": ChaosSection})
 
 def experiment_of(rule: ChaosRule, longest: float) -> Experiment:
     """The experiment that a configuration describes; `longest` is how long it goes on if it does not say."""
+    from ...features.chaos.experiment import Experiment
+    from ...features.chaos.rules import STAGES_OF
+
     match = rule.match
     return Experiment(
         name=rule.name,
@@ -231,6 +238,9 @@ def rules(_: FindingPath, parent: Mapping[str, Any], document: Document) -> Iter
 
 
 def _rule(path: FindingPath, rule: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    from ...features.chaos.experiment import OFF_PATH, Experiment, malformed
+    from ...features.chaos.rules import STAGES_OF
+
     fault, stage, header = rule.get("fault"), rule.get("stage"), rule.get("header") or ""
     match = mapping(rule.get("match"))
     for index, name in enumerate(match.get("upstreams") or ()):

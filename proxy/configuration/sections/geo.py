@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from ...balancing.locations import BUILTIN, Location
-from ...features.geo.locator import open_locator
 from ...plan import DatabaseSpec, LocatorSpec
 from ..fields import File, List, Network, Section, Token, bare
 from ..findings import Document, Finding, RefusedAt, did_you_mean, mapping
@@ -96,10 +95,13 @@ def to_spec(geo: GeoSection, site: Site) -> LocatorSpec:
         networks={network: name.encode() for network, name in geo.networks.items()},
         default=(geo.default or "").encode(),
     )
-    try:
-        open_locator(spec)
-    except ValueError as error:
-        raise RefusedAt(("database",), str(error)) from error
+    if source is not None:
+        from ...features.geo.locator import open_locator  # here, since its package is optional
+
+        try:
+            open_locator(spec)
+        except ValueError as error:
+            raise RefusedAt(("database",), str(error)) from error
     return spec
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ...balancing.compose import BalanceSpec, wants_reports
-from ...balancing.user_code import call_guarded, own_names
+from ...balancing.user_code import call_guarded, user_algorithms
 from ...upstream.load.prober import ProbeSpec
 from ...upstream.load.sources import PollSpec, ReportSpec
 from ..fields import Count, Duration, HeaderValue, List, Method, Path, Section, Token, duration
@@ -73,7 +73,7 @@ def absent(site: Site) -> ReportSpec | None:
     """That of the defaults, if the algorithm goes by reports."""
     balance: BalanceSpec = site.specs["balance"]
     try:
-        wanted = call_guarded(own_names(balance), "__init__", wants_reports, balance)
+        wanted = call_guarded(user_algorithms(balance), "__init__", wants_reports, balance)
     except ValueError:  # an algorithm that cannot be used: said where it is tried out
         wanted = False
     return to_spec(LoadReportsSection(), site) if wanted else None

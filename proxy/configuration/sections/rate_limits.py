@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
+from ...balancing.keys import make_key
 from ...limits.rate import RateSpec, StoreSpec
 from ...plan import KeySpec, RateLimitSpec
-from ...stages.request_key import key_parts
-from ...stages.shared_limits import SharedBuckets
 from .. import values as units
 from ..fields import Count, Duration, List, Section, bare, duration
 from ..findings import Document, Finding, did_you_mean, entries, mapping, routes_of
@@ -118,6 +117,8 @@ def spec_of(name: str, limit: RateLimitSection, route: Route) -> RateLimitSpec:
     key = checked_key(KeySpec(limit.key, route.pattern()))
     store = None
     if limit.shared is not None:
+        from ...stages.shared_limits import SharedBuckets  # here, since its package is optional
+
         store = StoreSpec(limit.shared.url, limit.shared.timeout, limit.shared.prefix)
         SharedBuckets(store)
     return RateLimitSpec(rate, key, store)
@@ -125,5 +126,7 @@ def spec_of(name: str, limit: RateLimitSection, route: Route) -> RateLimitSpec:
 
 def checked_key(key: KeySpec) -> KeySpec:
     """The same. Raises ValueError if it names a group that the pattern has not."""
-    key_parts(key)
+    for source in key.sources:
+        if source != "client_ip":
+            make_key(source, key.pattern)
     return key

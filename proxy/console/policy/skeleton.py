@@ -29,11 +29,11 @@ class Skeleton(Balancer):
     needs_location = False
     """True: the key begins with the name of the location where the client is, and a line feed."""
     wants_reports = False
-    """True: backends are told that it goes by load reports, and `dropped` gets them in `done.report`."""
+    """True: backends are asked for load reports, and `dropped` gets them in `done.report`."""
 
     def __init__(self, seed: int | None = None) -> None:
         """`seed` makes its choices the same each time, for tests. Raise ValueError for a value that is wrong:
-        `qantara check` tells it with its line."""
+        `qantara check` reports it with its line."""
         self.random = Random(seed).random
         self.members: list[Backend] = []
         self.picked: dict[str, int] = {}
@@ -41,7 +41,7 @@ class Skeleton(Balancer):
     def rebuild(self, members: Sequence[Backend]) -> None:
         """The usable backends, or their weights, have changed. Called before the first pick.
 
-        Whatever depends on the members is worked out here. Those of weight 0 get no requests: leave them out.
+        Compute here all that depends on the members. Those of weight 0 get no requests: leave them out.
         """
         self.members = [backend for backend in members if backend.weight > 0]
         self.picked = {backend.name: self.picked.get(backend.name, 0) for backend in members}
@@ -66,7 +66,7 @@ class Skeleton(Balancer):
         self.picked[backend.name] = self.picked.get(backend.name, 0) + 1
 
     def explain(self) -> dict[str, Any]:
-        """What it knows, for people: `qantara explain` and the admin API show it. Called when somebody asks."""
+        """Its state, for people: shown by `qantara explain` and the admin API. Called when they ask."""
         return {"backends": {name: {"picked": picked} for name, picked in self.picked.items()}}
 
     # --- the rest of the contract: it does nothing here. Delete what you do not need. ---
@@ -80,11 +80,11 @@ class Skeleton(Balancer):
         """Ten times per second, off the path of requests (`now`: seconds, monotonic): what fades with time."""
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
-        """A backend has told of its load in an answer to a probe. Only with `wants_reports`."""
+        """The load report in a backend's answer to a probe. Only with `wants_reports`."""
 
     def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        """Whom a request with this key may go to at all, for retries and where a backend is full: groups of backends,
-        the best first; None for all alike."""
+        """The candidates of this key, for retries and where a backend is full: groups of backends, the best first; None
+        for all alike."""
         return None
 
     def roster(self, members: Sequence[Backend]) -> None:

@@ -20,7 +20,7 @@ def picker_of(weights: Mapping[str, int]) -> Picker:
 
 
 def picked(picker: Picker, count: int) -> list[Request]:
-    """So many requests, all of which stay in flight until they are told to have ended."""
+    """Starts this many requests, which stay in flight until they are ended."""
     found = [picker.pick() for _ in range(count)]
     return [request for request in found if request is not None]
 
@@ -82,7 +82,7 @@ def test_over_many_requests_all_get_their_share() -> None:
 
 
 def test_it_is_called_as_the_proxy_calls_it() -> None:
-    """What `Picker` does, by hand. `pick` alone changes nothing: requests in flight are counted by who calls it."""
+    """What `Picker` does, by hand. `pick` alone changes nothing: the caller counts requests in flight."""
     balancer, members = Skeleton(seed=1), [backend_at("a:1"), backend_at("b:1")]
     balancer.census(members)
     balancer.rebuild(members)

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from proxy.configuration.load import load_text
 from proxy.control.chaos import view
-from proxy.control.chaos.contract import Sample, Upstream
+from proxy.control.chaos.contract import Sample, UpstreamState
 from proxy.features.chaos import Injector, Rule, Tally
 from proxy.metrics import U_ACTIVE
 from proxy.plan import Plan
@@ -142,7 +142,7 @@ class World:
     def sample(self) -> Sample:
         return view.sample(self.proxy.board)
 
-    def upstreams(self) -> Mapping[str, Upstream]:
+    def upstreams(self) -> Mapping[str, UpstreamState]:
         return view.upstreams(self.proxy.board, self.proxy.plan.specs.values())
 
     def workers(self) -> Sequence[int]:

@@ -84,8 +84,17 @@ def test_nothing_but_names_is_changed(tmp_path: Path) -> None:
 def test_the_steps_can_be_typed(tmp_path: Path) -> None:
     steps = next_steps(write_policy("near", tmp_path / "my algorithms"))
     assert f"python -m pytest '{tmp_path}/my algorithms/test_near.py'" in steps
-    assert f"PYTHONPATH='{tmp_path}/my algorithms' qantara check" in steps
+    assert f'\n    python_path: ["{tmp_path}/my algorithms"]\n    upstreams:' in steps
+    assert "qantara check qantara.yaml" in steps
     assert 'balance: {algorithm: "near:Near"}' in steps
+
+
+@pytest.mark.parametrize(("folder", "shown"), [(".", "."), ("own/algorithms", "own/algorithms")])
+def test_the_folder_is_relative_to_the_working_folder(
+    folder: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"\n    python_path: [{shown}]\n" in next_steps(write_policy("near", Path(folder)))
 
 
 def test_the_skeleton_has_all_of_the_contract() -> None:

@@ -13,7 +13,7 @@ import pytest
 from proxy.configuration.sections.discover import DiscoverSection
 from proxy.control.discovery.base import Answer
 from proxy.control.discovery.file_source import FileSource, read_backends
-from proxy.control.discovery.watched import Watched
+from proxy.control.discovery.watched import WatchedSource
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
 from tests.support.clock import WoundClock
@@ -94,7 +94,7 @@ class Watching:
         self.clock = WoundClock()
         discover = DiscoverSection.model_validate({"file": str(path), "interval": "1s"})
         self.source = FileSource(discover, self.clock)
-        self.watched = Watched("app", discover, self.source, self.clock, lambda name: None)
+        self.watched = WatchedSource("app", discover, self.source, self.clock, lambda name: None)
 
     @property
     def now(self) -> list[str]:
