@@ -145,7 +145,7 @@ class Geographic(Parts):
             if backend.weight > 0:
                 region.members.append(backend)
                 region.weight += backend.weight
-                region.well += backend.well
+                region.well += backend.healthy
                 region.capacity += (self.max_in_flight or 0.0) * backend.wanted_weight()
         for name, region in self.regions.items():
             if name in old:

@@ -251,7 +251,7 @@ def _candidates(
     picker = pick.target.picker if pick is not None else group
     total = sum(backend.weight for backend in picker.usable)
     rows = []
-    for backend in group.members:
+    for backend in group.members.all:
         usable = backend in picker.usable
         rows.append(_candidate(backend, usable, backend.weight / total if usable and total else 0.0))
     found: Explanation = {
@@ -263,7 +263,7 @@ def _candidates(
     source, balancer = pick.key if pick is not None else None, picker.balancer
     sticky = spec.features.get("sticky")
     if sticky is not None and isinstance(source, StickyKey):
-        found["sticky"] = explain_sticky(sticky, balancer, group.members, source, x, board=board)
+        found["sticky"] = explain_sticky(sticky, balancer, group.members.all, source, x, board=board)
         source, balancer = source.key, balancer.main
     if source is not None:
         key = source.of(x)

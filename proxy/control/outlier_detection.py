@@ -1,7 +1,8 @@
 """Passive health by shares: which backends did so badly in the last interval, over all workers, that they are ejected.
 
 Law of this file: it judges by differences of the scoreboard's counters and writes in the supervisor's row. What a
-worker can see by itself, failures in a row, is in upstream/passive_health.py; so are the rules of how many may go.
+worker can see by itself, failures in a row, is in upstream/passive_health.py; the rules that bound ejections are in
+upstream/outlier.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, FAILURES, REQUESTS, ROW, SERVER_ERRORS, Scoreboard
 from ..upstream.backend import Backend, BackendSpec
-from ..upstream.passive_health import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec, ejection_seconds, may_eject
+from ..upstream.outlier import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec, ejection_seconds, may_eject
 from ..upstream.spec import GroupSpec
 
 log = logging.getLogger("qantara")
@@ -97,9 +98,9 @@ class OutlierDetection:
         for address, cause in bad:
             now_ns = monotonic_ns()
             ejected = sum(member.ejected_until() > now_ns for member in rotating)
-            available = sum(member.healthy(now_ns) for member in rotating)
+            available = sum(member.healthy_at(now_ns) for member in rotating)
             found = by_name.get(address)
-            if found is None or not found.healthy(now_ns):
+            if found is None or not found.healthy_at(now_ns):
                 continue
             if may_eject(outlier, len(rotating), available, ejected, spec.panic):
                 self._eject(outlier, spec.name, found, cause)

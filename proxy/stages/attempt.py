@@ -78,7 +78,7 @@ def judge(x: Exchange, attempt: Attempt, status: int) -> None:
     if gateway:
         backend.count(GATEWAY_ERRORS)
     if x.group is not None:
-        x.group.failed(backend, False, gateway)
+        x.group.passive_health.failed(backend, False, gateway)
 
 
 def judge_failure(x: Exchange, attempt: Attempt, connect: bool) -> None:
@@ -87,7 +87,7 @@ def judge_failure(x: Exchange, attempt: Attempt, connect: bool) -> None:
     if backend is not None:
         backend.count(FAILURES)
         if x.group is not None:
-            x.group.failed(backend, connect, True)
+            x.group.passive_health.failed(backend, connect, True)
 
 
 def blames_backend(reason: Reason) -> bool:

@@ -44,7 +44,7 @@ class Life:
     def settle(self) -> None:
         """Tell the algorithm of its members, as a group does."""
         rotating = [backend for backend in self.members if backend not in self.drained]
-        self.usable = [backend for backend in rotating if backend.well or self.panic]
+        self.usable = [backend for backend in rotating if backend.healthy or self.panic]
         self.balancer.roster(self.members)
         self.balancer.census(rotating)
         self.balancer.rebuild(self.usable)
@@ -113,7 +113,7 @@ class Life:
         elif what == 1:
             well = self.chance.random() < 0.5
             for backend in self.members:
-                backend.well = well
+                backend.healthy = well
         elif what == 2 and self.gone:
             left = self.gone.pop(self.chance.randrange(len(self.gone)))
             self.members.append(self.new(left.name, left.rows))
@@ -128,14 +128,14 @@ class Life:
             elif what == 5:
                 self.drained ^= {backend}
             else:
-                backend.well = not backend.well
+                backend.healthy = not backend.healthy
 
     def finish(self) -> None:
         """All requests are over, and all members are well."""
         while self.flying:
             self.end()
         for backend in self.members:
-            backend.well, backend.weight = True, 1
+            backend.healthy, backend.weight = True, 1
         self.drained = set()
         self.settle()
         self.balancer.tick(self.now + 1.0)

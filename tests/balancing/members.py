@@ -29,14 +29,14 @@ def placed(prefix: str, count: int, ill: int = 0, weight: int = 1, **more: Any) 
     """So many backends named after a prefix, the last of them `ill`."""
     found = [Backend(BackendSpec(f"{prefix}{n}:80", prefix, 80, "", weight, **more)) for n in range(count)]
     for backend in found[count - ill :]:
-        backend.well = False
+        backend.healthy = False
     return found
 
 
 def settle(balancer: Balancer, members: list[Backend], panic: bool = False) -> None:
     """Tell a balancer of members in rotation as a group does; in panic the ill ones are usable too."""
     balancer.census(members)
-    balancer.rebuild([backend for backend in members if backend.well or panic])
+    balancer.rebuild([backend for backend in members if backend.healthy or panic])
 
 
 def shares(balancer: Balancer, of: str, key: bytes | None = None, picks: int = 4000) -> dict[Any, float]:

@@ -67,7 +67,7 @@ def test_what_has_no_weight_or_is_ill_gets_nothing_and_the_rest_something(algori
     settle(balancer, members)
     picked = {balancer.pick(key) for key in KEYS} | {balancer.pick(None) for _ in range(200)}
     assert None not in picked
-    assert picked <= {backend for backend in members if backend.well and backend.weight}
+    assert picked <= {backend for backend in members if backend.healthy and backend.weight}
     assert len(picked) >= (1 if algorithm == "first" else 3)
 
 
@@ -98,7 +98,7 @@ def test_members_come_and_go_while_requests_are_in_flight(algorithm: str, layers
             balancer.took(backend)
             flying.append(backend)
         if n % 30 == 10:
-            members[n // 30 % 5].well = n % 60 < 30
+            members[n // 30 % 5].healthy = n % 60 < 30
         if n % 30 == 20:
             settle(balancer, members[n // 30 % 3 :])
         if n % 3 == 2:

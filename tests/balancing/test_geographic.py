@@ -106,7 +106,7 @@ def test_there_is_no_cliff() -> None:
     kept = []
     for ill in range(51):
         for n, backend in enumerate(members[:50]):
-            backend.well = n >= ill
+            backend.healthy = n >= ill
         settle(balancer, members)
         kept.append(balancer.plans[b"home"].shares.get("fra", 0.0))
     steps = [before - after for before, after in pairwise(kept)]
@@ -120,7 +120,7 @@ def test_local_only_has_nobody_elsewhere() -> None:
     settle(balancer, members)
     assert regional(balancer, "home", 200) == only("fra")
     assert balancer.reach(b"home") == [members[:1]]
-    members[0].well = False
+    members[0].healthy = False
     settle(balancer, members)
     assert balancer.pick(b"home") is None
     assert balancer.reach(b"home") == []
@@ -320,7 +320,7 @@ def test_it_works_inside_of_priorities() -> None:
     settle(levels, members)
     assert shares(levels, "region", b"home", 200) == only("fra")
     for backend in members[:12]:
-        backend.well = False
+        backend.healthy = False
     settle(levels, members)
     assert {levels.pick(b"home") for _ in range(100)} == set(spare)
 

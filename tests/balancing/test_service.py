@@ -90,7 +90,7 @@ async def test_each_backend_that_was_tried_is_given_back() -> None:
                 assert got.status == 502
             counts = Counter(event for event, _ in balancer_of(proxy).events)
             assert counts["took"] == counts["dropped"] >= 2
-            assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members] == [0, 0]
+            assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members.all] == [0, 0]
 
 
 async def test_another_algorithm_takes_over_from_one_that_is_broken(caplog: pytest.LogCaptureFixture) -> None:
@@ -133,7 +133,7 @@ async def test_an_algorithm_that_fails_takes_no_request_with_it(method: str) -> 
         client = await stack.enter_async_context(connect(proxy.address))
         for _ in range(3):
             assert (await client.request(GET)).status == 200
-        (backend,) = proxy.proxy.plan.groups["app"].members
+        (backend,) = proxy.proxy.plan.groups["app"].members.all
         assert (backend.in_flight, proxy.proxy.counters.in_flight) == (0, 0)
         assert proxy.proxy.counters.requests == 3
 
@@ -148,7 +148,7 @@ async def test_an_algorithm_that_fails_in_dropped_does_not_keep_a_retry_from_its
         client = await stack.enter_async_context(connect(proxy.address))
         for _ in range(3):
             assert (await client.request(GET)).status == 200
-        assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members] == [0, 0]
+        assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members.all] == [0, 0]
 
 
 async def test_an_algorithm_that_fails_in_dropped_when_the_client_leaves() -> None:

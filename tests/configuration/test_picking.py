@@ -197,5 +197,5 @@ def test_layers_are_made_for_each_subset() -> None:
     )
     picker = plan.groups["app"].subset(Selector((("version", "canary"),)))
     assert isinstance(picker.balancer, Levels)
-    (first, _) = plan.groups["app"].members
+    (first, _) = plan.groups["app"].members.all
     assert picker.balancer.pick(None) is first

@@ -7,7 +7,7 @@ from time import monotonic_ns
 from proxy.control.outlier_detection import OutlierDetection, Share, outliers
 from proxy.scoreboard import EJECTED_UNTIL, FAILURES, REQUESTS, ROW, SERVER_ERRORS, Scoreboard, create
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.passive_health import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec
+from proxy.upstream.outlier import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec
 from proxy.upstream.spec import GroupSpec
 
 SPEC = OutlierSpec()

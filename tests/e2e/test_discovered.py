@@ -45,7 +45,7 @@ class Served:
 
     @property
     def members(self) -> list[str]:
-        return [backend.name for backend in self.running.proxy.registry.groups["app"].members]
+        return [backend.name for backend in self.running.proxy.registry.groups["app"].members.all]
 
 
 @asynccontextmanager

@@ -171,7 +171,7 @@ class State(NamedTuple):
 
 def state(proxy: Proxy) -> State:
     assert proxy.acceptor is not None
-    backends = [backend for group in proxy.plan.groups.values() for backend in group.members]
+    backends = [backend for group in proxy.plan.groups.values() for backend in group.members.all]
     return State(
         tasks=dict(Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())),
         files=dict(Counter(map(kind_of_file, Path("/proc/self/fd").iterdir()))),

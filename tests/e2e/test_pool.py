@@ -19,7 +19,7 @@ from proxy.errors import POOL_TIMEOUT, Reason
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.pool import Pool
 from proxy.upstream.ports import Requester
-from proxy.upstream.settings import PoolSettings
+from proxy.upstream.spec import PoolSettings
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, close, end_of_input, request, reset, response, tell, until, wait
 from tests.support.path import GET, Path, made, path, post, until_true
@@ -311,7 +311,7 @@ async def test_several_backends_when_one_refuses() -> None:
         async with running(yaml) as proxy, connect(proxy.address) as client:
             for _ in range(6):
                 assert (await client.request(POST, b"POST")).body == b"ok"  # nothing was sent to the other one
-            members = next(iter(proxy.proxy.plan.groups.values())).members
+            members = next(iter(proxy.proxy.plan.groups.values())).members.all
             assert [backend.in_flight for backend in members] == [0, 0]
 
 

@@ -58,7 +58,7 @@ class World:
     def ill(self, *names: str) -> None:
         """These backends, and no others, are found ill by active checks."""
         for name, origin in self.origins.items():
-            backend = next(each for each in self.group.members if each.name == origin.address)
+            backend = next(each for each in self.group.members.all if each.name == origin.address)
             backend.rows[HEALTH] = DOWN if name in names else 0
         self.group.refresh(monotonic())
 

@@ -86,7 +86,7 @@ async def test_the_load_endpoint_is_for_the_proxy_alone(kind: str, tmp_path: Pat
     async with serving(kind, tmp_path) as way, aiohttp.ClientSession() as client:
         async with client.get(f"{way.url}/load") as got:
             assert await got.text() == "ok", "the app's own answer"
-        address = way.proxy.plan.groups["app"].members[0].name
+        address = way.proxy.plan.groups["app"].members.all[0].name
         async with client.get(f"http://{address}/load") as got:
             assert (await got.json())["named_metrics"]["rif"] == 0
 
@@ -139,4 +139,4 @@ async def test_it_can_be_probed(kind: str, tmp_path: Path) -> None:
         await until_true(lambda: group.rows[U_PROBES_ANSWERED])
         assert group.rows[U_PROBES] == 1
         assert heard(way.proxy)[0].in_flight in (0.0, 1.0)
-        assert group.members[0].requests == 1, "a probe is no request"
+        assert group.members.all[0].requests == 1, "a probe is no request"

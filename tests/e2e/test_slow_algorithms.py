@@ -56,7 +56,7 @@ async def test_every_request_is_answered_and_another_algorithm_takes_over(
         group = proxy.proxy.plan.groups["app"]
         assert isinstance(group.balancer, PowerOfTwo)
         assert (group.rows[U_BALANCER_FAILED], group.rows[U_BALANCER_SLOW]) == (1, 1)
-        assert [backend.in_flight for backend in group.members] == [0, 0]
+        assert [backend.in_flight for backend in group.members.all] == [0, 0]
     (line,) = [record for record in caplog.records if "too slow" in record.message]
     assert line.levelno == logging.ERROR
     assert line.exc_info is None

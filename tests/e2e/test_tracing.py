@@ -200,7 +200,7 @@ async def test_a_hedge_that_goes_on_alone() -> None:
             await client.send(GET)
             await asked.wait()
             failing.set()
-            backend = proxy.proxy.plan.groups["app"].members[0]
+            backend = proxy.proxy.plan.groups["app"].members.all[0]
             await until_true(lambda: backend.failures == 1)
             answering.set()
             assert (await client.response(b"GET")).body == b"second"

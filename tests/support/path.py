@@ -90,7 +90,7 @@ async def path(
 
 def backend_of(proxy: Proxy) -> Backend:
     """The first backend of the first upstream."""
-    return next(iter(proxy.plan.groups.values())).members[0]
+    return next(iter(proxy.plan.groups.values())).members.all[0]
 
 
 def reason_of(response: Response) -> str:

@@ -34,7 +34,7 @@ class Levels(Parts):
             if backend.weight > 0:
                 levels.setdefault(backend.spec.priority, []).append(backend)
         total = counted(self.everyone or members)
-        well = counted(backend for backend in members if backend.well)
+        well = counted(backend for backend in members if backend.healthy)
         order = sorted({*total, *levels})
         able = [ability(well[level], total[level], self.factor) for level in order]
         if not any(able):

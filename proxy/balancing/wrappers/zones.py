@@ -48,7 +48,7 @@ class Zones(Parts):
                 weights[zone] = weights.get(zone, 0) + backend.weight
         used = [backend for each in zones.values() for backend in each]
         small = len(used) < self.min_backends
-        well = all(backend.well for backend in used)
+        well = all(backend.healthy for backend in used)
         self.divided = self.zone in zones and len(zones) > 1 and not small and well
         if not self.divided:
             return [Part(ALL, used, 1.0)] if used else []

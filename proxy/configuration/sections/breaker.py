@@ -35,11 +35,11 @@ ABOUT = "The circuit breaker: refuses everything for a while if too much fails; 
 
 def to_spec(breaker: BreakerSection, site: Site) -> BreakerSpec:
     return BreakerSpec(
-        breaker.failures,
-        breaker.slow or 0.0,
-        breaker.requests,
-        breaker.window,
-        breaker.open,
-        max(breaker.open, breaker.open_max),
-        breaker.trials,
+        failures=breaker.failures,
+        slow=breaker.slow or 0.0,
+        requests=breaker.requests,
+        window=breaker.window,
+        open=breaker.open,
+        open_max=max(breaker.open, breaker.open_max),
+        trials=breaker.trials,
     )

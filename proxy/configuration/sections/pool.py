@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...upstream.settings import PoolSettings
+from ...upstream.spec import PoolSettings
 from ..fields import Count, Duration, Section, Whole, duration
 from ..findings import Document, Finding, mapping
 from ..findings import Path as FindingPath

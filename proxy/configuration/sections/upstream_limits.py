@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...upstream.settings import LimitSpec
+from ...upstream.spec import LimitSpec
 from ..fields import Duration, Section, Whole, duration
 
 if TYPE_CHECKING:

@@ -45,6 +45,6 @@ def _upstream(board: Scoreboard, spec: GroupSpec) -> UpstreamState:
     now_ns = monotonic_ns()
     found = [Backend(each, board.backend_rows(spec.name, each.address), board) for each in spec.backends]
     rotating = [backend for backend in found if backend.in_rotation()]
-    healthy = {backend.name for backend in rotating if backend.healthy(now_ns)}
+    healthy = {backend.name for backend in rotating if backend.healthy_at(now_ns)}
     members = tuple(Member(backend.name, backend.name in healthy) for backend in found)
     return UpstreamState(members, bool(rotating) and len(healthy) < spec.panic * len(rotating))

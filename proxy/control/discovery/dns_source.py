@@ -225,7 +225,7 @@ def _target(record: Any) -> SrvTarget:
 
 
 def _spec(host: str, port: int, weight: int = 1, priority: int = 0) -> BackendSpec:
-    return BackendSpec(str(Address("tcp", host, port)), host, port, "", weight, None, priority)
+    return BackendSpec(str(Address("tcp", host, port)), host, port, "", weight, priority=priority)
 
 
 def _numeric(text: str) -> tuple[int, int]:

@@ -147,7 +147,7 @@ def test_a_part_that_stays_keeps_its_algorithm_and_one_that_is_ill_is_still_hear
     child = levels.children[0]
     assert isinstance(child, Ledger)
     levels.took(a)
-    a.well = False
+    a.healthy = False
     settle(levels, members)
     assert levels.children[0] is child
     assert list(child.all) == members

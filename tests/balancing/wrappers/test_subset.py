@@ -84,10 +84,10 @@ def test_one_that_is_ill_is_replaced_until_it_is_back() -> None:
     settle(subset, members)
     before = set(subset.parts[0].members)
     ill = next(iter(before))
-    ill.well = False
+    ill.healthy = False
     settle(subset, members)
     assert before - set(subset.parts[0].members) == {ill}
-    ill.well = True
+    ill.healthy = True
     settle(subset, members)
     assert set(subset.parts[0].members) == before
 

@@ -120,7 +120,7 @@ def test_how_many_belong_to_a_zone_does_not_depend_on_who_is_ill(
     members = zoned(all=4, a=20, b=4)
     for ill in (0, 15):
         for backend in members[4 : 4 + ill]:
-            backend.well = False
+            backend.healthy = False
         settle(zones, members)
         children = {label: child for label, child in zones.children.items() if isinstance(child, Maglev)}
         assert {label: child.configured for label, child in children.items()} == expected

@@ -95,7 +95,7 @@ class World:
 
     @property
     def backends(self) -> Sequence[Backend]:
-        return self.proxy.plan.groups["app"].members
+        return self.proxy.plan.groups["app"].members.all
 
     def text(self) -> str:
         addresses = [server.address for server in self.used] + self.also
@@ -182,8 +182,8 @@ class World:
         found = {"requests": self.proxy.counters.in_flight, "held": len(self.injector.held)}
         for name, group in self.proxy.plan.groups.items():
             found[f"queue of {name}"] = group.queue.length
-            found[f"active at {name}"] = group.load(U_ACTIVE)
-            for backend in group.members:
+            found[f"active at {name}"] = group.stats.total(U_ACTIVE)
+            for backend in group.members.all:
                 pool = backend.pool
                 found[f"in flight at {backend.name}"] = backend.load()
                 found[f"waiting for {backend.name}"] = len(pool.waiting)
