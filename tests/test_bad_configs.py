@@ -23,7 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The working directory of all commands."""
     folder = tmp_path_factory.mktemp("beside")
     prepare(folder)
-    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder
     LET_GO.set()
 
 
@@ -33,8 +35,7 @@ def reports(group: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: re.sub(r"\W+", "_", str(case)))
-def test_the_report_is_the_one_in_the_repository(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(folder)
+def test_the_report_is_the_one_in_the_repository(case: Case, folder: Path) -> None:
     found, wanted = report_of(case, folder), reports(case.group).get(case.name, "")
     if found != wanted:
         lines = difflib.unified_diff(wanted.splitlines(), found.splitlines(), "stored", "now", lineterm="")

@@ -17,7 +17,7 @@ from ..upstream.spec import GroupSpec
 from .findings import Finding, Path, RefusedAt, dotted
 from .picking import Needs, key_of, selector_of, tried_out
 from .schema import Config, Route, UpstreamSection
-from .sections import SECTIONS, TOP, UPSTREAM, Entry, sections
+from .sections import ROUTE, SECTIONS, TOP, UPSTREAM, Entry, sections
 from .sections.headers import edits_of
 from .sections.match import match_of
 from .sections.rate_limits import limits_of
@@ -50,7 +50,7 @@ def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
         whole = Whole(config, top, groups, needs)
         for index, route in enumerate(config.routes):
             try:
-                routes.append(compile_route(index, route, whole))
+                routes.append(compile_route(index, route, whole, findings))
             except ValueError as error:
                 findings.append(Finding(("routes", index), str(error)))
     if findings:
@@ -67,7 +67,7 @@ def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
     )
 
 
-class Group(NamedTuple):
+class CompiledGroup(NamedTuple):
     """An upstream, compiled."""
 
     spec: GroupSpec
@@ -81,7 +81,7 @@ class Whole(NamedTuple):
     config: Config
     top: Mapping[str, Any]
     """The specs of the sections at the top level."""
-    groups: Mapping[str, Group]
+    groups: Mapping[str, CompiledGroup]
     needs: Mapping[str, Needs]
 
 
@@ -131,7 +131,7 @@ def compile_settings(config: Config) -> Settings:
 
 def compile_group(
     name: str, upstream: UpstreamSection, config: Config, top: Mapping[str, Any], findings: list[Finding]
-) -> Group:
+) -> CompiledGroup:
     site = Site(config, top, name, upstream)
     found = specs_of(UPSTREAM, ("upstreams", name), upstream, site, findings)
     window, floor = found.get("slow_start", (0.0, 1.0))
@@ -152,12 +152,17 @@ def compile_group(
         reports=found.get("load_reports"),
         overprovisioning=upstream.overprovisioning,
     )
-    return Group(spec, found)
+    return CompiledGroup(spec, found)
 
 
-def compile_route(index: int, route: Route, whole: Whole) -> RouteSpec:
-    """Raises ValueError."""
+def compile_route(index: int, route: Route, whole: Whole, findings: list[Finding]) -> RouteSpec:
+    """What is wrong with its sections goes into `findings`. Raises ValueError for all else."""
     config, name = whole.config, route.upstream
+    site = Site(config, whole.top, route=route)
+    if name is not None:
+        group = whole.groups[name]
+        site = Site(config, {**whole.top, **group.sections}, name, config.upstreams[name], group.spec, route)
+    own = specs_of(ROUTE, ("routes", index), route, site, findings)
     spec = RouteSpec(
         name=route.name or route.exact or route.regex or route.path or f"routes[{index}]",
         match=match_of(route),
@@ -166,28 +171,27 @@ def compile_route(index: int, route: Route, whole: Whole) -> RouteSpec:
         respond=respond_of(route.respond),
         rate_limits=limits_of(route, config),
         priority=PRIORITIES.index(route.priority),
+        features=features_of(site._replace(specs=own)),
         **route_limits(route, config),
     )
-    return spec if name is None else forwarded(spec, route, name, whole)
+    return spec if name is None else forwarded(spec, site._replace(specs={**site.specs, **own}), whole)
 
 
-def forwarded(spec: RouteSpec, route: Route, name: str, whole: Whole) -> RouteSpec:
+def forwarded(spec: RouteSpec, site: Site, whole: Whole) -> RouteSpec:
     """The part of a route that leads to an upstream. Raises ValueError."""
-    upstream, group = whole.config.upstreams[name], whole.groups[name]
-    site = Site(whole.config, {**whole.top, **group.sections}, name, upstream, group.spec, route)
-    features = features_of(site)
+    upstream, route = site.upstream_section, site.route_section
     hidden = {
         side: tuple(header for entry in SECTIONS for header in _hidden(entry, side, site.specs))
         for side in ("request", "response")
     }
     return spec._replace(
-        group=group.spec,
+        group=site.group,
         selector=selector_of(route),
-        key=key_of(route, upstream, whole.needs[name], whole.top.get("geo")),
+        key=key_of(route, upstream, whole.needs[site.name], whole.top.get("geo")),
         request_edits=edits_of(route.request_headers, hidden["request"]),
         response_edits=edits_of(route.response_headers, hidden["response"]),
         upgrades=frozenset(token.lower().encode() for token in route.upgrades),
-        features=features,
+        features=features_of(site),
         **rewrites_of(route),
     )
 

@@ -1,4 +1,4 @@
-"""What a reload would change, in the words of those who operate it.
+"""What a reload would change, in the words of operators.
 
 Law of this file: it compares two checked configurations and touches nothing that runs. Things are known by what makes
 them the same for what is running: a listener by where it listens, a backend by upstream and address, a route by its
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..python_path import use_folders
 from .compile import compile_plan
-from .effects import DRAINED, RESTART, TAKES, Change, value_changes
+from .effects import DRAINED, RESTART, TAKES, ConfigChange, value_changes
 from .load import load
 from .render import annotated, show
 from .schema import Config, Route, UpstreamSection
@@ -28,7 +28,7 @@ _CONDITIONS = ("host", "path", "exact", "regex", "methods", "headers")
 class Diff(NamedTuple):
     """Everything that changes, in the order of the file. False if nothing does."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ConfigChange, ...]
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -41,7 +41,7 @@ class Diff(NamedTuple):
 
 def diff(old: Config, new: Config) -> Diff:
     """What changes from one checked configuration to another."""
-    changes: list[Change] = []
+    changes: list[ConfigChange] = []
     for name, field in Config.model_fields.items():
         before, after = getattr(old, name), getattr(new, name)
         if name == "listeners":
@@ -68,15 +68,15 @@ def diff_against(running: Config, path: str | os.PathLike[str]) -> Diff:
 # --- listeners --------------------------------------------------------------------------------------------
 
 
-def _listeners(old: Sequence[ListenerSection], new: Sequence[ListenerSection]) -> Iterator[Change]:
+def _listeners(old: Sequence[ListenerSection], new: Sequence[ListenerSection]) -> Iterator[ConfigChange]:
     before, after = ({str(each.bind): each for each in listeners} for listeners in (old, new))
     for bind in before:
         if bind not in after:
             effect = "is closed; connections on it are drained"
-            yield Change("removed", f"listener {bind}", effect=effect)
+            yield ConfigChange("removed", f"listener {bind}", effect=effect)
     for bind, listener in after.items():
         if bind not in before:
-            yield Change("added", f"listener {bind}", effect="is opened")
+            yield ConfigChange("added", f"listener {bind}", effect="is opened")
             continue
         for change in value_changes((), before[bind], listener, None):
             effect = f"{RESTART}: the socket is open already" if change.what == "backlog" else change.effect
@@ -86,16 +86,18 @@ def _listeners(old: Sequence[ListenerSection], new: Sequence[ListenerSection]) -
 # --- upstreams --------------------------------------------------------------------------------------------
 
 
-def _upstreams(old: Mapping[str, UpstreamSection], new: Mapping[str, UpstreamSection]) -> Iterator[Change]:
+def _upstreams(old: Mapping[str, UpstreamSection], new: Mapping[str, UpstreamSection]) -> Iterator[ConfigChange]:
     for name, upstream in old.items():
         if name not in new:
             effect = "its backends are drained, and found no more" if upstream.discover else "its backends are drained"
-            yield Change("removed", f"upstream {name}", show(upstream, but=("backends",)), "", effect)
+            yield ConfigChange("removed", f"upstream {name}", show(upstream, but=("backends",)), "", effect)
             yield from _backends(name, upstream.backends, ())
     for name, upstream in new.items():
         before = old.get(name)
         if before is None:
-            yield Change("added", f"upstream {name}", "", show(upstream, but=("backends",)), "begins with no history")
+            yield ConfigChange(
+                "added", f"upstream {name}", "", show(upstream, but=("backends",)), "begins with no history"
+            )
             yield from _backends(name, (), upstream.backends)
         else:
             yield from _backends(name, before.backends, upstream.backends)
@@ -104,15 +106,17 @@ def _upstreams(old: Mapping[str, UpstreamSection], new: Mapping[str, UpstreamSec
                 yield change._replace(effect="the backends that it found are drained") if gone else change
 
 
-def _backends(upstream: str, old: Sequence[BackendSection], new: Sequence[BackendSection]) -> Iterator[Change]:
+def _backends(upstream: str, old: Sequence[BackendSection], new: Sequence[BackendSection]) -> Iterator[ConfigChange]:
     before, after = ({str(each.address): each for each in backends} for backends in (old, new))
     for address, backend in before.items():
         if address not in after:
-            yield Change("removed", f"backend {upstream} {address}", _weighed(backend), "", DRAINED)
+            yield ConfigChange("removed", f"backend {upstream} {address}", _weighed(backend), "", DRAINED)
     for address, backend in after.items():
         what = f"backend {upstream} {address}"
         if address not in before:
-            yield Change("added", what, "", _weighed(backend), TAKES if backend.weight else "has a weight of 0: waits")
+            yield ConfigChange(
+                "added", what, "", _weighed(backend), TAKES if backend.weight else "has a weight of 0: waits"
+            )
             continue
         for change in value_changes((), before[address], backend, None):
             effect = "its connections and counters stay"
@@ -122,7 +126,9 @@ def _backends(upstream: str, old: Sequence[BackendSection], new: Sequence[Backen
     kept = [address for address in before if address in after]
     if kept != [address for address in after if address in before]:
         order = ", ".join(before), ", ".join(after)
-        yield Change("moved", f"backends of {upstream}", *order, "concerns only algorithms that go by their order")
+        yield ConfigChange(
+            "moved", f"backends of {upstream}", *order, "concerns only algorithms that go by their order"
+        )
 
 
 def _weighed(backend: BackendSection) -> str:
@@ -133,24 +139,27 @@ def _weighed(backend: BackendSection) -> str:
 # --- routes -----------------------------------------------------------------------------------------------
 
 
-def _routes(old: Sequence[Route], new: Sequence[Route]) -> Iterator[Change]:
+def _routes(old: Sequence[Route], new: Sequence[Route]) -> Iterator[ConfigChange]:
     pairs = _paired(old, new)
     for index, route in enumerate(old):
         if index not in pairs:
-            yield Change("removed", f"route {called(route)}", action_of(route), "", "requests go to the next that fits")
+            yield ConfigChange(
+                "removed", f"route {called(route)}", action_of(route), "", "requests go to the next that fits"
+            )
     origins = {after: before for before, after in pairs.items()}
     moved = _out_of_order(pairs)
     for index, route in enumerate(new):
         what = f"route {called(route)}"
         if index not in origins:
-            yield Change("added", what, "", action_of(route), "takes requests that fit it best")
+            yield ConfigChange("added", what, "", action_of(route), "takes requests that fit it best")
             continue
-        for change in value_changes((), old[origins[index]], route, None):
-            effect = "other requests fit it" if change.what.split(".")[0] in _CONDITIONS else change.effect
-            yield change._replace(what=f"{what} {change.what}", effect=effect)
+        for change in value_changes(("routes", index), old[origins[index]], route, None):
+            key = change.what.removeprefix(f"routes[{index}].")
+            effect = "other requests fit it" if key.split(".")[0] in _CONDITIONS else change.effect
+            yield change._replace(what=f"{what} {key}", effect=effect)
         if index in moved:
             positions = f"position {origins[index] + 1}", f"position {index + 1}"
-            yield Change("moved", what, *positions, _effect_of_move(new, index))
+            yield ConfigChange("moved", what, *positions, _effect_of_move(new, index))
 
 
 def _paired(old: Sequence[Route], new: Sequence[Route]) -> dict[int, int]:
@@ -223,7 +232,7 @@ def action_of(route: Route) -> str:
 # --- in short ---------------------------------------------------------------------------------------------
 
 
-def _summary(changes: Sequence[Change]) -> Iterator[str]:
+def _summary(changes: Sequence[ConfigChange]) -> Iterator[str]:
     if not changes:
         yield "nothing would change"
         return

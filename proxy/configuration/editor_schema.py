@@ -22,6 +22,8 @@ from .schema import Config
 
 SUFFIX = "Section"
 """Of class names, which schemas go without."""
+ACROSS = ("oneOf", "anyOf", "dependentSchemas")
+"""Rules across the keys of a section, which stand after them."""
 
 
 def editor_schema() -> dict[str, Any]:
@@ -29,9 +31,6 @@ def editor_schema() -> dict[str, Any]:
     describe(Config, set())
     schema = _renamed(Config.model_json_schema())
     definitions = schema.pop("$defs")
-    _add_choices(definitions["Route"])
-    definitions["Upstream"]["anyOf"] = [{"required": ["backends"]}, {"required": ["discover"]}]
-    definitions["Discover"]["oneOf"] = [{"required": [form]} for form in ("dns", "file", "source")]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_without_titles(schema),
@@ -89,23 +88,14 @@ def _renamed(value: Any) -> Any:
     return found
 
 
-def _add_choices(route: dict[str, Any]) -> None:
-    """The rules across keys that a schema can say too."""
-    route["oneOf"] = [{"required": [action]} for action in ("upstream", "redirect", "respond")]
-    route["dependentSchemas"] = {
-        "strip_prefix": {"required": ["upstream"], "not": {"required": ["replace_prefix"]}},
-        "replace_prefix": {"required": ["upstream"]},
-    }
-
-
 def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
     """Drops the titles that repeat the name of a key: editors show them above the description."""
     properties = {
         key: {name: value for name, value in field.items() if name != "title"}
         for key, field in schema.get("properties", {}).items()
     }
-    rest = {name: value for name, value in schema.items() if name != "title"}
-    return {**rest, "properties": properties}
+    rest = {name: value for name, value in schema.items() if name not in ("title", *ACROSS)}
+    return {**rest, "properties": properties, **{name: schema[name] for name in ACROSS if name in schema}}
 
 
 if __name__ == "__main__":

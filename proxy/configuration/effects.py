@@ -31,8 +31,8 @@ GENERAL = (
 """What a change of a key means that belongs to no section with a file of its own."""
 
 
-class Change(NamedTuple):
-    """One thing that would be another."""
+class ConfigChange(NamedTuple):
+    """A difference between two configurations."""
 
     action: Literal["added", "removed", "changed", "moved"]
     what: str
@@ -55,7 +55,9 @@ def effect_of(key: str) -> str:
     return next((effect for pattern, effect in effects() if fnmatchcase(key, pattern)), DEFAULT)
 
 
-def value_changes(path: Path, old: object, new: object, annotation: Any, but: Sequence[str] = ()) -> Iterator[Change]:
+def value_changes(
+    path: Path, old: object, new: object, annotation: Any, but: Sequence[str] = ()
+) -> Iterator[ConfigChange]:
     """Key by key where both are sections of the same kind or mappings; else as a whole. Without the keys `but`."""
     if old == new:
         return
@@ -78,8 +80,8 @@ def _keys(old: BaseModel, new: BaseModel) -> Iterator[tuple[str, str, Any]]:
         yield key, key, None
 
 
-def _changed(path: Path, old: object, new: object, annotation: Any) -> Change:
+def _changed(path: Path, old: object, new: object, annotation: Any) -> ConfigChange:
     key = dotted(path)
     hidden = is_secret(str(path[-1]), annotation)
     was, now = (HIDDEN if hidden else show(value, annotation) for value in (old, new))
-    return Change("changed", key, was, now, effect_of(key))
+    return ConfigChange("changed", key, was, now, effect_of(key))

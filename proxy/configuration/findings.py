@@ -34,7 +34,7 @@ class RefusedAt(ValueError):
         self.path = path
 
 
-class Document(NamedTuple):
+class PlainData(NamedTuple):
     """The plain data of a whole file, which may be wrong in every way, and the names that `balance` may use."""
 
     data: Mapping[str, Any]
@@ -88,7 +88,7 @@ def entries(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
             yield (*path, index), entry
 
 
-def routes_of(document: Document) -> Iterator[tuple[Path, dict[str, Any]]]:
+def routes_of(document: PlainData) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The routes that are mappings, with their paths, without the keys that are null."""
     for path, route in entries(("routes",), document.data.get("routes")):
         if isinstance(route, dict):
@@ -119,7 +119,7 @@ def same_name(path: Path, names: Mapping[str, Any]) -> Iterator[Finding]:
         seen.setdefault(name.lower(), name)
 
 
-def no_upstream(path: Path, name: Any, document: Document) -> Iterator[Finding]:
+def no_upstream(path: Path, name: Any, document: PlainData) -> Iterator[Finding]:
     """A name that should be that of an upstream."""
     upstreams = document.upstreams
     if isinstance(name, str) and name not in upstreams:

@@ -131,7 +131,7 @@ def read_regular(name: str) -> bytes:
 
 
 def _without_waiting(name: str, flags: int) -> int:
-    """A pipe that nobody writes must not hold up whoever loads a configuration again."""
+    """A pipe without a writer must not hold up a reload."""
     return os.open(name, flags | os.O_NONBLOCK)
 
 

@@ -75,7 +75,7 @@ def try_own(specs: Iterable[GroupSpec]) -> None:
 
 
 def selector_of(route: Route) -> Selector | None:
-    """The labels that a route wants its backends to have."""
+    """The labels that backends of a route must have."""
     if not route.subset:
         return None
     return Selector(tuple(sorted(route.subset.items())), route.subset_fallback == "any")

@@ -10,7 +10,7 @@ import re
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from .findings import Document, Finding, Path, routes_of, unknown_key
+from .findings import Finding, Path, PlainData, routes_of, unknown_key
 from .schema import Config
 from .sections import ROUTE, TOP, UPSTREAM, sections
 from .values import described, quoted
@@ -124,7 +124,7 @@ def _one_of(choices: Sequence[str], value: object) -> str:
 
 def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Iterator[Finding]:
     """What no key alone can know. `data` may be wrong in every other way."""
-    document = Document(data, algorithms)
+    document = PlainData(data, algorithms)
     yield from _hooks(TOP, (), data, document)
     for name, upstream in document.upstreams.items():
         if isinstance(upstream, dict):
@@ -133,7 +133,7 @@ def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Itera
         yield from _hooks(ROUTE, path, route, document)
 
 
-def _hooks(where: str, path: Path, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def _hooks(where: str, path: Path, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     for entry in sections(where):
         if rules := entry.hook("rules"):
             yield from rules(path, parent, document)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, create_model, model_validator
 
 from . import values as units
 from .fields import (
@@ -53,6 +53,8 @@ from .sections.timeouts import RouteTimeouts, TimeoutsSection, UpstreamTimeouts
 from .sections.upstream_limits import UpstreamLimits
 
 if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
     from .sections.breaker import BreakerSection
     from .sections.chaos import ChaosSection
     from .sections.concurrency import ConcurrencySection
@@ -66,6 +68,16 @@ if TYPE_CHECKING:
     from .sections.sticky import StickySection
     from .sections.tracing import TracingSection
     from .sections.zones import ZonesSection
+
+
+CHOICES: JsonDict = {
+    "oneOf": [{"required": [action]} for action in ("upstream", "redirect", "respond")],
+    "dependentSchemas": {
+        "strip_prefix": {"required": ["upstream"], "not": {"required": ["replace_prefix"]}},
+        "replace_prefix": {"required": ["upstream"]},
+    },
+}
+"""The rules across the keys of a route that a JSON Schema can say too."""
 
 
 def extended(base: type[Section], name: str, where: str) -> Any:
@@ -85,6 +97,8 @@ def extended(base: type[Section], name: str, where: str) -> Any:
 
 
 class UpstreamBase(Section):
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["backends"]}, {"required": ["discover"]}]})
+
     balance: Annotated[BalanceSection, bare("algorithm", BalanceSection)] = Field(
         default_factory=lambda: BalanceSection(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
     )
@@ -129,6 +143,8 @@ else:
 
 class RouteBase(Section):
     """Which requests it takes (all conditions must hold), and exactly one action."""
+
+    model_config = ConfigDict(json_schema_extra=CHOICES)
 
     name: str | None = None
     """A name for logs and for people."""

@@ -51,7 +51,7 @@ _FRAMING_HEADERS = frozenset(
 
 
 def parse_duration(value: object) -> float:
-    """Seconds of "250ms", "2s", "5m", "1h"; a plain 0 is 0. May be 0: who needs more says so."""
+    """Seconds of "250ms", "2s", "5m", "1h"; a plain 0 is 0. May be 0."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value)):
         seconds = float(match[1]) * _MILLISECONDS[match[2]] / 1000
         if seconds > DURATION_MAX:

@@ -95,7 +95,7 @@ def _check_digest(path: str | os.PathLike[str], content: bytes, digest: str) -> 
 
 
 def _replace(path: str | os.PathLike[str], target: str, digest: str, content: bytes) -> None:
-    """Atomically: whoever reads the file sees the old one or the new one."""
+    """Atomically: a reader of the file sees the old one or the new one."""
     folder = os.path.dirname(target)
     was = os.stat(target)
     handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=folder)

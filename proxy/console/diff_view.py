@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..configuration.diff import Diff, diff_against
-from ..configuration.effects import Change
+from ..configuration.effects import ConfigChange
 from ..configuration.load import load
 from ..errors import ConfigError
 from .admin_client import ask
@@ -43,7 +43,7 @@ def show_running_diff(control: Path) -> int:
         print(problem, file=sys.stderr)
     if status != 200:
         return 2
-    found = Diff(tuple(Change(**change) for change in told["changes"]))
+    found = Diff(tuple(ConfigChange(**change) for change in told["changes"]))
     print_diff(found, Console())
     return 1 if found else 0
 
@@ -69,7 +69,7 @@ def lines(diff: Diff) -> Iterator[str]:
     yield from (f"# {sentence}" for sentence in diff.summary)
 
 
-def values_of(change: Change) -> str:
+def values_of(change: ConfigChange) -> str:
     if change.before and change.after:
         return f"{change.before} -> {change.after}"
     return change.before or change.after

@@ -20,6 +20,7 @@ from unittest import mock
 from proxy.cli import main
 
 from .generated import GENERATED, MODULES
+from .own_code import Misbehaves
 
 HERE = Path(__file__).parent
 FILE = "c.yaml"
@@ -30,6 +31,7 @@ _COMMAND = re.compile(r"^#\$ qantara (.*)$", re.MULTILINE)
 _WITHOUT = re.compile(r"^#without (\w+)$", re.MULTILINE)
 _HANGS = re.compile(r"^#hangs$", re.MULTILINE)
 _PATIENCE = 0.05
+"""Seconds."""
 _PYTHONS_OWN = re.compile(r"(algorithm '\w+' cannot be used: ).*")
 """The words after it are those of a TypeError, which differ between versions of Python and forms of the package."""
 _SOCKET = re.compile(r"-[0-9a-f]{8}\.sock")
@@ -89,8 +91,16 @@ def prepare(folder: Path) -> None:
 def report_of(case: Case, folder: Path) -> str:
     """What the command says in a folder that was prepared."""
     case.write(folder / FILE)
+    Misbehaves.passed = 0
     out, err = io.StringIO(), io.StringIO()
-    with chdir(folder), redirect_stdout(out), redirect_stderr(err), _uninstalled(case.without), _impatient(case.hangs):
+    with (
+        chdir(folder),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch("gettext.find", return_value=None),  # the parser of arguments looks for translations: slow
+        _uninstalled(case.without),
+        _impatient(case.hangs),
+    ):
         try:
             ending = f"exit {main(case.arguments)}"
         except Exception as error:  # a defect; see crashes.yaml
@@ -103,7 +113,7 @@ def report_of(case: Case, folder: Path) -> str:
 def _alike(report: str, folder: Path) -> str:
     """A report without what differs between machines, versions of Python, and forms of the package."""
     report = _PYTHONS_OWN.sub(r"\1(what Python says)", report)
-    return _SOCKET.sub("-HASH.sock", report).replace(str(folder), "FOLDER")
+    return _SOCKET.sub("-HASH.sock", report).replace(str(folder), "FOLDER").replace("\0", "\\0")
 
 
 @contextmanager
@@ -120,14 +130,18 @@ def _uninstalled(packages: tuple[str, ...]) -> Iterator[None]:
         sys.modules.update(loaded)
 
 
-def _impatient(hangs: bool) -> Any:
-    """As long as this lasts, whoever waits for a result of another thread gives up soon."""
-    wait = Future.exception
-
-    def exception(future: Future[Any], timeout: float | None = None) -> BaseException | None:
-        return wait(future, _PATIENCE if hangs else timeout)
-
-    return mock.patch.object(Future, "exception", exception)
+@contextmanager
+def _impatient(hangs: bool) -> Iterator[None]:
+    """As long as this lasts, waiting for the result of another thread ends early."""
+    if not hangs:
+        yield
+        return
+    exception, result = Future.exception, Future.result
+    with (
+        mock.patch.object(Future, "exception", lambda future, timeout=None: exception(future, _PATIENCE)),
+        mock.patch.object(Future, "result", lambda future, timeout=None: result(future, _PATIENCE)),
+    ):
+        yield
 
 
 # --- the reports in the repository ----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def text(content: str) -> Generated:
 
 
 def nothing(path: Path) -> None:
-    """The configuration that is checked is another one than that at the path."""
+    """For a command that names another file."""
 
 
 def pipe(path: Path) -> None:
@@ -65,13 +65,14 @@ GENERATED = {
     "a file in a folder that is not there": Generated(nothing, "missing/c.yaml"),
     "a file below a file": Generated(nothing, "good.yaml/c.yaml"),
     "a folder": Generated(lambda path: path.with_name("a_folder").mkdir(), "a_folder"),
-    "a pipe that nobody writes": Generated(pipe, "a_pipe"),
+    "a pipe without a writer": Generated(pipe, "a_pipe"),
     "a device": Generated(nothing, "/dev/null"),
     "a name that is too long": Generated(nothing, f"{'c' * 300}.yaml"),
     "a name with a NUL": Generated(nothing, "c\0.yaml"),
     "an empty name": Generated(nothing, ""),
     "a file that is too large": text(f"#{'x' * (16 << 20)}\n"),
     "values that are nested too deeply": text("{a: " * 5000),
+    "values that are nested too deeply, but closed": text(f"{'{a: ' * 380}1{'}' * 380}"),
     "lists that are nested too deeply": text("[" * 1000),
     "aliases of aliases": text(aliases()),
     "more backends than there is room for": text(many_backends()),

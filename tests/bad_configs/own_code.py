@@ -10,7 +10,7 @@ from proxy.control.discovery.base import Source
 from proxy.upstream.backend import Backend
 
 LET_GO = threading.Event()
-"""Set when nobody looks at those any more that never return."""
+"""Releases the calls that never return, after the tests."""
 
 
 class Misbehaves(Balancer):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.configuration.diff import Diff, diff, diff_against
-from proxy.configuration.effects import DEFAULT, DRAINED, RESTART, TAKES, Change, effect_of, effects
+from proxy.configuration.effects import DEFAULT, DRAINED, RESTART, TAKES, ConfigChange, effect_of, effects
 from proxy.configuration.load import load_text
 from proxy.configuration.schema import Config
 from proxy.errors import ConfigError
@@ -27,7 +27,7 @@ def config(text: str) -> Config:
     return load_text(text).config
 
 
-def changes(old: str, new: str) -> list[Change]:
+def changes(old: str, new: str) -> list[ConfigChange]:
     found = diff(config(old), config(new))
     assert bool(found) is bool(found.changes)
     back = diff(config(new), config(old)).changes
@@ -53,9 +53,9 @@ def test_listeners() -> None:
         "listeners: [{bind: ':8080'}, {bind: ':8081'}]\n",
         "listeners: [{bind: ':8082'}, {bind: ':8080', backlog: 7}]\n",
     ) == [
-        Change("removed", "listener :8081", effect="is closed; connections on it are drained"),
-        Change("added", "listener :8082", effect="is opened"),
-        Change("changed", "listener :8080 backlog", "4096", "7", f"{RESTART}: the socket is open already"),
+        ConfigChange("removed", "listener :8081", effect="is closed; connections on it are drained"),
+        ConfigChange("added", "listener :8082", effect="is opened"),
+        ConfigChange("changed", "listener :8080 backlog", "4096", "7", f"{RESTART}: the socket is open already"),
     ]
 
 
@@ -68,12 +68,12 @@ def test_backends() -> None:
         app("backends: [{address: a:80, weight: 0}, {address: b:80, weight: 3, region: eu}, d:80, "
             "{address: e:80, weight: 0}]"),
     ) == [
-        Change("removed", "backend app c:80", "weight 1", "", DRAINED),
-        Change("changed", "backend app a:80 weight", "1", "0", "gets no new requests; those in flight finish"),
-        Change("changed", "backend app b:80 weight", "2", "3", STAY),
-        Change("changed", "backend app b:80 region", "null", "eu", STAY),
-        Change("added", "backend app d:80", "", "weight 1", TAKES),
-        Change("added", "backend app e:80", "", "weight 0", "has a weight of 0: waits"),
+        ConfigChange("removed", "backend app c:80", "weight 1", "", DRAINED),
+        ConfigChange("changed", "backend app a:80 weight", "1", "0", "gets no new requests; those in flight finish"),
+        ConfigChange("changed", "backend app b:80 weight", "2", "3", STAY),
+        ConfigChange("changed", "backend app b:80 region", "null", "eu", STAY),
+        ConfigChange("added", "backend app d:80", "", "weight 1", TAKES),
+        ConfigChange("added", "backend app e:80", "", "weight 0", "has a weight of 0: waits"),
     ]  # fmt: skip
 
 
@@ -81,10 +81,10 @@ def test_what_comes_and_goes_is_shown_whole() -> None:
     whole = "{address: b:80, weight: 2, region: eu, zone: z, priority: 1, labels: {version: canary, on: 'yes'}}"
     shown = 'weight 2, region eu, zone z, priority 1, labels {version: canary, on: "yes"}'
     few, more = app("backends: [a:80]"), app(f"backends: [a:80, {whole}]")
-    assert changes(few, more) == [Change("added", "backend app b:80", "", shown, TAKES)]
-    assert changes(more, few) == [Change("removed", "backend app b:80", shown, "", DRAINED)]
+    assert changes(few, more) == [ConfigChange("added", "backend app b:80", "", shown, TAKES)]
+    assert changes(more, few) == [ConfigChange("removed", "backend app b:80", shown, "", DRAINED)]
     assert changes(app("backends: [a:80, {address: b:80, labels: {v: '1'}}]"), app("backends: [a:80, b:80]")) == [
-        Change("changed", "backend app b:80 labels.v", '"1"', "null", STAY),
+        ConfigChange("changed", "backend app b:80 labels.v", '"1"', "null", STAY),
     ]
 
 
@@ -95,12 +95,12 @@ def test_backends_in_another_order() -> None:
 
 def test_upstreams_come_and_go_with_their_backends() -> None:
     assert changes(APP, "upstreams: {app: {backends: [a:80, b:80]}, two: {pool: {idle: 90s}, backends: [c:80]}}\n") == [
-        Change("added", "upstream two", "", "{pool: {idle: 90s}}", "begins with no history"),
-        Change("added", "backend two c:80", "", "weight 1", TAKES),
+        ConfigChange("added", "upstream two", "", "{pool: {idle: 90s}}", "begins with no history"),
+        ConfigChange("added", "backend two c:80", "", "weight 1", TAKES),
     ]
     assert changes("upstreams: {app: {backends: [a:80, b:80]}, two: {backends: [c:80]}}\n", APP) == [
-        Change("removed", "upstream two", "{}", "", "its backends are drained"),
-        Change("removed", "backend two c:80", "weight 1", "", DRAINED),
+        ConfigChange("removed", "upstream two", "{}", "", "its backends are drained"),
+        ConfigChange("removed", "backend two c:80", "weight 1", "", DRAINED),
     ]
 
 
@@ -157,8 +157,8 @@ def test_a_route_is_known_by_its_name() -> None:
         routes("name: api, path: /api, upstream: app", REST),
         routes("name: api, path: /v2, upstream: app, timeouts: {request: 90s}", REST),
     ) == [
-        Change("changed", "route api path", "/api", "/v2", "other requests fit it"),
-        Change("changed", "route api timeouts.request", "null", "90s", DEFAULT),
+        ConfigChange("changed", "route api path", "/api", "/v2", "other requests fit it"),
+        ConfigChange("changed", "route api timeouts.request", "null", "90s", DEFAULT),
     ]
 
 
@@ -174,8 +174,8 @@ def test_routes_come_and_go() -> None:
     assert changes(
         routes(REST, "exact: /a, respond: {status: 204}"), routes(REST, "regex: '^/b', redirect: {to: /}")
     ) == [
-        Change("removed", "route * =/a", "answers with 204", "", "requests go to the next that fits"),
-        Change("added", "route * ~^/b", "", "redirect to /", "takes requests that fit it best"),
+        ConfigChange("removed", "route * =/a", "answers with 204", "", "requests go to the next that fits"),
+        ConfigChange("added", "route * ~^/b", "", "redirect to /", "takes requests that fit it best"),
     ]
 
 
@@ -183,7 +183,7 @@ def test_only_what_had_to_be_moved_is_moved() -> None:
     names = [f"name: n{n}, regex: '^/{n}', upstream: app" for n in range(5)]
     (moved,) = changes(routes(*names), routes(names[4], *names[:4]))
     effect = "the first that fits wins among equally specific ones"
-    assert moved == Change("moved", "route n4", "position 5", "position 1", effect)
+    assert moved == ConfigChange("moved", "route n4", "position 5", "position 1", effect)
 
 
 def test_a_move_among_routes_that_are_not_equally_specific_has_no_effect() -> None:
@@ -242,7 +242,7 @@ def test_values_of_secret_headers_are_hidden() -> None:
     ],
 )  # fmt: skip
 def test_a_setting(old: str, new: str, what: str, was: str, now: str, effect: str) -> None:
-    assert changes(old, new) == [Change("changed", what, was, now, effect)]
+    assert changes(old, new) == [ConfigChange("changed", what, was, now, effect)]
 
 
 def test_every_pattern_of_the_effects_is_reached() -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from proxy.cli import main
 from proxy.configuration.diff import Diff
-from proxy.configuration.effects import Change
+from proxy.configuration.effects import ConfigChange
 from proxy.console.diff_view import print_diff
 
 OLD = """\
@@ -71,7 +71,7 @@ def test_code_2_for_a_file_that_is_refused(old: str, new: str, words: str, capsy
 def test_a_table_on_a_terminal_that_takes_no_value_for_markup() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, color_system="standard", width=150)
-    print_diff(Diff((Change("changed", "route [red]x", "[bold]", "[/]", "none"),)), console)
+    print_diff(Diff((ConfigChange("changed", "route [red]x", "[bold]", "[/]", "none"),)), console)
     shown = screen.getvalue()
     for text in ("route [red]x", "[bold]", "[/]", "\x1b[33m", "1 route changed"):
         assert text in shown
@@ -80,5 +80,5 @@ def test_a_table_on_a_terminal_that_takes_no_value_for_markup() -> None:
 def test_plain_lines_where_the_screen_knows_only_ascii() -> None:
     raw = io.BytesIO()
     screen = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
-    print_diff(Diff((Change("added", "route Zürich", "", "weight 1", "fine"),)), Console(file=screen))
+    print_diff(Diff((ConfigChange("added", "route Zürich", "", "weight 1", "fine"),)), Console(file=screen))
     assert raw.getvalue().startswith(b"+ route Z\\xfcrich: weight 1 (fine)\n")

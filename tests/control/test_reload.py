@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import digest_of
 from proxy.control import reload
 from proxy.errors import ConfigError
+from proxy.plan import PlanSpec
 
 TEXT = "listeners: [{bind: '127.0.0.1:0'}]\nroutes: [{respond: {body: hello}}]\n"
 
@@ -20,6 +23,22 @@ async def test_what_can_be_served_comes_back_compiled(tmp_path: Path) -> None:
     checked = await reload.check_in_thread(str(file))
     assert len(checked.plan.listeners) == len(checked.config.listeners) == 1
     assert (checked.warnings, checked.digest) == ((), digest_of(TEXT.encode()))
+
+
+async def test_a_configuration_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers link what comes of it; they cannot compile (server/test_worker_main.py)."""
+    compiled = []
+
+    def compile_counted(*arguments: Any) -> PlanSpec:
+        compiled.append(arguments)
+        return compile_plan(*arguments)
+
+    monkeypatch.setattr(reload, "compile_plan", compile_counted)
+    file = tmp_path / "q.yaml"
+    file.write_text(TEXT)
+    checked = await reload.check_in_thread(str(file))
+    await reload.try_members(checked.plan, {})
+    assert len(compiled) == 1
 
 
 async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

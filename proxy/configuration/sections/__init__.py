@@ -16,6 +16,8 @@ absent:
     hides_request     header names that backends do not get from clients, hides_response those that clients do not get:
                       (spec)
 
+What the data path is made of is imported in the hooks that make it, so that a schema alone loads none of it.
+
 A new optional feature is one file here and one line in SECTIONS; its hot side is one line in the chain of the pipeline.
 """
 
@@ -40,8 +42,8 @@ class Entry:
 
     @property
     def prefix(self) -> str:
-        """The pattern of dotted keys that it stands at."""
-        return {TOP: "", UPSTREAM: "upstreams.*.", ROUTE: "routes[*]."}[self.where] + self.key
+        """The pattern of dotted keys that it stands at (fnmatch; "[[]" is a bracket)."""
+        return {TOP: "", UPSTREAM: "upstreams.*.", ROUTE: "routes[[]*]."}[self.where] + self.key
 
     @cached_property
     def module(self) -> Any:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 
-from ...plan import AccessLogSpec
 from ..fields import Duration, File, List, Section, Size, duration, size
 
 if TYPE_CHECKING:
+    from ...plan import AccessLogSpec
     from ..site import Site
 
 
@@ -36,4 +36,6 @@ EFFECTS = (("*", "the log is opened anew; no line is lost"),)
 
 
 def to_spec(log: AccessLogSection, site: Site) -> AccessLogSpec:
+    from ...plan import AccessLogSpec
+
     return AccessLogSpec(log.path, log.format, log.buffer, log.flush, log.fields)

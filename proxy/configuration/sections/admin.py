@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from .. import values as units
 from ..effects import RESTART
 from ..fields import Bind, File, Section
-from ..findings import Document, Finding, mapping
+from ..findings import Finding, PlainData, mapping
 from ..findings import Path as FindingPath
 
 SECRET_MIN = 16
@@ -35,8 +35,8 @@ class AdminSection(Section):
 EFFECTS = (("*", RESTART),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
-    """It can stop the proxy: beyond this machine it is for those who have the token."""
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
+    """The API can stop the proxy: beyond this machine it takes a token."""
     admin = mapping(parent.get("admin"))
     if admin.get("token") is not None and admin.get("token_file") is not None:
         yield Finding(("admin", "token_file"), "excludes token; give one of the two", at_key=True)

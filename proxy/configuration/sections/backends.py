@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ...upstream.backend import BackendSpec
 from ..fields import BackendAddress, Section
-from ..findings import Document, Finding, same_address
+from ..findings import Finding, PlainData, same_address
 from ..findings import Path as FindingPath
 from .names import Name
 
@@ -33,7 +33,7 @@ class BackendSection(Section):
     """Those of 0 are used first; those of a higher one as far as the ones before cannot serve everything."""
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     yield from same_address((*path, "backends"), parent.get("backends"), "address")
 
 
@@ -51,6 +51,13 @@ def spec_of(section: BackendSection) -> BackendSpec:
     """What the data path knows of a backend of the configuration."""
     at = section.address
     return BackendSpec(
-        *(str(at), at.host, at.port, at.path, section.weight),
-        *(section.region, section.priority, section.zone, tuple(sorted(section.labels.items()))),
+        address=str(at),
+        host=at.host,
+        port=at.port,
+        path=at.path,
+        weight=section.weight,
+        region=section.region,
+        priority=section.priority,
+        zone=section.zone,
+        labels=tuple(sorted(section.labels.items())),
     )

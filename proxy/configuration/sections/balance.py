@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict
 
-from ...balancing.compose import BalanceSpec, SubsetSpec
-from ...balancing.user_code import named_inside
 from ..fields import GraceDuration, List, Section, duration
-from ..findings import Document, Finding, did_you_mean
+from ..findings import Finding, PlainData, did_you_mean
 from ..findings import Path as FindingPath
 from ..values import quoted
 from .geo import locations
@@ -19,6 +17,7 @@ from .names import Algorithm
 from .rate_limits import RateKey
 
 if TYPE_CHECKING:
+    from ...balancing.compose import BalanceSpec
     from ..schema import Config
     from ..site import Site
 
@@ -52,6 +51,8 @@ class BalanceSection(Section):
     @property
     def own_code(self) -> bool:
         """Whether an algorithm that is not of the table takes part: this one, or one inside of it."""
+        from ...balancing.user_code import named_inside
+
         named = named_inside(self.params)
         return ":" in self.algorithm or (isinstance(named, str) and ":" in named)
 
@@ -59,7 +60,7 @@ class BalanceSection(Section):
 EFFECTS = (("*", "picks from the next request on; what was learned of the backends stays"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     balance = parent.get("balance")
     name, where = balance, (*path, "balance")
     if isinstance(balance, dict):
@@ -79,6 +80,8 @@ def lint(config: Config) -> Iterator[Finding]:
 
 def to_spec(balance: BalanceSection, site: Site) -> BalanceSpec:
     """There are priorities if a backend that the file lists has one, or if a source may find one."""
+    from ...balancing.compose import BalanceSpec, SubsetSpec
+
     config, upstream = site.config, site.upstream_section
     subset = upstream.subset
     levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None
@@ -86,12 +89,12 @@ def to_spec(balance: BalanceSection, site: Site) -> BalanceSpec:
     if balance.algorithm == "geographic":
         params.setdefault("locations", dict(locations(config.geo)))
     return BalanceSpec(
-        balance.algorithm,
-        params,
-        balance.fallback,
-        upstream.overprovisioning if levels else None,
-        site.specs.get("zones"),
-        SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
-        site.specs.get("sticky"),
-        balance.slow if balance.own_code else 0.0,
+        algorithm=balance.algorithm,
+        params=params,
+        fallback=balance.fallback,
+        overprovisioning=upstream.overprovisioning if levels else None,
+        zone=site.specs.get("zones"),
+        subset=SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
+        sticky=site.specs.get("sticky"),
+        slow=balance.slow if balance.own_code else 0.0,
     )

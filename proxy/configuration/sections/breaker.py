@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ...upstream.breaker import BreakerSpec
 from ..fields import Count, Duration, Percent, Section, duration, percent
 
 if TYPE_CHECKING:
+    from ...upstream.breaker import BreakerSpec
     from ..site import Site
 
 
@@ -34,6 +34,8 @@ ABOUT = "The circuit breaker: refuses everything for a while if too much fails; 
 
 
 def to_spec(breaker: BreakerSection, site: Site) -> BreakerSpec:
+    from ...upstream.breaker import BreakerSpec
+
     return BreakerSpec(
         failures=breaker.failures,
         slow=breaker.slow or 0.0,

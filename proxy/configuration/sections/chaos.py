@@ -30,7 +30,7 @@ from ..fields import (
     size,
 )
 from ..fields import duration as lasting  # `duration` is a key here
-from ..findings import Document, Finding, dotted, entries, mapping, no_upstream
+from ..findings import Finding, PlainData, dotted, entries, mapping, no_upstream
 from ..findings import Path as FindingPath
 from ..values import quoted
 
@@ -218,7 +218,7 @@ def experiment_of(rule: ChaosRule, longest: float) -> Experiment:
     )
 
 
-def rules(_: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(_: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     path, chaos = ("chaos",), mapping(parent.get("chaos"))
     if chaos.get("enabled") is True and chaos.get("audit") is None:
         yield Finding(path, "needs audit where it is enabled: a file that experiments are written down in")
@@ -237,7 +237,7 @@ def rules(_: FindingPath, parent: Mapping[str, Any], document: Document) -> Iter
         yield from _rule(where, rule, document)
 
 
-def _rule(path: FindingPath, rule: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def _rule(path: FindingPath, rule: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     from ...features.chaos.experiment import OFF_PATH, Experiment, malformed
     from ...features.chaos.rules import STAGES_OF
 

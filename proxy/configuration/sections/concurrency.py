@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ...upstream.concurrency import ConcurrencySpec
 from ..fields import Count, Duration, Percent, Section, duration, percent
 
 if TYPE_CHECKING:
+    from ...upstream.concurrency import ConcurrencySpec
     from ..site import Site
 
 
@@ -30,6 +30,8 @@ ABOUT = "An adaptive limit on requests in flight, learned from response times; n
 
 
 def to_spec(wanted: ConcurrencySection, site: Site) -> ConcurrencySpec:
+    from ...upstream.concurrency import ConcurrencySpec
+
     return ConcurrencySpec(
         min(wanted.min, wanted.max), max(wanted.min, wanted.max), wanted.interval, wanted.samples, wanted.buffer
     )

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainVa
 from ...upstream.source import Source
 from .. import values as units
 from ..fields import Duration, File, List, Section, duration
-from ..findings import Document, Finding, RefusedAt, unknown_key
+from ..findings import Finding, PlainData, RefusedAt, unknown_key
 from ..findings import Path as FindingPath
 from ..values import Address, described, quoted
 from .names import Name as PlaceName
@@ -22,6 +22,7 @@ from .names import Name as PlaceName
 if TYPE_CHECKING:
     from ..site import Site
 
+FORMS = ("dns", "file", "source")
 _SOURCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
@@ -105,7 +106,7 @@ class Each(Section):
 class DiscoverSection(Section):
     """Exactly one of `dns`, `file` and `source`; with `source`, keys other than these are handed to the class."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"oneOf": [{"required": [form]} for form in FORMS]})
 
     dns: Name | None = None
     """A name to resolve, with the port of the backends; without a port for SRV, whose records have one."""
@@ -142,7 +143,7 @@ ABOUT = "Where further backends come from: DNS, a watched file, or a source of y
 EFFECTS = (("*", "the source is asked anew; its backends stay until it answers"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Backends must come from somewhere, and `discover` must say one place."""
     discover, where = parent.get("discover"), (*path, "discover")
     if discover is None and "backends" not in parent:
@@ -165,8 +166,6 @@ def to_spec(discover: DiscoverSection, site: Site) -> None:
             raise RefusedAt(("source",), str(error)) from error
 
 
-FORMS = ("dns", "file", "source")
-
 OF_DNS = ("type", "resolvers", "search", "timeout", "ttl_min", "ttl_max", "keep")
 
 OF_FILE = ("interval",)
@@ -179,7 +178,7 @@ class Broken(NamedTuple):
     message: str
     at_key: bool = False
     unknown: bool = False
-    """The key is not known; the message is empty, since whoever knows all keys has a better one."""
+    """The key is not known; the message is that of unknown keys."""
 
 
 def broken_rules(discover: Mapping[str, Any]) -> Iterator[Broken]:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from ...balancing.locations import BUILTIN, Location
-from ...plan import DatabaseSpec, LocatorSpec
 from ..fields import File, List, Network, Section, Token, bare
-from ..findings import Document, Finding, RefusedAt, did_you_mean, mapping
+from ..findings import Finding, PlainData, RefusedAt, did_you_mean, mapping
 from ..findings import Path as FindingPath
 from ..values import quoted
 from .names import Name
 
 if TYPE_CHECKING:
+    from ...plan import LocatorSpec
     from ..schema import Config
     from ..site import Site
 
@@ -86,6 +86,8 @@ def locations(geo: GeoSection | None) -> Mapping[str, Location]:
 
 def to_spec(geo: GeoSection, site: Site) -> LocatorSpec:
     """Opens the database if there is one, to see that it can be. Raises ValueError in words for people."""
+    from ...plan import DatabaseSpec, LocatorSpec
+
     source, header = geo.database, geo.header
     spec = LocatorSpec(
         header=header.name.lower().encode() if header is not None else None,
@@ -109,7 +111,7 @@ def _encoded(values: Mapping[str, str]) -> dict[str, bytes]:
     return {value: name.encode() for value, name in values.items()}
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Names that are no locations."""
     geo = mapping(parent.get("geo"))
     listed = geo.get("locations")
@@ -160,7 +162,7 @@ def _strange_regions(config: Config) -> Iterator[Finding]:
 
 
 def lost_regions(config: Config) -> Iterator[tuple[FindingPath, str]]:
-    """Regions behind `geographic` that nobody knows the way to, and where they stand."""
+    """Regions behind `geographic` whose distance is not known, and where they stand."""
     known = locations(config.geo)
     near = {name for place in known.values() for name in place.near}
     for upstream, section in config.upstreams.items():

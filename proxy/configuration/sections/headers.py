@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ...plan import EditSpec
 from ..fields import HeaderButHost, HeadersToSet, List, RequestHeadersToSet, Section
-from ..findings import Document, Finding, mapping, same_name
+from ..findings import Finding, PlainData, mapping, same_name
 from ..findings import Path as FindingPath
+
+if TYPE_CHECKING:
+    from ...plan import EditSpec
 
 
 class ResponseHeaders(Section):
@@ -27,7 +29,7 @@ class RequestHeaders(ResponseHeaders):
     """Headers that get this value, whatever came. Host may be named here."""
 
 
-def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     for section in ("request_headers", "response_headers"):
         for change in ("set", "append"):
             names = mapping(mapping(route.get(section)).get(change))
@@ -36,6 +38,8 @@ def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> It
 
 def edits_of(headers: ResponseHeaders, hidden: tuple[str, ...]) -> EditSpec | None:
     """The changes, with the names that features hide; None if nothing changes."""
+    from ...plan import EditSpec
+
     remove = (*headers.remove, *hidden)
     if not (headers.set or headers.append or remove):
         return None

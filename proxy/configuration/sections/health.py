@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from ...upstream.health import HealthSpec
 from ..fields import Count, Duration, HeaderValue, List, Method, Path, Percent, Regex, Section, Token, duration, percent
 from ..values import described
 
 if TYPE_CHECKING:
+    from ...upstream.health import HealthSpec
     from ..site import Site
 
 
@@ -86,6 +86,8 @@ EFFECTS = (("*", "checks go on with it; what is known of the backends stays"),)
 
 
 def to_spec(health: HealthSection, site: Site) -> HealthSpec:
+    from ...upstream.health import HealthSpec
+
     return HealthSpec(
         kind=health.type,
         method=health.method,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...plan import ListenerSpec
 from ..fields import Bind, Count, Section
-from ..findings import Document, Finding, same_address
+from ..findings import Finding, PlainData, same_address
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
+    from ...plan import ListenerSpec
     from ..site import Site
 
 
@@ -21,11 +21,13 @@ class ListenerSection(Section):
     """Connections that may wait in the kernel to be accepted (listen(2))."""
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     yield from same_address(("listeners",), parent.get("listeners"), "bind")
 
 
 def to_spec(listeners: tuple[ListenerSection, ...], site: Site) -> tuple[ListenerSpec, ...]:
+    from ...plan import ListenerSpec
+
     return tuple(
         ListenerSpec(str(listener.bind), listener.bind.host, listener.bind.port, listener.bind.path, listener.backlog)
         for listener in listeners

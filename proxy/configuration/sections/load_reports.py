@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ...balancing.compose import BalanceSpec, wants_reports
-from ...balancing.user_code import call_guarded, user_algorithms
-from ...upstream.load.prober import ProbeSpec
-from ...upstream.load.sources import PollSpec, ReportSpec
 from ..fields import Count, Duration, HeaderValue, List, Method, Path, Section, Token, duration
 
 if TYPE_CHECKING:
+    from ...balancing.compose import BalanceSpec
+    from ...upstream.load.prober import ProbeSpec
+    from ...upstream.load.sources import PollSpec, ReportSpec
     from ..site import Site
 
 ReportHeader = Literal["endpoint-load-metrics", "endpoint-load-metrics-bin", "server-timing"]
@@ -65,12 +64,17 @@ ABOUT = "How backends tell of their load; null for not at all, or in headers if 
 
 
 def to_spec(section: LoadReportsSection, site: Site) -> ReportSpec:
+    from ...upstream.load.sources import ReportSpec
+
     headers = tuple(name.encode() for name in section.headers)
     return ReportSpec(headers, section.strip, section.max_age, compile_poll(section.poll), compile_probe(section.probe))
 
 
 def absent(site: Site) -> ReportSpec | None:
     """That of the defaults, if the algorithm goes by reports."""
+    from ...balancing.compose import wants_reports
+    from ...balancing.user_code import call_guarded, user_algorithms
+
     balance: BalanceSpec = site.specs["balance"]
     try:
         wanted = call_guarded(user_algorithms(balance), "__init__", wants_reports, balance)
@@ -84,10 +88,14 @@ def hides_response(spec: ReportSpec) -> tuple[str, ...]:
 
 
 def compile_poll(poll: PollSection | None) -> PollSpec | None:
+    from ...upstream.load.sources import PollSpec
+
     if poll is None:
         return None
     return PollSpec(poll.path, poll.method, tuple(poll.headers.items()), poll.port or 0, poll.interval, poll.timeout)
 
 
 def compile_probe(probe: ProbeSection | None) -> ProbeSpec | None:
+    from ...upstream.load.prober import ProbeSpec
+
     return ProbeSpec(probe.path, probe.timeout, probe.per_backend, probe.most) if probe is not None else None

@@ -7,12 +7,12 @@ import re
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...routing import EXACT, PREFIX, REGEX, HeaderCondition, Match
 from ..fields import Regex, Section
-from ..findings import Document, Finding, mapping, no_upstream, same_name
+from ..findings import Finding, PlainData, mapping, no_upstream, same_name
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
+    from ...routing import HeaderCondition, Match
     from ..schema import Config, Route
 
 
@@ -32,7 +32,7 @@ ACTIONS = ("upstream", "redirect", "respond", "shard")
 FORWARDING = ("request_headers", "upgrades", "forward_path", "subset", "subset_fallback", "timeouts", "limits")
 
 
-def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     matches = [key for key in route if key in MATCHES]
     for key in matches[1:]:
         yield Finding((*path, key), f"excludes {matches[0]}; give one of path, exact and regex", at_key=True)
@@ -71,6 +71,8 @@ def conditions(route: Route) -> Hashable:
 
 
 def match_of(route: Route) -> Match:
+    from ...routing import EXACT, PREFIX, REGEX, Match
+
     kind, text = PREFIX, route.path or "/"
     if route.exact is not None:
         kind, text = EXACT, route.exact
@@ -86,6 +88,8 @@ def match_of(route: Route) -> Match:
 
 
 def condition_of(name: str, match: HeaderMatch) -> HeaderCondition:
+    from ...routing import HeaderCondition
+
     return HeaderCondition(
         name=name.lower().encode(),
         present=match.present is not False,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ...upstream.outlier import OutlierSpec
 from ..fields import Count, Duration, Percent, Section, Whole, duration, percent
 
 if TYPE_CHECKING:
+    from ...upstream.outlier import OutlierSpec
     from ..site import Site
 
 
@@ -60,6 +60,8 @@ EFFECTS = (("*", "ejections and counters stay"),)
 
 
 def to_spec(outlier: OutlierSection, site: Site) -> OutlierSpec:
+    from ...upstream.outlier import OutlierSpec
+
     percentage, rate = outlier.failure_percentage, outlier.success_rate
     return OutlierSpec(
         consecutive_5xx=outlier.consecutive_5xx,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...upstream.spec import PoolSettings
 from ..fields import Count, Duration, Section, Whole, duration
-from ..findings import Document, Finding, mapping
+from ..findings import Finding, PlainData, mapping
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
+    from ...upstream.spec import PoolSettings
     from ..site import Site
 
 
@@ -30,7 +30,7 @@ class PoolSection(Section):
 EFFECTS = (("*", "pools keep their connections"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     pool = mapping(parent.get("pool"))
     least, most = pool.get("min"), pool.get("max", 1024)
     if isinstance(least, int) and isinstance(most, int) and least > most:
@@ -38,5 +38,7 @@ def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> I
 
 
 def to_spec(pool: PoolSection, site: Site) -> PoolSettings:
+    from ...upstream.spec import PoolSettings
+
     connect = site.upstream_section.timeouts.connect or site.config.timeouts.connect
     return PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect)

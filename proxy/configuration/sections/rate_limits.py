@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
-from ...balancing.keys import make_key
-from ...limits.rate import RateSpec, StoreSpec
-from ...plan import KeySpec, RateLimitSpec
 from .. import values as units
 from ..fields import Count, Duration, List, Section, bare, duration
-from ..findings import Document, Finding, did_you_mean, entries, mapping, routes_of
+from ..findings import Finding, PlainData, did_you_mean, entries, mapping, routes_of
 from ..findings import Path as FindingPath
 from ..values import quoted
 
 if TYPE_CHECKING:
+    from ...plan import KeySpec, RateLimitSpec
     from ..schema import Config, Route
 
 
@@ -97,7 +95,7 @@ class RateLimitSection(Section):
     """Where other machines count too; null for this machine alone."""
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Names that routes refer to."""
     limits = mapping(parent.get("rate_limits"))
     for where, route in routes_of(document):
@@ -113,6 +111,9 @@ def limits_of(route: Route, config: Config) -> tuple[RateLimitSpec, ...]:
 
 def spec_of(name: str, limit: RateLimitSection, route: Route) -> RateLimitSpec:
     """Raises ValueError if the route has no such part, or the store cannot be used."""
+    from ...limits.rate import RateSpec, StoreSpec
+    from ...plan import KeySpec, RateLimitSpec
+
     rate = RateSpec(name, limit.rate.requests, limit.rate.period, limit.burst or limit.rate.requests, limit.dry_run)
     key = checked_key(KeySpec(limit.key, route.pattern()))
     store = None
@@ -126,7 +127,7 @@ def spec_of(name: str, limit: RateLimitSection, route: Route) -> RateLimitSpec:
 
 def checked_key(key: KeySpec) -> KeySpec:
     """The same. Raises ValueError if it names a group that the pattern has not."""
-    for source in key.sources:
-        if source != "client_ip":
-            make_key(source, key.pattern)
+    from ...stages.request_key import key_parts
+
+    key_parts(key)
     return key

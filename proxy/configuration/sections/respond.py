@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from ...plan import RedirectSpec, RespondSpec
 from .. import values as units
 from ..fields import HeaderValue, RespondHeaders, Section
-from ..findings import Document, Finding, mapping
+from ..findings import Finding, PlainData, mapping
 from ..findings import Path as FindingPath
+
+if TYPE_CHECKING:
+    from ...plan import RedirectSpec, RespondSpec
 
 
 class RedirectSection(Section):
@@ -32,17 +34,21 @@ class Respond(Section):
     """Further headers."""
 
 
-def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     respond = mapping(route.get("respond"))
     if respond.get("body") and respond.get("status") in (204, 205, 304):
         yield Finding((*path, "respond", "body"), f"a response with status {respond['status']} has no body")
 
 
 def redirect_of(redirect: RedirectSection | None) -> RedirectSpec | None:
+    from ...plan import RedirectSpec
+
     return RedirectSpec(redirect.status, redirect.to) if redirect is not None else None
 
 
 def respond_of(respond: Respond | None) -> RespondSpec | None:
+    from ...plan import RespondSpec
+
     if respond is None:
         return None
     headers = tuple(respond.headers.items())

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ...upstream.hedge import HedgeSpec
-from ...upstream.retry import RetrySpec
 from ..fields import Count, Duration, List, Percent, Section, Size, duration, percent, size
 
 if TYPE_CHECKING:
+    from ...upstream.hedge import HedgeSpec
+    from ...upstream.retry import RetrySpec
     from ..site import Site
 
 Status = Annotated[int, Field(ge=400, le=599)]
@@ -52,6 +52,8 @@ class RetrySection(Section):
 
 
 def to_spec(retry: RetrySection, site: Site) -> RetrySpec:
+    from ...upstream.retry import RetrySpec
+
     return RetrySpec(
         attempts=retry.attempts,
         errors="error" in retry.on,
@@ -71,6 +73,8 @@ def to_spec(retry: RetrySection, site: Site) -> RetrySpec:
 
 
 def compile_hedge(hedge: Hedge | None) -> HedgeSpec | None:
+    from ...upstream.hedge import HedgeSpec
+
     if hedge is None:
         return None
     return HedgeSpec(0.0 if hedge.delay == "auto" else hedge.delay, hedge.quantile)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ...http1.codec import canonicalize
 from ..fields import Path, Section
-from ..findings import Document, Finding
+from ..findings import Finding, PlainData
 from ..findings import Path as FindingPath
 from ..values import quoted
 from .match import MATCHES
@@ -25,7 +25,7 @@ class ReplacePrefix(Section):
     """What takes its place."""
 
 
-def rules(path: FindingPath, route: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """strip_prefix and replace_prefix: for forwarded requests only, one of them, and it must be there."""
     given = [key for key in route if key in ("strip_prefix", "replace_prefix")]
     for key in given[1:]:

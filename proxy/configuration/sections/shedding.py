@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ...limits.shedding import ShedSpec
 from ..fields import Duration, Section, Size, duration
 
 if TYPE_CHECKING:
+    from ...limits.shedding import ShedSpec
     from ..site import Site
 
 Priority = Literal["critical", "high", "normal", "low"]
@@ -24,4 +24,6 @@ ABOUT = "When a worker refuses requests, the lowest priorities first, because it
 
 
 def to_spec(shedding: SheddingSection, site: Site) -> ShedSpec:
+    from ...limits.shedding import ShedSpec
+
     return ShedSpec(shedding.lag or 0.0, shedding.memory or 0)

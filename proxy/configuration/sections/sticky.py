@@ -3,7 +3,7 @@
 Law of this file: what signs cookies is the same in every worker and after every restart. Without a secret of the user's
 it is derived from the machine's identity, which systemd asks to be used in just this way (machine-id(5)) and which a
 client cannot know; in a container without one, from the identity of the kernel's boot. A file that holds a secret is
-read with the configuration, and by nobody after that: what it says later counts from the next reload on.
+read with the configuration and at no other time: what it says later counts from the next reload on.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, PlainSerializer, model_validator
 
-from ...features.sticky.balancer import StickySpec
-from ...features.sticky.spec import CookieSpec, SessionSpec, StickyRouteSpec
 from .. import values as units
 from ..fields import Duration, File, List, Section, Token, bare, duration
 from ..findings import Finding, RefusedAt
@@ -26,6 +24,8 @@ from .admin import SECRET_MIN, check_secret
 from .headers import ResponseHeaders
 
 if TYPE_CHECKING:
+    from ...features.sticky.balancer import StickySpec
+    from ...features.sticky.spec import StickyRouteSpec
     from ..schema import Config
     from ..site import Site
 
@@ -132,6 +132,8 @@ IDENTITIES = (FilePath("/etc/machine-id"), FilePath("/proc/sys/kernel/random/boo
 
 def to_spec(sticky: StickySection, site: Site) -> StickySpec:
     """How the upstream knows a backend again. Raises RefusedAt if there is no secret to be had."""
+    from ...features.sticky.balancer import StickySpec
+
     try:
         return StickySpec(site.name, () if sticky.cookie is None else secrets_of(sticky.cookie), sticky.draining)
     except ValueError as error:
@@ -174,6 +176,8 @@ def machine_secret() -> bytes:
 
 def route_spec(tokens: StickySpec, site: Site) -> StickyRouteSpec:
     """What keeps the clients of a route at their backends."""
+    from ...features.sticky.spec import CookieSpec, SessionSpec, StickyRouteSpec
+
     sticky, route = site.upstream_section.sticky, site.route_section
     assert sticky is not None
     cookie, learned = sticky.cookie, sticky.learn

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from ...plan import TraceSpec
 from ..fields import Duration, HeaderButHost, HeaderValue, Percent, Section, duration, percent
-from ..findings import Document, Finding, mapping, routes_of
+from ..findings import Finding, PlainData, mapping, routes_of
 from ..findings import Path as FindingPath
 from ..render import SECRET
 from ..values import quoted
 
 if TYPE_CHECKING:
+    from ...plan import TraceSpec
     from ..site import Site
 
 PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
@@ -84,7 +84,7 @@ ABOUT = "OpenTelemetry traces: where they go and which are kept; null for none."
 EFFECTS = (("*", "holds for requests that end after the reload; what waits is sent as before"),)
 
 
-def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
     """Where a route would write a header of the tracer's too: two of them are as good as none."""
     if not isinstance(parent.get("tracing"), dict):
         return
@@ -99,24 +99,26 @@ def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> I
 
 def to_spec(wanted: TracingSection, site: Site) -> TraceSpec:
     """Raises ValueError if the packages that send traces are not installed."""
+    from ...plan import TraceSpec
+
     if not all(map(installed, PACKAGES)):
         raise ValueError("needs the packages of OpenTelemetry: pip install qantara[otel]")
     keep = wanted.keep
     return TraceSpec(
-        wanted.endpoint,
-        tuple(wanted.headers.items()),
-        wanted.service,
-        tuple(wanted.attributes.items()),
-        wanted.believe,
-        wanted.sampled_flag,
-        keep.errors,
-        keep.slow or 0.0,
-        keep.sampled,
-        keep.share,
-        wanted.buffer,
-        min(wanted.batch, wanted.buffer),
-        wanted.interval,
-        wanted.timeout,
+        endpoint=wanted.endpoint,
+        headers=tuple(wanted.headers.items()),
+        service=wanted.service,
+        attributes=tuple(wanted.attributes.items()),
+        believe=wanted.believe,
+        sampled_flag=wanted.sampled_flag,
+        errors=keep.errors,
+        slow=keep.slow or 0.0,
+        sampled=keep.sampled,
+        share=keep.share,
+        buffer=wanted.buffer,
+        batch=min(wanted.batch, wanted.buffer),
+        interval=wanted.interval,
+        timeout=wanted.timeout,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...upstream.spec import LimitSpec
 from ..fields import Duration, Section, Whole, duration
 
 if TYPE_CHECKING:
+    from ...upstream.spec import LimitSpec
     from ..site import Site
 
 
@@ -25,6 +25,8 @@ class UpstreamLimits(Section):
 
 
 def to_spec(limits: UpstreamLimits, site: Site) -> LimitSpec:
+    from ...upstream.spec import LimitSpec
+
     return LimitSpec(
         limits.requests, limits.requests_per_backend, limits.queue, limits.queue_timeout, limits.queue_target
     )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ...balancing.compose import ZoneSpec
 from ..fields import Count, Section, Whole
 from .names import Name
 
 if TYPE_CHECKING:
+    from ...balancing.compose import ZoneSpec
     from ..site import Site
 
 
@@ -26,5 +26,7 @@ ABOUT = "Keeps requests in the zone of this proxy where that overloads nobody; n
 
 
 def to_spec(zones: ZonesSection, site: Site) -> ZoneSpec | None:
+    from ...balancing.compose import ZoneSpec
+
     zone = site.config.zone
     return ZoneSpec(zone, tuple(sorted(zones.proxies.items())), zones.min_backends) if zone is not None else None
