@@ -150,7 +150,7 @@ class Pick(Stage):
         backend.rows[backend.own + IN_FLIGHT] += 1
         x.beside = backend.load()
         try:
-            balancer.took(backend)
+            balancer.assigned(backend)
         except Exception:
             balancer = picker.balancer_failed(balancer)
         x.backend = backend

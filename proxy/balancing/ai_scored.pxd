@@ -46,9 +46,9 @@ cdef class AiScored(Balancer):
     @cython.locals(full=double, slowed=double, score=double)
     cpdef double score(self, Learned state, double in_flight) except -1.0
     @cython.locals(state=Learned, now=double, control=bint, failed=bint, cost=double, in_flight=double)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
     @cython.locals(state=Learned)
-    cpdef took(self, Backend backend)
+    cpdef assigned(self, Backend backend)
     @cython.locals(fleet=Fleet, own=double, at_pick=double, at_end=double)
     cpdef learn(self, Learned state, Done done, double cost, double in_flight, bint control)
     @cython.locals(in_flight=double, own=double)

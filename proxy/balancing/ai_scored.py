@@ -114,8 +114,8 @@ class AiScored(Balancer):
 
     # --- members ---
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.urn.fill(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.urn.fill(usable)
         self.states = []
         mean = sum(backend.weight for backend in self.urn.members) / max(1, self.urn.size)
         key = key_of(self)
@@ -249,7 +249,7 @@ class AiScored(Balancer):
 
     # --- learning ---
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         if self.tagging:
             self.tagging = False
             state: Learned | None = self.known.get(backend)
@@ -258,7 +258,7 @@ class AiScored(Balancer):
         if self.prober is not None:
             self.asking.ask(self.prober)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         now = self.now = done.now
         state: Learned | None = self.known.get(backend)
         if state is None:

@@ -32,8 +32,9 @@ class ConsistentHash(Hashed):
         """The weights of all that are in rotation, healthy or not: how many points there are must not depend on who
         is healthy, or everybody's would move."""
 
-    def census(self, members: Sequence[Backend]) -> None:
-        self.configured = sum(backend.spec.weight for backend in members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.configured = sum(backend.spec.weight for backend in in_rotation)
+        super().members(listed, in_rotation, usable)
 
     def extent(self, weights: Mapping[str, float]) -> float:
         return unit_for(self.points, max(self.configured, sum(weights.values())))

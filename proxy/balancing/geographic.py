@@ -124,8 +124,8 @@ class Geographic(Parts):
 
     # --- what changes now and then ---
 
-    def divide(self, members: Sequence[Backend]) -> list[Part]:
-        self._take_stock(members)
+    def divide(self, in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> list[Part]:
+        self._take_stock(in_rotation, usable)
         total = sum(region.weight for region in self.regions.values())
         return [
             Part(region.name, region.members, region.weight / total)
@@ -133,14 +133,14 @@ class Geographic(Parts):
             if region.members
         ]
 
-    def _take_stock(self, members: Sequence[Backend]) -> None:
+    def _take_stock(self, in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         old = self.regions
-        everyone = [backend for backend in self.everyone or members if backend.weight > 0]
-        names = dict.fromkeys(backend.spec.region for backend in (*everyone, *members))
+        counted = [backend for backend in in_rotation if backend.weight > 0]
+        names = dict.fromkeys(backend.spec.region for backend in (*counted, *usable))
         self.regions = {name: Region(name) for name in names}
-        for backend in everyone:
+        for backend in counted:
             self.regions[backend.spec.region].total += 1
-        for backend in members:
+        for backend in usable:
             region = self.regions[backend.spec.region]
             if backend.weight > 0:
                 region.members.append(backend)
@@ -154,8 +154,8 @@ class Geographic(Parts):
     def label_of(self, backend: Backend) -> Hashable:
         return backend.spec.region
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        super().rebuild(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        super().members(listed, in_rotation, usable)
         old = self.plans
         names = {*self.locations, *(name for name in self.regions if name is not None)}
         self.plans = {}
@@ -231,9 +231,9 @@ class Geographic(Parts):
         child = plan.at(self.place_of(rest))
         return child.pick(rest)
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
         rest = behind_location(key) if key is not None else None
-        inside = {name: self.children[name].reach(rest) for name in self.regions if name in self.children}
+        inside = {name: self.children[name].candidates(rest) for name in self.regions if name in self.children}
         if self.spill == "any" and all(ranks is None for ranks in inside.values()):
             return None
         whom = {name: [self.regions[name].members] if ranks is None else ranks for name, ranks in inside.items()}

@@ -45,7 +45,7 @@ class Hashed(Balancer):
         self.described: tuple[dict[str, float], Hashable] = {}, None
         """What the placement was made from: weights by name, and its extent."""
         self.placement: Placement | None = None
-        self.members: list[Backend] = []
+        self.backends: list[Backend] = []
         """In the order of the placement's names."""
         self.places: dict[Backend, int] = {}
         self.limits = array("d")
@@ -65,18 +65,18 @@ class Hashed(Balancer):
         """The placement of names with these weights, at least one."""
         raise NotImplementedError
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        named = {backend.name: backend for backend in members if backend.weight > 0}
-        self.members = [named[name] for name in sorted(named)]
-        self.places = {backend: at for at, backend in enumerate(self.members)}
-        weights = {backend.name: backend.weight / backend.scale for backend in self.members}
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        named = {backend.name: backend for backend in usable if backend.weight > 0}
+        self.backends = [named[name] for name in sorted(named)]
+        self.places = {backend: at for at, backend in enumerate(self.backends)}
+        weights = {backend.name: backend.weight / backend.scale for backend in self.backends}
         described = weights, self.extent(weights)
         if described != self.described or self.placement is None:
             self.placement = self.place(weights) if weights else None
             self.described = described
         factor, total = self.factor, sum(weights.values())
         self.limits = array("d", [factor * weight / total for weight in weights.values()])
-        self.least = self.quiet * len(self.members)
+        self.least = self.quiet * len(self.backends)
         self.recount()
 
     def pick(self, key: bytes | None) -> Backend | None:
@@ -87,11 +87,11 @@ class Hashed(Balancer):
         at = placement.at(place)
         if self.factor > 0.0 and not self.has_room(at):
             at = self.beyond(place, at)
-        return self.members[at]
+        return self.backends[at]
 
     def has_room(self, at: int) -> bool:
         """Whether a member may have one more request."""
-        backend: Backend = self.members[at]
+        backend: Backend = self.backends[at]
         total = float(self.mine + self.others + 1)
         if total < self.least:
             total = self.least
@@ -107,7 +107,7 @@ class Hashed(Balancer):
             at = placement.at(place)
             if self.has_room(at):
                 return at
-        count = len(self.members)
+        count = len(self.backends)
         start = place % count
         for step in range(count):
             at = (start + step) % count
@@ -115,11 +115,11 @@ class Hashed(Balancer):
                 return at
         return full  # there is room by definition, unless what other workers have has changed since the last tick
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         if self.factor > 0.0 and backend in self.places:
             self.mine += 1
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         if self.factor > 0.0 and backend in self.places:
             self.mine -= 1
 
@@ -130,7 +130,7 @@ class Hashed(Balancer):
     def recount(self) -> None:
         """See what this worker and the others have in flight: what was taken for another algorithm counts too."""
         mine, total = 0, 0
-        for backend in self.members:
+        for backend in self.backends:
             mine += backend.in_flight
             total += backend.load()
         self.mine, self.others = mine, total - mine
@@ -141,7 +141,7 @@ class Hashed(Balancer):
             return {"backends": {}, "picks": []}
         total = max(self.least, float(self.mine + self.others + 1))
         rows = {}
-        for (name, share), backend, limit in zip(placement.shares().items(), self.members, self.limits, strict=True):
+        for (name, share), backend, limit in zip(placement.shares().items(), self.backends, self.limits, strict=True):
             rows[name] = {"share_of_keys": share, "in_flight": backend.load()}
             if self.factor > 0.0:
                 rows[name]["limit"] = -int(-(total * limit - WHOLE) // 1)

@@ -10,7 +10,7 @@ cdef int ATTEMPTS, WIDTH
 cdef class LeastConnections(Balancer):
     cdef public double failure_penalty, turn, usual, ticked
     cdef public object dice
-    cdef public list members, records
+    cdef public list backends, records
     cdef public str key
     cdef public Py_ssize_t size
     cdef public int[::1] heap, spots
@@ -20,9 +20,9 @@ cdef class LeastConnections(Balancer):
     @cython.locals(attempts=int, backend=Backend)
     cpdef Backend pick(self, bytes key)
     @cython.locals(record=Record)
-    cpdef took(self, Backend backend)
+    cpdef assigned(self, Backend backend)
     @cython.locals(record=Record)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
     @cython.locals(record=Record, fading=double)
     cpdef tick(self, double now)
     cpdef double ratio(self, Record record, Backend backend) except -1.0

@@ -44,7 +44,7 @@ class LeastConnections(Balancer):
         self.key = self.name
         self.failure_penalty = failure_penalty
         self.dice = dice(seed)
-        self.members: list[Backend] = []
+        self.backends: list[Backend] = []
         self.records: list[Record] = []
         self.size = 0
         self.heap = array("i", [0])
@@ -64,18 +64,18 @@ class LeastConnections(Balancer):
         self.shared = False
         self.ticked = 0.0
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        turns = {backend: self.order[2 * self.spots[at] + 1] for at, backend in enumerate(self.members)}
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.size = len(self.members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        turns = {backend: self.order[2 * self.spots[at] + 1] for at, backend in enumerate(self.backends)}
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.size = len(self.backends)
         self.key = key_of(self)
-        self.records = records_of(self, self.key, self.members, self.records)
-        late = [self.turn + self.dice() / backend.weight for backend in self.members]
+        self.records = records_of(self, self.key, self.backends, self.records)
+        late = [self.turn + self.dice() / backend.weight for backend in self.backends]
         self.heap, self.spots = array("i", range(self.size or 1)), array("i", range(self.size or 1))
         self.order = array("d", bytes(16 * (self.size or 1)))
-        for at, (backend, turn) in enumerate(zip(self.members, late, strict=True)):
+        for at, (backend, turn) in enumerate(zip(self.backends, late, strict=True)):
             self.order[2 * at + 1] = turns.get(backend, turn)
-        self.shared = any(backend.board is not None and backend.board.used > 2 for backend in self.members)
+        self.shared = any(backend.board is not None and backend.board.used > 2 for backend in self.backends)
         self.refresh()
 
     def pick(self, key: bytes | None) -> Backend | None:
@@ -86,19 +86,19 @@ class LeastConnections(Balancer):
             attempts = ATTEMPTS
             while attempts > 1 and self.risen(self.heap[0]):
                 attempts -= 1
-        backend: Backend = self.members[self.heap[0]]
+        backend: Backend = self.backends[self.heap[0]]
         if self.order[1] > self.turn:
             self.turn = self.order[1]
         self.order[1] = self.turn + 1.0 / backend.weight
         self.served = True
         return backend
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         record: Record | None = backend.learned.get(self.key)
         if record is not None and record.owner is self:
             self.move(record, backend)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         record: Record | None = backend.learned.get(self.key)
         if record is None:
             return
@@ -122,7 +122,7 @@ class LeastConnections(Balancer):
                     "weight": backend.weight,
                     "failing": record.failing,
                 }
-                for at, (backend, record) in enumerate(zip(self.members, self.records, strict=True))
+                for at, (backend, record) in enumerate(zip(self.backends, self.records, strict=True))
             },
             "picks": [],
         }
@@ -136,7 +136,7 @@ class LeastConnections(Balancer):
     def risen(self, at: int) -> bool:
         """Whether a member is busier than was known; it stands where it belongs from now on."""
         before = self.order[2 * self.spots[at]]
-        self.move(self.records[at], self.members[at])
+        self.move(self.records[at], self.backends[at])
         return self.order[2 * self.spots[at]] > before
 
     def move(self, record: Record, backend: Backend) -> None:
@@ -162,7 +162,7 @@ class LeastConnections(Balancer):
     def refresh(self) -> None:
         """Look at all members, and build the heap anew."""
         load = weight = 0
-        for backend in self.members:
+        for backend in self.backends:
             load += backend.load()
             weight += backend.weight
         self.usual = (load + self.size) / weight if weight else 0.0
@@ -171,7 +171,7 @@ class LeastConnections(Balancer):
         while spot > 0:
             spot -= 1
             at = self.heap[spot]
-            self.order[2 * spot] = self.ratio(self.records[at], self.members[at])
+            self.order[2 * spot] = self.ratio(self.records[at], self.backends[at])
             self.sink(spot)
 
     def sink(self, spot: int) -> None:

@@ -34,8 +34,9 @@ class Maglev(Hashed):
         """How many are in rotation, healthy or not: the size of the table must not depend on who is healthy, or
         everybody's keys would move."""
 
-    def census(self, members: Sequence[Backend]) -> None:
-        self.configured = len(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.configured = len(in_rotation)
+        super().members(listed, in_rotation, usable)
 
     def extent(self, weights: Mapping[str, float]) -> tuple[int, int]:
         return extent_for(max(self.configured, len(weights)), self.table)

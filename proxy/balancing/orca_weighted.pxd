@@ -14,13 +14,13 @@ cdef class Told:
 cdef class OrcaWeighted(Balancer):
     cdef public double blackout, expiration, update_period, penalty, now, due
     cdef public object dice
-    cdef public list members, told
+    cdef public list backends, told
     cdef public double[::1] gains, gathered
     cdef public Py_ssize_t at, size
     cdef public bint even
 
     @cython.locals(size=Py_ssize_t, at=Py_ssize_t, have=double)
     cpdef Backend pick(self, bytes key)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
     @cython.locals(utilization=double, told=Told)
     cpdef reported(self, Backend backend, LoadReport report, double now)

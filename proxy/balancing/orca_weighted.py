@@ -60,7 +60,7 @@ class OrcaWeighted(Balancer):
         self.update_period = at_least("weight_update_period", weight_update_period, 0.1)
         self.penalty = at_least("error_utilization_penalty", error_utilization_penalty, 0.0)
         self.dice = dice(seed)
-        self.members: list[Backend] = []
+        self.backends: list[Backend] = []
         self.told: list[Told] = []
         self.gains = array("d")
         """What each member gathers in its turn: its share of the greatest weight."""
@@ -71,12 +71,12 @@ class OrcaWeighted(Balancer):
         self.even = True
         """Whether too few have a weight, so that all have the same."""
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.told = [backend.learned.setdefault(self.name, Told()) for backend in self.members]
-        self.size = len(self.members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.told = [backend.learned.setdefault(self.name, Told()) for backend in self.backends]
+        self.size = len(self.backends)
         # a random start, or all proxies of a fleet would begin at the same backend
-        self.gathered = array("d", [self.dice() for _ in self.members])
+        self.gathered = array("d", [self.dice() for _ in self.backends])
         self.at = int(self.dice() * self.size)
         self._weigh()
 
@@ -92,10 +92,10 @@ class OrcaWeighted(Balancer):
             if have >= 1.0:
                 self.gathered[at] = have - 1.0
                 self.at = at
-                return self.members[at]
+                return self.backends[at]
             self.gathered[at] = have
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         if done.report is not None:
             self.reported(backend, done.report, done.now)
 
@@ -129,7 +129,7 @@ class OrcaWeighted(Balancer):
         else:
             mean = sum(known) / len(known)
             weights = [min(GREATEST, max(LEAST, (weight or mean) / mean)) for weight in weights]
-        wanted = [weight * backend.weight for weight, backend in zip(weights, self.members, strict=True)]
+        wanted = [weight * backend.weight for weight, backend in zip(weights, self.backends, strict=True)]
         greatest = max(wanted, default=1.0)
         self.gains = array("d", [each / greatest for each in wanted])
 
@@ -158,7 +158,7 @@ class OrcaWeighted(Balancer):
                     "seconds_since_report": max(0.0, self.now - told.last) if told.last > NEVER else None,
                     "not_counted_because": self._silence(told) or None,
                 }
-                for backend, told, gain in zip(self.members, self.told, self.gains, strict=True)
+                for backend, told, gain in zip(self.backends, self.told, self.gains, strict=True)
             },
             "picks": [],
         }

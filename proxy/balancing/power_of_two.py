@@ -22,8 +22,8 @@ class PowerOfTwo(Balancer):
     def __init__(self, seed: int | None = None) -> None:
         self.urn = Urn(dice(seed))
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.urn.fill(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.urn.fill(usable)
 
     def pick(self, key: bytes | None) -> Backend | None:
         urn = self.urn

@@ -17,7 +17,7 @@ cdef class Prequal(Balancer):
     cdef public Prober asking
     cdef public bint turn
     cdef public list seen, often
-    cdef public set members
+    cdef public set backends
     cdef public long long reports
     cdef public Py_ssize_t hot_above
 

@@ -48,7 +48,7 @@ class Prequal(Balancer):
         self.q_rif = q_rif
         self.dice = dice(seed)
         self.urn = Urn(self.dice)
-        self.members: set[Backend] = set()
+        self.backends: set[Backend] = set()
         self.pool = ProbePool(pool, max_age)
         self.asking = Prober(probes, self.urn, self.dice)
         self.prober: Callable[[Backend], None] | None = None
@@ -62,9 +62,9 @@ class Prequal(Balancer):
         self.reports = 0
         self.hot_above = 0
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.urn.fill(members)
-        self.members = set(self.urn.members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.urn.fill(usable)
+        self.backends = set(self.urn.members)
         self.pool.keep_only(self.urn.members)
         # The reuse budget of the paper; where it has no solution, since the pool holds nearly everybody, a constant.
         spare = (1.0 - self.pool.size / max(1, self.urn.size)) * self.asking.rate - REMOVED
@@ -117,11 +117,11 @@ class Prequal(Balancer):
         if at >= 0:
             self.pool.remove(at)
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         if self.prober is not None:
             self.asking.ask(self.prober)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         self.now = done.now
         if done.report is not None:
             self.take(backend, done.report, done.now)
@@ -133,7 +133,7 @@ class Prequal(Balancer):
     def take(self, backend: Backend, report: LoadReport, now: float) -> None:
         """Put what a backend says into the pool, if it says how many requests it has."""
         in_flight = report.in_flight
-        if not 0.0 <= in_flight < 1e9 or backend not in self.members:  # NAN is neither
+        if not 0.0 <= in_flight < 1e9 or backend not in self.backends:  # NAN is neither
             return
         latency = report.latency if report.latency >= 0.0 else 0.0
         self.pool.put(backend, None, in_flight, latency, now, self.reuse)

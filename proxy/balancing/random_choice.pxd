@@ -5,6 +5,6 @@ from .structures.alias_table cimport Draws
 
 cdef class RandomChoice(Balancer):
     cdef public Draws draws
-    cdef public list members
+    cdef public list backends
 
     cpdef Backend pick(self, bytes key)

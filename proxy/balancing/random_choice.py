@@ -20,11 +20,11 @@ class RandomChoice(Balancer):
 
     def __init__(self, seed: int | None = None) -> None:
         self.draws = Draws(seed)
-        self.members: list[Backend] = []
+        self.backends: list[Backend] = []
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.draws.fill([backend.weight for backend in self.members])
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.draws.fill([backend.weight for backend in self.backends])
 
     def pick(self, key: bytes | None) -> Backend | None:
-        return self.members[self.draws.draw()] if self.members else None
+        return self.backends[self.draws.draw()] if self.backends else None

@@ -31,8 +31,8 @@ class RoundRobin(Balancer):
         self.order: list[Backend] = []
         self.next = 0
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        weighted = [backend for backend in members if backend.weight > 0]
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        weighted = [backend for backend in usable if backend.weight > 0]
         self.order = smooth_order(weighted)
         # a random start, or all proxies of a fleet would begin at the same backend
         self.next = int(self.dice() * len(self.order))

@@ -14,7 +14,7 @@ cdef class Scored(Balancer):
     cdef public Py_ssize_t choices
     cdef public double decay, failure_penalty, least, usual, mean_load, ticked
     cdef public Draws draws
-    cdef public list members, records
+    cdef public list backends, records
     cdef public double[::1] scale, scores
     cdef public bint shared
 
@@ -22,9 +22,9 @@ cdef class Scored(Balancer):
     @cython.locals(at=Py_ssize_t, attempts=int)
     cpdef Backend pick(self, bytes key)
     @cython.locals(record=Record)
-    cpdef took(self, Backend backend)
+    cpdef assigned(self, Backend backend)
     @cython.locals(record=Record)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
     @cython.locals(draws=Draws, scores=cython.double[::1], best=Py_ssize_t, at=Py_ssize_t, left=Py_ssize_t, least=double)
     cpdef Py_ssize_t lowest(self) except -1
     @cython.locals(before=double)

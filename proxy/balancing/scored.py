@@ -65,7 +65,7 @@ class Scored(Balancer):
         self.decay = decay
         self.failure_penalty = failure_penalty
         self.draws = Draws(seed)
-        self.members: list[Backend] = []
+        self.backends: list[Backend] = []
         self.records: list[Record] = []
         self.scale = array("d", [0.0])
         """Mean weight by weight, of each member."""
@@ -88,11 +88,11 @@ class Scored(Balancer):
 
     # --- the contract ---
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = [backend for backend in members if backend.weight > 0]
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = [backend for backend in usable if backend.weight > 0]
         self.key = key_of(self)
-        self.records = records_of(self, self.key, self.members, self.records)
-        weights = [backend.weight for backend in self.members]
+        self.records = records_of(self, self.key, self.backends, self.records)
+        weights = [backend.weight for backend in self.backends]
         self.draws.fill(weights)
         mean = sum(weights) / len(weights) if weights else 0.0
         self.scale = array("d", [mean / weight for weight in weights] or [0.0])
@@ -100,26 +100,26 @@ class Scored(Balancer):
         known = [record.seconds for record in self.records if record.seconds > 0.0]
         if known and not self.ticked:
             self.least, self.usual = min(known), sum(known) / len(known)
-        self.shared = any(backend.board is not None and backend.board.used > 2 for backend in self.members)
+        self.shared = any(backend.board is not None and backend.board.used > 2 for backend in self.backends)
         self.score_all()
 
     def pick(self, key: bytes | None) -> Backend | None:
         if self.draws.size < 2:
-            return self.members[0] if self.draws.size else None
+            return self.backends[0] if self.draws.size else None
         at = self.lowest()
         if self.shared:
             attempts = ATTEMPTS
             while attempts > 1 and self.risen(at):
                 at = self.lowest()
                 attempts -= 1
-        return self.members[at]
+        return self.backends[at]
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         record: Record | None = backend.learned.get(self.key)
         if record is not None and record.owner is self:
             self.rescore(record, backend)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         record: Record | None = backend.learned.get(self.key)
         if record is None:
             return
@@ -143,7 +143,7 @@ class Scored(Balancer):
                     "weight": backend.weight,
                     "failing": record.failing,
                 }
-                for at, (backend, record) in enumerate(zip(self.members, self.records, strict=True))
+                for at, (backend, record) in enumerate(zip(self.backends, self.records, strict=True))
             },
             "picks": [],
             "choices": self.choices,
@@ -179,7 +179,7 @@ class Scored(Balancer):
     def risen(self, at: int) -> bool:
         """Whether a score is higher than was known; it is known from now on."""
         before = self.scores[at]
-        self.rescore(self.records[at], self.members[at])
+        self.rescore(self.records[at], self.backends[at])
         return self.scores[at] > before
 
     def rescore(self, record: Record, backend: Backend) -> None:
@@ -196,12 +196,12 @@ class Scored(Balancer):
     def score_all(self) -> None:
         """Work out all scores."""
         at = load = 0
-        for backend in self.members:
+        for backend in self.backends:
             load += backend.load()
         self.mean_load = load / self.draws.size if load else 0.0
-        end = len(self.members)
+        end = len(self.backends)
         while at < end:
-            self.rescore(self.records[at], self.members[at])
+            self.rescore(self.records[at], self.backends[at])
             at += 1
 
     def note(self, record: Record, done: Done) -> None:

@@ -1,8 +1,8 @@
 """An algorithm by itself, without a server: backends from addresses and weights, requests that are picked for and end.
 
 Law of this file: it does for an algorithm what the pipeline does, in the same order: count a request in flight, then
-`took`; count it out, then `dropped`; a tick every tenth of a second by the clock. The clock is yours: with one that you
-set, a simulation runs as fast as it can be worked out, and is the same each time.
+`assigned`; count it out, then `released`; a tick every tenth of a second by the clock. The clock is an argument: with a
+simulated one a run takes no longer than its computation, and is the same each time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..upstream.backend import Backend, BackendSpec
 from ..upstream.load.report import LoadReport
 from . import create
 from .base import ANSWERED, CANCELLED, FAILED, Balancer, Done
+from .wrappers.former_hooks import with_present_hooks
 
 TICK = 0.1
 """Seconds between two ticks of an algorithm."""
@@ -69,7 +70,7 @@ class Picker:
         clock: Callable[[], float] = monotonic,
         **params: Any,
     ) -> None:
-        self.balancer = create(algorithm, **params) if isinstance(algorithm, str) else algorithm
+        self.balancer = create(algorithm, **params) if isinstance(algorithm, str) else with_present_hooks(algorithm)
         self.clock = clock
         self.due = clock() + TICK
         """When the next tick is."""
@@ -99,9 +100,7 @@ class Picker:
     def rebuild(self) -> None:
         """Let the algorithm take up the backends as they are."""
         members = list(self.backends.values())
-        self.balancer.roster(members)
-        self.balancer.census(members)
-        self.balancer.rebuild(members)
+        type(self.balancer).members(self.balancer, members, members, members)
 
     def pick(self, key: bytes | None = None) -> Request | None:
         """A request at the backend that the algorithm picks; None if it finds none."""
@@ -113,7 +112,7 @@ class Picker:
             return None
         backend.rows[backend.own + REQUESTS] += 1
         backend.rows[backend.own + IN_FLIGHT] += 1
-        self.balancer.took(backend)
+        self.balancer.assigned(backend)
         return Request(self, backend, now)
 
     def ended(self, request: Request, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
@@ -124,7 +123,7 @@ class Picker:
         done.outcome, done.now, done.in_flight, done.report = outcome, now, request.beside, report
         if report is not None:
             self.balancer.reported(backend, report, now)
-        self.balancer.dropped(backend, done)
+        self.balancer.released(backend, done)
 
     def tick(self, now: float) -> None:
         """Let the algorithm do what it does every tenth of a second; `pick` calls this when it is time."""

@@ -94,9 +94,7 @@ def compile_picking(upstream: Upstream, spec: GroupSpec, located: bool, wanted: 
         raise ValueError("the algorithm needs to know where clients are: say where it is found out with `geo`")
     trial = tried(own, "__init__", compose, balance._replace(slow=0.0))  # nobody waits for it
     members = [Backend(backend) for backend in spec.backends]
-    tried(own, "roster", trial.roster, members)
-    tried(own, "census", trial.census, members)
-    tried(own, "rebuild", trial.rebuild, members)
+    tried(own, "members", type(trial).members, trial, members, members, members)
     subsets = {selector: made(balance) for selector in wanted}
     return Picking(spec, algorithm.needs_key, algorithm.needs_location, made(balance), subsets)
 

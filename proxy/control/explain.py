@@ -98,7 +98,7 @@ def explain(
     if board is not None:
         _copy_states(plan, board)
     own = sorted({name for spec in plan.specs.values() if (name := own_names(spec.balance))})
-    tried(" or ".join(own), "rebuild", plan.settle_groups)
+    tried(" or ".join(own), "members", plan.settle_groups)
     x = _exchange(head, plan, client)
     found: Explanation = {
         "request": {

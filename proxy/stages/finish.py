@@ -157,7 +157,7 @@ def drop_backend(x: Exchange, now: float, outcome: int) -> None:
         done.in_flight = x.beside
         done.report = x.report if x.report is None or still_true(x, now) else None
         try:
-            balancer.dropped(backend, done)
+            balancer.released(backend, done)
         except Exception:  # a user's algorithm must not keep a request from ending
             if x.picker is not None:
                 x.picker.balancer_failed(balancer)

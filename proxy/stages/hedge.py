@@ -124,7 +124,7 @@ class Attempt(Requester):
         backend.rows[backend.own + IN_FLIGHT] += 1
         self.beside = backend.load()
         try:
-            self.balancer.took(backend)
+            self.balancer.assigned(backend)
         except Exception:
             self.picker.balancer_failed(self.balancer)
         connection = backend.pool.acquire(False, self.picked)
@@ -155,7 +155,7 @@ class Attempt(Requester):
             backend.rows[backend.own + IN_FLIGHT] -= 1
             now = monotonic()
             try:
-                self.balancer.dropped(backend, Done(now - self.picked, outcome, now, self.beside))
+                self.balancer.released(backend, Done(now - self.picked, outcome, now, self.beside))
             except Exception:
                 self.picker.balancer_failed(self.balancer)
 

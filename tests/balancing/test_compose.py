@@ -95,7 +95,7 @@ def test_members_come_and_go_while_requests_are_in_flight(algorithm: str, layers
         backend = balancer.pick(KEYS[n % 200])
         if backend is not None:
             backend.in_flight += 1
-            balancer.took(backend)
+            balancer.assigned(backend)
             flying.append(backend)
         if n % 30 == 10:
             members[n // 30 % 5].well = n % 60 < 30
@@ -104,11 +104,11 @@ def test_members_come_and_go_while_requests_are_in_flight(algorithm: str, layers
         if n % 3 == 2:
             over = flying.pop(0)
             over.in_flight -= 1
-            balancer.dropped(over, Done(0.001, n % 3, float(n)))
+            balancer.released(over, Done(0.001, n % 3, float(n)))
         balancer.tick(float(n))
     for over in flying:
         over.in_flight -= 1
-        balancer.dropped(over, Done(0.001, 0, 400.0))
+        balancer.released(over, Done(0.001, 0, 400.0))
     assert {backend.in_flight for backend in members} == {0}
     assert isinstance(balancer.explain(), dict)
 

@@ -12,7 +12,7 @@ from proxy.balancing.first import First
 from proxy.balancing.standalone import Picker, Request
 from proxy.scoreboard import IN_FLIGHT, ROW
 
-from .members import backends, shared_backends
+from .members import backends, set_members, shared_backends
 
 
 def picked(picker: Picker, count: int) -> list[Request]:
@@ -50,14 +50,13 @@ def test_a_limit_is_the_same_when_the_heaviest_is_ill_or_starting(scale: int) ->
     """What one of weight 1 can take does not grow with that."""
     a, b = members = backends(4, 1)
     balancer = First(max_in_flight=100)
-    balancer.census(members)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     assert list(balancer.limits) == [100, 25]
-    balancer.rebuild([b])
+    set_members(balancer, [b], members)
     assert list(balancer.limits) == [25]
     a.weight, b.weight = 2 * scale, scale
     a.scale = b.scale = scale
-    balancer.rebuild(members)
+    set_members(balancer, members)
     assert list(balancer.limits) == [50, 25]
 
 
@@ -88,7 +87,7 @@ def test_the_order_is_found_whatever_comes_and_goes() -> None:
 def test_room_that_other_workers_make_and_take() -> None:
     members = shared_backends(2)
     balancer = First(max_in_flight=2)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     other = 2 * ROW + IN_FLIGHT
     members[0].rows[other] = 2
     assert balancer.pick(None) is members[1]
@@ -99,8 +98,8 @@ def test_room_that_other_workers_make_and_take() -> None:
 
 def test_one_that_has_left_does_not_disturb() -> None:
     balancer, members = First(), backends(1, 1)
-    balancer.rebuild(members[:1])
-    balancer.dropped(members[1], Done(0.1))
+    set_members(balancer, members[:1])
+    balancer.released(members[1], Done(0.1))
     assert balancer.pick(None) is members[0]
 
 

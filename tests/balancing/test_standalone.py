@@ -22,23 +22,17 @@ class Watching(Balancer):
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self.told.append("roster")
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self.told.append("census")
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = members
-        self.told.append("rebuild")
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = usable
+        self.told.append("members")
 
     def pick(self, key: bytes | None) -> Backend | None:
-        return self.members[0] if self.members and key != b"nobody" else None
+        return self.backends[0] if self.backends and key != b"nobody" else None
 
-    def took(self, backend: Backend) -> None:
-        self.told.append(("took", backend.in_flight, backend.requests))
+    def assigned(self, backend: Backend) -> None:
+        self.told.append(("assigned", backend.in_flight, backend.requests))
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         self.told.append((done.outcome, done.seconds, done.now, done.in_flight, backend.in_flight, done.report))
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
@@ -70,7 +64,7 @@ def test_it_does_what_the_pipeline_does() -> None:
     report = LoadReport(cpu=0.5)
     second.failed(0.01, report)
     assert balancer.told == [
-        *("roster", "census", "rebuild", ("took", 1, 1), ("took", 2, 2)),
+        *("members", ("assigned", 1, 1), ("assigned", 2, 2)),
         (ANSWERED, pytest.approx(0.03), 100.03, 1, 1, None),
         ("reported", 0.5, 100.05),
         (FAILED, 0.01, 100.05, 2, 0, report),

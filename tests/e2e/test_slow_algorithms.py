@@ -43,7 +43,7 @@ def algorithm_of(proxy: Running) -> Blocks:
     return unwatched(proxy.proxy.plan.groups["app"].balancer, Blocks)
 
 
-@pytest.mark.parametrize("method", ["pick", "took", "dropped"])
+@pytest.mark.parametrize("method", ["pick", "assigned", "released"])
 async def test_every_request_is_answered_and_another_algorithm_takes_over(
     method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -69,12 +69,12 @@ async def test_every_request_is_answered_and_another_algorithm_takes_over(
 
 async def test_with_many_requests_at_once_those_in_flight_do_not_wait_for_it_again() -> None:
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(running(yaml(await addresses(stack), "dropped")))
+        proxy = await stack.enter_async_context(running(yaml(await addresses(stack), "released")))
         algorithm = algorithm_of(proxy)
         clients = [await stack.enter_async_context(connect(proxy.address)) for _ in range(20)]
         got = await asyncio.gather(*(client.request(GET) for client in clients))
         assert [each.status for each in got] == [200] * 20
-        assert algorithm.blocked == {"dropped": 5}
+        assert algorithm.blocked == {"released": 5}
 
 
 async def test_a_reload_gives_it_another_chance() -> None:

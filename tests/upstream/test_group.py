@@ -207,7 +207,7 @@ def test_load_is_that_of_all_workers() -> None:
 
 
 class Fragile(RoundRobin):
-    def rebuild(self, members: object) -> None:
+    def members(self, listed: object, in_rotation: object, usable: object) -> None:
         raise RuntimeError("no")
 
 

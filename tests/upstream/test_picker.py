@@ -258,11 +258,11 @@ def test_each_queue_has_its_limit_and_is_left_and_times_out() -> None:
 class Ranked(RoundRobin):
     """Lets a request go to the backends that its key names, in this order; without a key everywhere."""
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        super().rebuild(members)
-        self.known = {backend.name[:2]: backend for backend in members}
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        super().members(listed, in_rotation, usable)
+        self.known = {backend.name[:2]: backend for backend in usable}
 
-    def reach(self, key: bytes | None) -> list[list[Backend]] | None:
+    def candidates(self, key: bytes | None) -> list[list[Backend]] | None:
         if key is None:
             return None
         return [[self.known[name] for name in rank.split(",")] for rank in key.decode().split(";")]
@@ -335,9 +335,9 @@ def test_only_the_algorithms_whose_members_have_changed_are_told() -> None:
     told: list[str | None] = []
 
     class Told(RoundRobin):
-        def rebuild(self, members: Sequence[Backend]) -> None:
+        def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
             told.append(self.scope)
-            super().rebuild(members)
+            super().members(listed, in_rotation, usable)
 
     group = group_of(CANARY, balancer=Told)
     told.clear()
@@ -403,7 +403,7 @@ def test_algorithms_with_members_in_common_do_not_take_places_from_each_other() 
         for _ in range(40):
             backend = balancer.pick(None)
             backend.in_flight += 1
-            balancer.took(backend)
+            balancer.assigned(backend)
             counts[backend.name[0]] += 1
         assert counts == ({"s": 20, "c": 20} if balancer is group.balancer else {"c": 40})
         assert len({backend.in_flight for backend in group.members if backend.name[0] == "c"}) == 1

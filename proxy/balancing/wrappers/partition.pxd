@@ -13,7 +13,7 @@ cdef class Draw:
 
 
 cdef class Parts(Balancer):
-    cdef public object make, enrolled, everyone, dice
+    cdef public object make, dice
     cdef public Balancer model
     cdef public long long seed
     cdef public bint located
@@ -25,9 +25,9 @@ cdef class Parts(Balancer):
     cpdef Backend pick(self, bytes key)
     cpdef double place_of(self, bytes key) except -1.0
     @cython.locals(child=Balancer)
-    cpdef took(self, Backend backend)
+    cpdef assigned(self, Backend backend)
     @cython.locals(child=Balancer)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
 
 
 @cython.locals(at=Py_ssize_t)

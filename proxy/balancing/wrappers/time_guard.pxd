@@ -13,7 +13,7 @@ cdef class Series:
 
 cdef class Watch:
     cdef public object clock
-    cdef public Series path, ticks, rebuilds
+    cdef public Series path, ticks, updates
     cdef public str verdict
 
     @cython.locals(seconds=double)
@@ -22,14 +22,14 @@ cdef class Watch:
 
 cdef class Watched(Balancer):
     cdef public Balancer inner
-    cdef public object inner_pick, inner_took, inner_dropped
+    cdef public object inner_pick, inner_assigned, inner_released
     cdef public Watch watch
 
     @cython.locals(watch=Watch, begun=double, backend=Backend)
     cpdef Backend pick(self, bytes key)
     @cython.locals(watch=Watch, begun=double)
-    cpdef took(self, Backend backend)
+    cpdef assigned(self, Backend backend)
     @cython.locals(watch=Watch, begun=double)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
     @cython.locals(watch=Watch, begun=double)
     cpdef reported(self, Backend backend, LoadReport report, double now)

@@ -40,11 +40,11 @@ def test_both_are_told_everything() -> None:
     keyed = Keyed(main, other)
     (a,) = members = backends(1)
     settle(keyed, members)
-    keyed.took(a)
-    keyed.dropped(a, Done(0.1))
+    keyed.assigned(a)
+    keyed.released(a, Done(0.1))
     keyed.reported(a, LoadReport(), 3.0)
     keyed.tick(4.0)
-    expected = [("took", "a"), ("dropped", "a"), ("reported", "3.0"), ("tick", "4.0")]
+    expected = [("assigned", "a"), ("released", "a"), ("reported", "3.0"), ("tick", "4.0")]
     assert main.events == other.events == expected
     assert keyed.wants_reports
     assert not Keyed(LastByKey(), RoundRobin()).wants_reports
@@ -61,10 +61,10 @@ def test_reach_is_that_of_who_picks() -> None:
             super().__init__()
             self.whom = [whom]
 
-        def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
             return self.whom
 
     a, b = backends(1, 1)
     keyed = Keyed(Reaches(a), Reaches(b))
-    assert keyed.reach(None) == [(b,)]
-    assert keyed.reach(b"x") == [(a,)]
+    assert keyed.candidates(None) == [(b,)]
+    assert keyed.candidates(b"x") == [(a,)]

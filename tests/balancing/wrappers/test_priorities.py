@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.wrappers.priorities import Levels, ability, shares_of
 
-from ..members import backends, placed, settle, shares
+from ..members import backends, placed, set_members, settle, shares
 
 TABLE = [
     # healthy of 100 by level, what each gets in per cent
@@ -93,7 +93,7 @@ def test_only_parked_ones_are_nobody() -> None:
 
 def test_without_a_census_the_usable_ones_are_all() -> None:
     levels = Levels(PowerOfTwo)
-    levels.rebuild(backends(1, 1))
+    set_members(levels, backends(1, 1))
     assert [part.share for part in levels.parts] == [1.0]
 
 

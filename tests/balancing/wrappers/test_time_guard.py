@@ -19,7 +19,7 @@ from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 from tests.balancing.algorithms import LastByKey
 
-from ..members import backends, settle
+from ..members import backends, set_members, settle
 
 QUICK, LIMIT, SLOW = 0.001, 0.01, 0.0125
 OWN = "tests.balancing.algorithms:LastByKey"
@@ -44,28 +44,22 @@ class Takes(Balancer):
         self.called.append(what)
         self.now += self.seconds
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self.call("roster")
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self.call("census")
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.call("rebuild")
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.call("members")
 
     def pick(self, key: bytes | None) -> Backend | None:
         self.call(f"pick {key!r}")
         return self.backend
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        self.call("reach")
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        self.call("candidates")
         return [[self.backend]]
 
-    def took(self, backend: Backend) -> None:
-        self.call(f"took {backend.name}")
+    def assigned(self, backend: Backend) -> None:
+        self.call(f"assigned {backend.name}")
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        self.call(f"dropped {backend.name} {done.seconds:g}")
+    def released(self, backend: Backend, done: Done) -> None:
+        self.call(f"released {backend.name} {done.seconds:g}")
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         self.call(f"reported {backend.name} {now:g}")
@@ -88,19 +82,17 @@ def calls_of(balancer: Balancer, inner: Takes) -> dict[str, Callable[[], Any]]:
     backend = inner.backend
     return {
         "pick": lambda: balancer.pick(b"key"),
-        "took": lambda: balancer.took(backend),
-        "dropped": lambda: balancer.dropped(backend, Done(0.5)),
+        "assigned": lambda: balancer.assigned(backend),
+        "released": lambda: balancer.released(backend, Done(0.5)),
         "reported": lambda: balancer.reported(backend, LoadReport(), 3.0),
-        "reach": lambda: balancer.reach(None),
+        "candidates": lambda: balancer.candidates(None),
         "tick": lambda: balancer.tick(7.0),
-        "roster": lambda: balancer.roster([backend]),
-        "census": lambda: balancer.census([backend]),
-        "rebuild": lambda: balancer.rebuild([backend]),
+        "members": lambda: set_members(balancer, [backend]),
     }
 
 
-ON_PATH = ("pick", "took", "dropped", "reported", "reach")
-OFF_PATH = ("tick", "roster", "census", "rebuild")
+ON_PATH = ("pick", "assigned", "released", "reported", "candidates")
+OFF_PATH = ("tick", "members")
 
 
 def test_everything_gets_to_the_algorithm_and_back() -> None:
@@ -108,13 +100,12 @@ def test_everything_gets_to_the_algorithm_and_back() -> None:
     balancer.scope, balancer.prober = "a=b", print
     calls = calls_of(balancer, inner)
     assert calls["pick"]() is inner.backend
-    assert calls["reach"]() == [[inner.backend]]
-    for what in ("took", "dropped", "reported", "tick", "roster", "census", "rebuild"):
+    assert calls["candidates"]() == [[inner.backend]]
+    for what in ("assigned", "released", "reported", "tick", "members"):
         assert calls[what]() is None
     assert balancer.explain() == {"backends": {}}
     assert inner.called == [
-        "pick b'key'", "reach", "took a", "dropped a 0.5", "reported a 3", "tick 7", "roster", "census", "rebuild",
-        "explain",
+        "pick b'key'", "candidates", "assigned a", "released a 0.5", "reported a 3", "tick 7", "members", "explain",
     ]  # fmt: skip
     assert (inner.scope, inner.prober) == ("a=b", print)
     assert (balancer.needs_key, balancer.needs_location, balancer.wants_reports) == (True, False, True)
@@ -153,7 +144,7 @@ def one_slow_call_in(count: int, rounds: int) -> Watched:
         balancer.pick(None)
         inner.seconds = QUICK
         for _ in range(count - 1):
-            balancer.took(inner.backend)
+            balancer.assigned(inner.backend)
     return balancer
 
 
@@ -167,7 +158,7 @@ def test_those_that_are_forgiven_do_not_count_any_more() -> None:
     balancer = one_slow_call_in(100, rounds=4)
     inner = balancer.inner
     assert isinstance(inner, Takes)
-    balancer.took(inner.backend)  # the hundredth quick one
+    balancer.assigned(inner.backend)  # the hundredth quick one
     inner.seconds = SLOW
     for _ in range(4):
         balancer.pick(None)
@@ -202,11 +193,11 @@ def test_once_given_up_it_is_left_alone() -> None:
     inner.seconds = SLOW
     with pytest.raises(PolicyTooSlow):
         for _ in range(5):
-            calls["took"]()
+            calls["assigned"]()
     inner.called.clear()
-    with pytest.raises(PolicyTooSlow, match="took took"):
+    with pytest.raises(PolicyTooSlow, match="assigned took"):
         calls["pick"]()
-    assert [calls[what]() for what in (*ON_PATH[1:], *OFF_PATH)] == [None] * 8
+    assert [calls[what]() for what in (*ON_PATH[1:], *OFF_PATH)] == [None] * 6
     assert inner.called == []
 
 

@@ -124,4 +124,4 @@ def test_how_many_belong_to_a_zone_does_not_depend_on_who_is_ill(
         settle(zones, members)
         children = {label: child for label, child in zones.children.items() if isinstance(child, Maglev)}
         assert {label: child.configured for label, child in children.items()} == expected
-        assert sum(len(child.members) for child in children.values()) == 28 - ill
+        assert sum(len(child.backends) for child in children.values()) == 28 - ill
