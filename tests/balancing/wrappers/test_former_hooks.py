@@ -144,13 +144,14 @@ def test_there_is_one_warning_for_a_class(caplog: pytest.LogCaptureFixture) -> N
     for _ in range(3):
         adapted("Former")
         adapted("OnlyRebuild")
-    words = "uses former names, which the next release drops: "
+    words = "uses former names, which the next release drops"
+    names = [
+        *("`roster` is `members` now", "`census` is `members` now", "`rebuild` is `members` now"),
+        *("`took` is `assigned` now", "`dropped` is `released` now", "`reach` is `candidates` now"),
+    ]
     assert [record.message for record in caplog.records] == [
-        f"balancing algorithm tests.balancing.former:Former {words}`roster` is `members` now, `census` is `members` now, "
-        "`rebuild` is `members` now, `took` is `assigned` now, `dropped` is `released` now, `reach` is `candidates` now "
-        "(docs/writing-an-algorithm.md)",
-        f"balancing algorithm tests.balancing.former:OnlyRebuild {words}`rebuild` is `members` now "
-        "(docs/writing-an-algorithm.md)",
+        f"balancing algorithm tests.balancing.former:{kind} {words}: {', '.join(told)} (docs/writing-an-algorithm.md)"
+        for kind, told in (("Former", names), ("OnlyRebuild", names[2:3]))
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
