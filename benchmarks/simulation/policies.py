@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.balancing import ALGORITHMS, create
 from proxy.balancing.base import Balancer, Done
-from proxy.balancing.structures.probe_pool import Probe, ProbePool, Prober
+from proxy.balancing.structures.probe_pool import PooledProbe, ProbePool, ProbeSchedule
 from proxy.balancing.structures.sampling import Urn, dice
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
@@ -70,7 +70,7 @@ class C3(Balancer):
     def __init__(self, seed: int, probes: float = 3.0) -> None:
         self.urn = Urn(dice(seed))
         self.pool = ProbePool(16, 1.0)
-        self.asking = Prober(probes, self.urn, self.urn.dice)
+        self.asking = ProbeSchedule(probes, self.urn, self.urn.dice)
         self.prober: Callable[[Backend], None] | None = None
         self.serves: dict[Backend, float] = {}
         """Seconds per request: EWMA of the latency over the requests in flight."""
@@ -90,7 +90,7 @@ class C3(Balancer):
         self.pool.used(best, True)
         return backend
 
-    def rank(self, probe: Probe) -> float:
+    def rank(self, probe: PooledProbe) -> float:
         backend = probe.backend
         assert backend is not None
         serves = self.serves[backend]

@@ -5,7 +5,7 @@ from ..upstream.load.report cimport LoadReport
 from .ai_guard cimport Contest
 from .ai_learned cimport Fleet, Learned
 from .base cimport Balancer, Done
-from .structures.probe_pool cimport Probe, ProbePool, Prober
+from .structures.probe_pool cimport PooledProbe, ProbePool, ProbeSchedule
 from .structures.sampling cimport Urn
 
 cdef unsigned long long MASK, FACTOR, ADDEND
@@ -22,7 +22,7 @@ cdef class AiScored(Balancer):
     cdef public list states, traces, trace
     cdef public dict known
     cdef public ProbePool pool
-    cdef public Prober asking
+    cdef public ProbeSchedule asking
     cdef public Fleet fleet
     cdef public Contest contest
     cdef public Py_ssize_t swept
@@ -38,7 +38,7 @@ cdef class AiScored(Balancer):
     @cython.locals(at=Py_ssize_t)
     cpdef Py_ssize_t place(self, unsigned long long random, Py_ssize_t size) except -1
     @cython.locals(
-        pool=ProbePool, best=Learned, state=Learned, probe=Probe, least=double, most=double, chosen=Py_ssize_t,
+        pool=ProbePool, best=Learned, state=Learned, probe=PooledProbe, least=double, most=double, chosen=Py_ssize_t,
         worst=Py_ssize_t, at=Py_ssize_t, usual=double, believed=double, in_flight=double, own=double, score=double,
     )
     cpdef Learned of_pool(self)

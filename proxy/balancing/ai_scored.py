@@ -23,7 +23,7 @@ from .ai_features import Features
 from .ai_guard import Contest
 from .ai_learned import RESPONSES, Fleet, Learned
 from .base import CANCELLED, FAILED, Balancer, Done
-from .structures.probe_pool import Probe, ProbePool, Prober
+from .structures.probe_pool import PooledProbe, ProbePool, ProbeSchedule
 from .structures.records import key_of
 from .structures.sampling import Urn, dice
 
@@ -83,7 +83,7 @@ class AiScored(Balancer):
         self.states: list[Learned] = []
         self.known: dict[Backend, Learned] = {}
         self.pool = ProbePool(16, 1.0)
-        self.asking = Prober(probes, self.urn, self.dice)
+        self.asking = ProbeSchedule(probes, self.urn, self.dice)
         self.prober: Callable[[Backend], None] | None = None
         """Asks a backend for a report, which comes to `reported` later; without one only responses tell."""
         self.fleet = Fleet()
@@ -203,7 +203,7 @@ class AiScored(Balancer):
         least, most, chosen, worst = 1e300, -1.0, 0, 0
         at = 0
         while at < pool.count:
-            probe: Probe = pool.probes[at]
+            probe: PooledProbe = pool.probes[at]
             state: Learned = probe.state
             usual = self.mean_load * state.capacity / self.fleet.capacity
             believed = BELIEVED / (BELIEVED + self.now - probe.when)

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, Protocol
 
 from . import create
 from .base import Balancer
-from .wrappers.keyless import Keyed
+from .wrappers.keyless import KeylessFallback
 from .wrappers.partition import Make
-from .wrappers.priorities import Levels
+from .wrappers.priorities import Priorities
 from .wrappers.subset import Subset
-from .wrappers.time_guard import Watch, watched
-from .wrappers.zones import Zones
+from .wrappers.time_guard import CallTimes, guarded
+from .wrappers.zones import ZoneAware
 
 
 class ZoneSpec(NamedTuple):
@@ -61,17 +61,17 @@ class BalanceSpec(NamedTuple):
     """An `Outermost`, None without one."""
     slow: float = 0.0
     """How long a call of the algorithm may take, in seconds, before it counts as slow; 0 if nobody looks. The fallback
-    is not watched: there is nobody to take its place."""
+    is not guarded: there is nobody to take its place."""
 
 
 def compose(spec: BalanceSpec) -> Balancer:
     """What picks the backends of an upstream. Raises ValueError in words for people."""
     make: Make = partial(create, spec.algorithm, **spec.params)
     if spec.slow > 0:
-        make = partial(watched, make, Watch(spec.slow, monotonic))
+        make = partial(guarded, make, CallTimes(spec.slow, monotonic))
     main = layered(spec, make)
     if main.needs_key and not main.needs_location:  # a location may be unknown, but it is never missing
-        main = Keyed(main, _spare(spec))
+        main = KeylessFallback(main, _spare(spec))
     return stuck(spec, main)
 
 
@@ -98,9 +98,9 @@ def layered(spec: BalanceSpec, make: Make) -> Balancer:
     if spec.subset is not None:
         make = partial(Subset, make, spec.subset.size, spec.subset.identity)
     if spec.zone is not None:
-        make = partial(Zones, make, spec.zone.zone, dict(spec.zone.proxies), spec.zone.min_backends)
+        make = partial(ZoneAware, make, spec.zone.zone, dict(spec.zone.proxies), spec.zone.min_backends)
     if spec.overprovisioning is not None:
-        make = partial(Levels, make, spec.overprovisioning)
+        make = partial(Priorities, make, spec.overprovisioning)
     return make()
 
 

@@ -2,13 +2,13 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer, Done
-from .structures.alias_table cimport Draws
+from .structures.alias_table cimport AliasTable
 
 
 cdef class First(Balancer):
     cdef public long long max_in_flight
     cdef public double heaviest
-    cdef public Draws draws
+    cdef public AliasTable draws
     cdef public list backends, open
     cdef public dict places
     cdef public long long[::1] limits

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import Balancer, Done
-from .structures.alias_table import Draws
+from .structures.alias_table import AliasTable
 
 
 class First(Balancer):
@@ -32,7 +32,7 @@ class First(Balancer):
         if not max_in_flight >= 1:
             raise ValueError(f"max_in_flight: must be at least 1, not {max_in_flight}")
         self.max_in_flight = max_in_flight
-        self.draws = Draws(seed)
+        self.draws = AliasTable(seed)
         self.backends: list[Backend] = []
         self.heaviest = 0.0
         """The greatest weight of those in rotation."""

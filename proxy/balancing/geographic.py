@@ -23,8 +23,8 @@ from ..upstream.backend import Backend
 from . import create
 from .base import Balancer
 from .locations import BUILTIN, Location, distance, ordered
-from .wrappers.keyless import Keyed
-from .wrappers.partition import Draw, Make, Part, Parts, behind_location
+from .wrappers.keyless import KeylessFallback
+from .wrappers.partition import Make, Part, Partition, Split, behind_location
 from .wrappers.priorities import ability, shares_of
 
 SPILLS = ("local_preferred", "local_only", "any")
@@ -78,7 +78,7 @@ class Region:
         return sum(backend.load() for backend in self.members) / self.capacity if self.capacity else 0.0
 
 
-class Plan(Draw):
+class LocationPlan(Split):
     """Where requests of clients at one location go."""
 
     def __init__(self, tiers: Sequence[Sequence[str | None]]) -> None:
@@ -89,7 +89,7 @@ class Plan(Draw):
         self.picks = 0
 
 
-class Geographic(Parts):
+class Geographic(Partition):
     """The nearest region, as far as it can."""
 
     name = "geographic"
@@ -118,9 +118,9 @@ class Geographic(Parts):
         self.max_in_flight = max_in_flight
         self.locations = BUILTIN if locations is None else {n: location_of(each) for n, each in locations.items()}
         self.regions: dict[str | None, Region] = {}
-        self.plans: dict[bytes | None, Plan] = {}
+        self.plans: dict[bytes | None, LocationPlan] = {}
         """By the names of locations."""
-        self.anywhere = Plan(())
+        self.anywhere = LocationPlan(())
 
     # --- what changes now and then ---
 
@@ -160,11 +160,11 @@ class Geographic(Parts):
         names = {*self.locations, *(name for name in self.regions if name is not None)}
         self.plans = {}
         for name in sorted(names):
-            plan = self.plans[name.encode()] = Plan(self._order(name))
+            plan = self.plans[name.encode()] = LocationPlan(self._order(name))
             before = old.get(name.encode())
             plan.picks = before.picks if before is not None else 0
         picks = self.anywhere.picks
-        self.anywhere = Plan(self._order(None))
+        self.anywhere = LocationPlan(self._order(None))
         self.anywhere.picks = picks
         self._plan()
 
@@ -221,7 +221,7 @@ class Geographic(Parts):
             if end >= 0:
                 rest, key = key[end + 1 :], key[:end]
         found = self.plans.get(key)
-        plan: Plan = self.anywhere if found is None else found
+        plan: LocationPlan = self.anywhere if found is None else found
         plan.picks += 1
         child = plan.only
         if child is not None:
@@ -271,7 +271,7 @@ class Geographic(Parts):
             "can_serve_for_others": round(self._able(region.name, False), 4),
         }
 
-    def _route(self, name: str, plan: Plan) -> dict[str, Any]:
+    def _route(self, name: str, plan: LocationPlan) -> dict[str, Any]:
         here = self.locations.get(name, Location())
         return {
             "picks": plan.picks,
@@ -323,4 +323,4 @@ def inner_of(inner: str | Mapping[str, Any]) -> Make:
 
 def keyed(make: Make) -> Balancer:
     """With something for requests that lack the key."""
-    return Keyed(make(), create("power_of_two"))
+    return KeylessFallback(make(), create("power_of_two"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import exp
 
 from .scored import Scored
-from .structures.records import Record
+from .structures.records import BackendRecord
 
 
 class Latency(Scored):
@@ -20,7 +20,7 @@ class Latency(Scored):
 
     name = "latency"
 
-    def learn(self, record: Record, seconds: float, now: float) -> None:
+    def learn(self, record: BackendRecord, seconds: float, now: float) -> None:
         if record.answers == 0 or seconds > record.seconds:
             record.seconds = seconds
             return

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import Balancer, Done
-from .structures.records import FAILING_DECAY, Record, key_of, records_of
+from .structures.records import FAILING_DECAY, BackendRecord, key_of, records_of
 from .structures.sampling import dice
 
 ATTEMPTS = 4
@@ -45,7 +45,7 @@ class LeastConnections(Balancer):
         self.failure_penalty = failure_penalty
         self.dice = dice(seed)
         self.backends: list[Backend] = []
-        self.records: list[Record] = []
+        self.records: list[BackendRecord] = []
         self.size = 0
         self.heap = array("i", [0])
         """Places of members, by spots; who stands at one is not after those who stand below."""
@@ -94,12 +94,12 @@ class LeastConnections(Balancer):
         return backend
 
     def assigned(self, backend: Backend) -> None:
-        record: Record | None = backend.learned.get(self.key)
+        record: BackendRecord | None = backend.learned.get(self.key)
         if record is not None and record.owner is self:
             self.move(record, backend)
 
     def released(self, backend: Backend, done: Done) -> None:
-        record: Record | None = backend.learned.get(self.key)
+        record: BackendRecord | None = backend.learned.get(self.key)
         if record is None:
             return
         record.judge(done.outcome)
@@ -129,7 +129,7 @@ class LeastConnections(Balancer):
 
     # --- the heap ---
 
-    def ratio(self, record: Record, backend: Backend) -> float:
+    def ratio(self, record: BackendRecord, backend: Backend) -> float:
         """Load by weight of a member as things are, what is held against it included."""
         return backend.load() / backend.weight + self.failure_penalty * record.failing * self.usual
 
@@ -139,7 +139,7 @@ class LeastConnections(Balancer):
         self.move(self.records[at], self.backends[at])
         return self.order[2 * self.spots[at]] > before
 
-    def move(self, record: Record, backend: Backend) -> None:
+    def move(self, record: BackendRecord, backend: Backend) -> None:
         """Put a member where it belongs as things are."""
         if self.heap[0] != record.place:
             self.settle()

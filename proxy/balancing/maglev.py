@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..sharding.maglev import Maglev as Table
-from ..sharding.maglev import check_size, extent_for
+from ..sharding.maglev import Maglev, check_size, extent_for
 from ..sharding.placement import Placement
 from ..upstream.backend import Backend
 from .hashed import QUIET, Hashed
 
 
-class Maglev(Hashed):
+class MaglevHash(Hashed):
     """A table that was filled in turns."""
 
     name = "maglev"
@@ -42,4 +41,4 @@ class Maglev(Hashed):
         return extent_for(max(self.configured, len(weights)), self.table)
 
     def place(self, weights: Mapping[str, float]) -> Placement:
-        return Table(weights, self.table, self.configured)
+        return Maglev(weights, self.table, self.configured)

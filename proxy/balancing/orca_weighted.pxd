@@ -7,7 +7,7 @@ from .base cimport Balancer, Done
 cdef double NEVER
 
 
-cdef class Told:
+cdef class ReportedLoad:
     cdef public double weight, first, last, rps, utilization, eps
 
 
@@ -22,5 +22,5 @@ cdef class OrcaWeighted(Balancer):
     @cython.locals(size=Py_ssize_t, at=Py_ssize_t, have=double)
     cpdef Backend pick(self, bytes key)
     cpdef released(self, Backend backend, Done done)
-    @cython.locals(utilization=double, told=Told)
+    @cython.locals(utilization=double, told=ReportedLoad)
     cpdef reported(self, Backend backend, LoadReport report, double now)

@@ -30,7 +30,7 @@ LEAST, GREATEST = 0.01, 10.0
 """Bounds of a weight, as parts of the mean."""
 
 
-class Told:
+class ReportedLoad:
     """What a backend has told, and the weight that follows from it."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class OrcaWeighted(Balancer):
         self.penalty = at_least("error_utilization_penalty", error_utilization_penalty, 0.0)
         self.dice = dice(seed)
         self.backends: list[Backend] = []
-        self.told: list[Told] = []
+        self.told: list[ReportedLoad] = []
         self.gains = array("d")
         """What each member gathers in its turn: its share of the greatest weight."""
         self.gathered = array("d")
@@ -73,7 +73,7 @@ class OrcaWeighted(Balancer):
 
     def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         self.backends = [backend for backend in usable if backend.weight > 0]
-        self.told = [backend.learned.setdefault(self.name, Told()) for backend in self.backends]
+        self.told = [backend.learned.setdefault(self.name, ReportedLoad()) for backend in self.backends]
         self.size = len(self.backends)
         # a random start, or all proxies of a fleet would begin at the same backend
         self.gathered = array("d", [self.dice() for _ in self.backends])
@@ -105,7 +105,7 @@ class OrcaWeighted(Balancer):
             return
         told = backend.learned.get(self.name)
         if told is None:
-            told = backend.learned[self.name] = Told()
+            told = backend.learned[self.name] = ReportedLoad()
         if told.first == NEVER or now - told.last >= self.expiration:
             told.first = now
         told.last = now
@@ -133,7 +133,7 @@ class OrcaWeighted(Balancer):
         greatest = max(wanted, default=1.0)
         self.gains = array("d", [each / greatest for each in wanted])
 
-    def _silence(self, told: Told) -> str:
+    def _silence(self, told: ReportedLoad) -> str:
         """Why what a backend has told does not count now; empty if it does."""
         if told.last == NEVER:
             return "it has reported nothing"

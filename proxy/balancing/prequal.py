@@ -15,7 +15,7 @@ from typing import Any
 from ..upstream.backend import Backend
 from ..upstream.load.report import LoadReport
 from .base import Balancer, Done
-from .structures.probe_pool import Probe, ProbePool, Prober
+from .structures.probe_pool import PooledProbe, ProbePool, ProbeSchedule
 from .structures.sampling import Urn, dice
 
 SEEN = 128
@@ -50,7 +50,7 @@ class Prequal(Balancer):
         self.urn = Urn(self.dice)
         self.backends: set[Backend] = set()
         self.pool = ProbePool(pool, max_age)
-        self.asking = Prober(probes, self.urn, self.dice)
+        self.asking = ProbeSchedule(probes, self.urn, self.dice)
         self.prober: Callable[[Backend], None] | None = None
         """Asks a backend for a report, which comes to `reported` later; without one only responses tell."""
         self.reuse = 1.0
@@ -78,7 +78,7 @@ class Prequal(Balancer):
         if pool.count < 2:
             return urn.members[urn.draw()]
         at = self.best()
-        probe: Probe = pool.probes[at]
+        probe: PooledProbe = pool.probes[at]
         backend = probe.backend
         pool.used(at, self.dice() < probe.uses - 1.0)
         self.tidy()
@@ -89,7 +89,7 @@ class Prequal(Balancer):
         best, least, cold = 0, 0.0, False
         at = 0
         while at < self.pool.count:
-            probe: Probe = self.pool.probes[at]
+            probe: PooledProbe = self.pool.probes[at]
             is_cold = probe.in_flight <= self.hot_above
             value = probe.latency if is_cold else probe.in_flight
             if at == 0 or (is_cold and not cold) or (is_cold == cold and value < least):
@@ -102,7 +102,7 @@ class Prequal(Balancer):
         worst, most, hot = -1, 0.0, False
         at = 0
         while at < self.pool.count:
-            probe: Probe = self.pool.probes[at]
+            probe: PooledProbe = self.pool.probes[at]
             is_hot = probe.in_flight > self.hot_above
             value = probe.in_flight if is_hot else probe.latency
             if worst < 0 or (is_hot and not hot) or (is_hot == hot and value > most):

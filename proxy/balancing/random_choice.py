@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..upstream.backend import Backend
 from .base import Balancer
-from .structures.alias_table import Draws
+from .structures.alias_table import AliasTable
 
 
 class RandomChoice(Balancer):
@@ -19,7 +19,7 @@ class RandomChoice(Balancer):
     name = "random"
 
     def __init__(self, seed: int | None = None) -> None:
-        self.draws = Draws(seed)
+        self.draws = AliasTable(seed)
         self.backends: list[Backend] = []
 
     def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:

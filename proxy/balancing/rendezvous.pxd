@@ -1,5 +1,5 @@
 from .hashed cimport Hashed
 
 
-cdef class Rendezvous(Hashed):
+cdef class RendezvousHash(Hashed):
     cdef public int slots

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..sharding.placement import Placement
-from ..sharding.rendezvous import SLOTS, check_slots
-from ..sharding.rendezvous import Rendezvous as Slots
+from ..sharding.rendezvous import SLOTS, Rendezvous, check_slots
 from .hashed import QUIET, Hashed
 
 
-class Rendezvous(Hashed):
+class RendezvousHash(Hashed):
     """The highest score, by weight."""
 
     name = "rendezvous"
@@ -29,4 +28,4 @@ class Rendezvous(Hashed):
         self.slots = slots
 
     def place(self, weights: Mapping[str, float]) -> Placement:
-        return Slots(weights, self.slots)
+        return Rendezvous(weights, self.slots)

@@ -29,8 +29,8 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import ANSWERED, FAILED, Balancer, Done
-from .structures.alias_table import Draws
-from .structures.records import FAILING_DECAY, Record, key_of, records_of
+from .structures.alias_table import AliasTable
+from .structures.records import FAILING_DECAY, BackendRecord, key_of, records_of
 
 ATTEMPTS = 3
 """Draws at most for one pick, if other workers' requests make a winner worse than its score."""
@@ -64,9 +64,9 @@ class Scored(Balancer):
         self.choices = choices
         self.decay = decay
         self.failure_penalty = failure_penalty
-        self.draws = Draws(seed)
+        self.draws = AliasTable(seed)
         self.backends: list[Backend] = []
-        self.records: list[Record] = []
+        self.records: list[BackendRecord] = []
         self.scale = array("d", [0.0])
         """Mean weight by weight, of each member."""
         self.scores = array("d", [0.0])
@@ -82,7 +82,7 @@ class Scored(Balancer):
 
     # --- what subclasses say ---
 
-    def learn(self, record: Record, seconds: float, now: float) -> None:
+    def learn(self, record: BackendRecord, seconds: float, now: float) -> None:
         """A backend has answered in so many seconds."""
         raise NotImplementedError
 
@@ -115,12 +115,12 @@ class Scored(Balancer):
         return self.backends[at]
 
     def assigned(self, backend: Backend) -> None:
-        record: Record | None = backend.learned.get(self.key)
+        record: BackendRecord | None = backend.learned.get(self.key)
         if record is not None and record.owner is self:
             self.rescore(record, backend)
 
     def released(self, backend: Backend, done: Done) -> None:
-        record: Record | None = backend.learned.get(self.key)
+        record: BackendRecord | None = backend.learned.get(self.key)
         if record is None:
             return
         self.note(record, done)
@@ -182,7 +182,7 @@ class Scored(Balancer):
         self.rescore(self.records[at], self.backends[at])
         return self.scores[at] > before
 
-    def rescore(self, record: Record, backend: Backend) -> None:
+    def rescore(self, record: BackendRecord, backend: Backend) -> None:
         """Work out a score as things are."""
         at = record.place
         seconds, load = record.seconds, backend.load() * self.scale[at] + 1.0
@@ -204,7 +204,7 @@ class Scored(Balancer):
             self.rescore(self.records[at], self.backends[at])
             at += 1
 
-    def note(self, record: Record, done: Done) -> None:
+    def note(self, record: BackendRecord, done: Done) -> None:
         """Learn from how a request ended."""
         record.judge(done.outcome)
         if done.outcome == ANSWERED:

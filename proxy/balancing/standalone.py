@@ -22,12 +22,12 @@ TICK = 0.1
 """Seconds between two ticks of an algorithm."""
 
 
-class Request:
+class StandaloneRequest:
     """A request that was given to `backend`, until you say how it ended."""
 
     __slots__ = ("backend", "beside", "over", "picked", "picker")
 
-    def __init__(self, picker: Picker, backend: Backend, picked: float) -> None:
+    def __init__(self, picker: StandalonePicker, backend: Backend, picked: float) -> None:
         self.picker = picker
         self.backend = backend
         self.picked = picked
@@ -55,7 +55,7 @@ class Request:
         self.picker.ended(self, outcome, seconds, report)
 
 
-class Picker:
+class StandalonePicker:
     """Picks for requests by an algorithm, which is the name of one, `module:Class`, or one that is made already.
 
     `backends` are addresses, with weights or without: `{"10.0.0.1:80": 5, "10.0.0.2:80": 1}`, or a list; or `Backend`
@@ -102,7 +102,7 @@ class Picker:
         members = list(self.backends.values())
         type(self.balancer).members(self.balancer, members, members, members)
 
-    def pick(self, key: bytes | None = None) -> Request | None:
+    def pick(self, key: bytes | None = None) -> StandaloneRequest | None:
         """A request at the backend that the algorithm picks; None if it finds none."""
         now = self.clock()
         if now >= self.due:
@@ -113,9 +113,9 @@ class Picker:
         backend.rows[backend.own + REQUESTS] += 1
         backend.rows[backend.own + IN_FLIGHT] += 1
         self.balancer.assigned(backend)
-        return Request(self, backend, now)
+        return StandaloneRequest(self, backend, now)
 
-    def ended(self, request: Request, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
+    def ended(self, request: StandaloneRequest, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
         """A request is over; called by the request."""
         now, backend, done = self.clock(), request.backend, self.done
         backend.rows[backend.own + IN_FLIGHT] -= 1

@@ -1,4 +1,4 @@
-"""For an ASGI app: tells the proxy in front how loaded the app is, in each response.
+"""Load reports of an ASGI app, in the header of each response.
 
     from proxy.middleware.asgi import LoadReportMiddleware
     app = LoadReportMiddleware(app)
@@ -21,7 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class LoadReportMiddleware:
+class AsgiLoadReports:
     """Wraps an ASGI app. `path` answers with the report, for polls and probes; None for no such path. What else there
     is to say goes to `Load`.
 
@@ -73,6 +73,10 @@ class LoadReportMiddleware:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+LoadReportMiddleware = AsgiLoadReports
+"""The name that apps import."""
 
 
 class Metered:

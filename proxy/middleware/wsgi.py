@@ -1,4 +1,4 @@
-"""For a WSGI app: tells the proxy in front how loaded the app is, in each response.
+"""Load reports of a WSGI app, in the header of each response.
 
     from proxy.middleware.wsgi import LoadReportMiddleware
     app = LoadReportMiddleware(app)
@@ -17,7 +17,7 @@ from .load import FORWARDING, HEADER, PATH, Load
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class LoadReportMiddleware:
+class WsgiLoadReports:
     """Wraps a WSGI app. `path` answers with the report, for polls and probes; None for no such path. What else there
     is to say goes to `Load`.
 
@@ -37,7 +37,7 @@ class LoadReportMiddleware:
             body = self.load.json()
             start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
             return [body]
-        call = Call(self.load, start_response, self.request_cost)
+        call = WsgiCall(self.load, start_response, self.request_cost)
         try:
             result = self.app(environ, call.start)
             if isinstance(result, list | tuple) or type(result) is environ.get("wsgi.file_wrapper"):
@@ -51,7 +51,11 @@ class LoadReportMiddleware:
         return call
 
 
-class Call:
+LoadReportMiddleware = WsgiLoadReports
+"""The name that apps import."""
+
+
+class WsgiCall:
     """One call of a WSGI app, and what it returns: the head goes out with the first bytes, so that the report in it
     covers the work that was done for them."""
 

@@ -13,7 +13,7 @@ import pytest
 from proxy.balancing import ALGORITHMS, Done, create
 from proxy.balancing.geographic import Geographic
 from proxy.balancing.locations import Location
-from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.priorities import Priorities
 from proxy.upstream.backend import Backend
 
 from .algorithms import InOrder
@@ -313,7 +313,7 @@ def test_without_a_key_inside_the_key_is_the_location_alone() -> None:
 
 
 def test_it_works_inside_of_priorities() -> None:
-    levels = Levels(geographic)
+    levels = Priorities(geographic)
     assert levels.needs_location
     spare = placed("spare", 4, region="fra", priority=1)
     members = regions(4, 4, 4) + spare
@@ -328,7 +328,7 @@ def test_it_works_inside_of_priorities() -> None:
 @pytest.mark.parametrize("inner", ["power_of_two", "consistent_hash"])
 def test_the_clients_of_a_location_are_shared_out_over_priorities(inner: str) -> None:
     """Not all of them go one way because they have the same location; those with a key always go the same."""
-    levels = Levels(lambda: geographic(inner=inner))
+    levels = Priorities(lambda: geographic(inner=inner))
     settle(levels, placed("one", 10, 5, region="fra") + placed("two", 10, region="fra", priority=1))
     assert shares(levels, "priority", b"home") == pytest.approx({0: 0.7, 1: 0.3}, abs=0.03)
     if inner == "consistent_hash":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.balancing.base import FAILED, Done
 from proxy.balancing.least_connections import LeastConnections
-from proxy.balancing.standalone import Picker, Request
+from proxy.balancing.standalone import StandalonePicker, StandaloneRequest
 from proxy.scoreboard import IN_FLIGHT, ROW
 from proxy.upstream.backend import Backend
 
@@ -31,8 +31,8 @@ def loads(members: list[Backend]) -> list[float]:
 def test_nobody_is_less_loaded_than_the_one_that_is_picked(weights: list[int], steps: list[int]) -> None:
     """Whatever comes and goes; a scan says who is the least loaded."""
     members = backends(*weights)
-    picker = Picker(LeastConnections(seed=1), members)
-    flying: list[Request] = []
+    picker = StandalonePicker(LeastConnections(seed=1), members)
+    flying: list[StandaloneRequest] = []
     for step in steps:
         if step >= 0 and flying:
             flying.pop(step % len(flying)).answered(0.01)
@@ -45,7 +45,7 @@ def test_nobody_is_less_loaded_than_the_one_that_is_picked(weights: list[int], s
 
 def test_many_members_and_requests_stay_in_order() -> None:
     dice = Random(5)
-    picker = Picker("least_connections", {f"b{n}:1": dice.randint(1, 256) for n in range(1000)}, seed=1)
+    picker = StandalonePicker("least_connections", {f"b{n}:1": dice.randint(1, 256) for n in range(1000)}, seed=1)
     flying = []
     for _ in range(20_000):
         request = picker.pick()
@@ -77,7 +77,7 @@ def test_a_pick_that_came_to_nothing_was_a_turn_all_the_same() -> None:
 
 
 def test_idle_members_take_turns_by_weight() -> None:
-    picker = Picker("least_connections", {"a:1": 5, "b:1": 1, "c:1": 1}, seed=1)
+    picker = StandalonePicker("least_connections", {"a:1": 5, "b:1": 1, "c:1": 1}, seed=1)
     order = []
     for _ in range(70):
         request = picker.pick()
@@ -89,7 +89,7 @@ def test_idle_members_take_turns_by_weight() -> None:
 
 
 def test_who_comes_new_is_not_owed_the_past() -> None:
-    picker = Picker("least_connections", ["a:1", "b:1"], seed=1)
+    picker = StandalonePicker("least_connections", ["a:1", "b:1"], seed=1)
     for _ in range(100):
         request = picker.pick()
         assert request is not None

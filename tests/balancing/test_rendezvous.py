@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.balancing.rendezvous import Rendezvous
+from proxy.balancing.rendezvous import RendezvousHash
 from proxy.sharding import rendezvous
 
 from .members import backends, set_members
@@ -15,7 +15,7 @@ KEYS = [b"key-%d" % n for n in range(5000)]
 
 
 def test_keys_are_where_the_slots_have_them() -> None:
-    balancer = Rendezvous(slots=1024)
+    balancer = RendezvousHash(slots=1024)
     set_members(balancer, backends(1, 2, 1))
     slots = rendezvous.Rendezvous({"a": 1.0, "b": 2.0, "c": 1.0}, 1024)
     assert [backend.name for backend in map(balancer.pick, KEYS) if backend] == [slots.owner(key) for key in KEYS]
@@ -23,7 +23,7 @@ def test_keys_are_where_the_slots_have_them() -> None:
 
 def test_a_backend_that_warms_up_takes_keys_step_by_step_and_moves_no_others() -> None:
     """Slow start multiplies all weights; what had a weight of 1 has one of 10 at a scale of 10."""
-    balancer = Rendezvous()
+    balancer = RendezvousHash()
     members = backends(1, 1, 1, 1)
     set_members(balancer, members[1:])
     homes = [{key: balancer.pick(key) for key in KEYS}]
@@ -41,4 +41,4 @@ def test_a_backend_that_warms_up_takes_keys_step_by_step_and_moves_no_others() -
 
 def test_the_number_of_slots_is_checked() -> None:
     with pytest.raises(ValueError, match="slots: must be a power of two"):
-        Rendezvous(slots=1000)
+        RendezvousHash(slots=1000)

@@ -9,7 +9,7 @@ import pytest
 from proxy.balancing.base import ANSWERED, CANCELLED, FAILED, Done
 from proxy.balancing.latency import Latency
 from proxy.balancing.scored import Scored
-from proxy.balancing.standalone import Picker
+from proxy.balancing.standalone import StandalonePicker
 from proxy.scoreboard import IN_FLIGHT, ROW
 from proxy.upstream.backend import Backend
 
@@ -86,7 +86,7 @@ def test_an_idle_upstream_is_shared_out_by_weight() -> None:
 
 
 def test_the_unknown_is_tried_at_once_and_by_one_request() -> None:
-    picker = Picker("latency", ["a:1", "b:1", "c:1"], seed=1)
+    picker = StandalonePicker("latency", ["a:1", "b:1", "c:1"], seed=1)
     for _ in range(3):
         request = picker.pick()
         assert request is not None

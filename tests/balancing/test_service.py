@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from proxy.balancing.power_of_two import PowerOfTwo
-from proxy.balancing.wrappers.keyless import Keyed
+from proxy.balancing.wrappers.keyless import KeylessFallback
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.metrics import U_BALANCER_FAILED
@@ -37,7 +37,7 @@ def yaml(addresses: list[str], balance: str, weights: list[int] | None = None) -
 def balancer_of(proxy: Running) -> LastByKey:
     """The algorithm of the only upstream."""
     keyed = proxy.proxy.plan.groups["app"].balancer
-    assert isinstance(keyed, Keyed)
+    assert isinstance(keyed, KeylessFallback)
     return unwatched(keyed.main, LastByKey)
 
 

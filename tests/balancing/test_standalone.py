@@ -9,7 +9,7 @@ import pytest
 
 from proxy.balancing import Balancer, Done
 from proxy.balancing.base import ANSWERED, CANCELLED, FAILED
-from proxy.balancing.standalone import Picker
+from proxy.balancing.standalone import StandalonePicker
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 
@@ -54,7 +54,7 @@ class Clock:
 
 def test_it_does_what_the_pipeline_does() -> None:
     clock, balancer = Clock(), Watching()
-    picker = Picker(balancer, ["10.0.0.1:80"], clock=clock)
+    picker = StandalonePicker(balancer, ["10.0.0.1:80"], clock=clock)
     first, second = picker.pick(), picker.pick()
     assert first is not None
     assert second is not None
@@ -73,7 +73,7 @@ def test_it_does_what_the_pipeline_does() -> None:
 
 def test_the_clock_brings_the_ticks() -> None:
     clock, balancer = Clock(), Watching()
-    picker = Picker(balancer, ["10.0.0.1:80"], clock=clock)
+    picker = StandalonePicker(balancer, ["10.0.0.1:80"], clock=clock)
     for _ in range(30):
         clock.now += 0.03
         request = picker.pick()
@@ -85,12 +85,12 @@ def test_the_clock_brings_the_ticks() -> None:
 
 
 def test_nobody_is_nobody() -> None:
-    assert Picker(Watching(), ["10.0.0.1:80"]).pick(b"nobody") is None
-    assert Picker("round_robin", []).pick() is None
+    assert StandalonePicker(Watching(), ["10.0.0.1:80"]).pick(b"nobody") is None
+    assert StandalonePicker("round_robin", []).pick() is None
 
 
 def test_a_request_ends_once() -> None:
-    request = Picker("round_robin", ["10.0.0.1:80"]).pick()
+    request = StandalonePicker("round_robin", ["10.0.0.1:80"]).pick()
     assert request is not None
     request.answered(0.1)
     with pytest.raises(ValueError, match=r"at 10\.0\.0\.1:80 is over already"):
@@ -99,7 +99,7 @@ def test_a_request_ends_once() -> None:
 
 
 def test_a_thousand_backends_by_weight() -> None:
-    picker = Picker("round_robin", {f"10.0.{n // 256}.{n % 256}:80": 1 + n % 2 for n in range(1000)})
+    picker = StandalonePicker("round_robin", {f"10.0.{n // 256}.{n % 256}:80": 1 + n % 2 for n in range(1000)})
     counts: Counter[int] = Counter()
     for _ in range(1500):
         request = picker.pick()
@@ -110,7 +110,7 @@ def test_a_thousand_backends_by_weight() -> None:
 
 
 def test_backends_come_and_go_and_are_remembered() -> None:
-    picker = Picker("latency", ["a:1", "b:1"], seed=1)
+    picker = StandalonePicker("latency", ["a:1", "b:1"], seed=1)
     for _ in range(4):
         request = picker.pick()
         assert request is not None
@@ -126,7 +126,7 @@ def test_backends_come_and_go_and_are_remembered() -> None:
 
 def test_weights_are_what_the_algorithm_would_find_in_a_configuration() -> None:
     """geographic, for instance, works out from them what a region can take."""
-    picker = Picker("geographic", {"a:1": 5, "b:1": 1}, max_in_flight=10)
+    picker = StandalonePicker("geographic", {"a:1": 5, "b:1": 1}, max_in_flight=10)
     picker.set_weight("b:1", 2)
     assert [backend.wanted_weight() for backend in picker.backends.values()] == [5, 2]
     (region,) = picker.balancer.regions.values()  # type: ignore[attr-defined]
@@ -135,7 +135,7 @@ def test_weights_are_what_the_algorithm_would_find_in_a_configuration() -> None:
 
 @pytest.mark.parametrize("given", [{"b:1": 2, "c:1": 257}, {"b:1": -1}])
 def test_what_is_refused_changes_nothing(given: dict[str, int]) -> None:
-    picker = Picker("round_robin", {"a:1": 1, "b:1": 1})
+    picker = StandalonePicker("round_robin", {"a:1": 1, "b:1": 1})
     with pytest.raises(ValueError, match="must be from 0 to 256"):
         picker.set_backends(given)
     assert [(backend.name, backend.weight) for backend in picker.backends.values()] == [("a:1", 1), ("b:1", 1)]
@@ -146,7 +146,7 @@ def test_what_is_refused_changes_nothing(given: dict[str, int]) -> None:
 
 def test_backends_that_are_there_already() -> None:
     members = backends(2, 1)
-    picker = Picker("round_robin", members)
+    picker = StandalonePicker("round_robin", members)
     assert list(picker.backends.values()) == members
 
 
@@ -160,4 +160,4 @@ def test_backends_that_are_there_already() -> None:
 )
 def test_what_is_wrong_is_told(algorithm: str, members: dict[str, int], params: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Picker(algorithm, members, **params)  # type: ignore[arg-type]
+        StandalonePicker(algorithm, members, **params)  # type: ignore[arg-type]

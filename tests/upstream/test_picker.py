@@ -12,7 +12,7 @@ import pytest
 from proxy.balancing.least_connections import LeastConnections
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.priorities import Priorities
 from proxy.deadlines import Sweep
 from proxy.errors import QUEUE_TIMEOUT, Reason
 from proxy.metrics import U_BALANCER_FAILED, U_QUEUE_LENGTH
@@ -163,7 +163,7 @@ def test_one_that_fails_now_and_then_is_replaced_too() -> None:
 def test_a_dead_first_priority_is_no_panic_while_the_second_is_well() -> None:
     members = tuple(spec_of(f"{name}{n}", "x", priority) for priority, name in enumerate("pq") for n in (1, 2, 3, 4))
     spec = SPEC._replace(backends=members + tuple(spec_of(f"p{n}", "x") for n in range(5, 9)))
-    group = group_of(spec=spec, balancer=lambda: Levels(RoundRobin))
+    group = group_of(spec=spec, balancer=lambda: Priorities(RoundRobin))
     down(group, *[n for n, backend in enumerate(group.members) if backend.name[0] == "p"])
     assert (group.available, len(group.members), group.panicking) == (4, 12, False)
     assert {group.balancer.pick(None).name[0] for _ in range(40)} == {"q"}
@@ -183,7 +183,7 @@ def test_the_last_resort_is_not_picked_before_those_of_the_first_priority() -> N
 def test_a_census_that_changes_alone_is_told() -> None:
     """An ill member that is drained is no longer missed: 2 of 2 are well then, not 2 of 4."""
     members = (*(spec_of(f"p{n}", "x") for n in range(4)), spec_of("q1", "x", 1))
-    group = group_of(spec=SPEC._replace(backends=members), balancer=lambda: Levels(RoundRobin))
+    group = group_of(spec=SPEC._replace(backends=members), balancer=lambda: Priorities(RoundRobin))
     down(group, 2, 3)
     assert [round(part.share, 3) for part in group.balancer.parts] == [0.7, 0.3]
     for backend in group.members[2:4]:

@@ -18,7 +18,7 @@ MULTIPLIER = 0x2545F4914F6CDD1D
 REDRAWS = 4
 
 
-class Draws:
+class AliasTable:
     """Draws from the places 0 to `size` - 1."""
 
     def __init__(self, seed: int | None = None) -> None:

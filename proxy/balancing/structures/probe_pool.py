@@ -14,7 +14,7 @@ from ...upstream.backend import Backend
 from .sampling import Urn
 
 
-class Probe:
+class PooledProbe:
     """What a backend said. `in_flight` counts up with each request that is given to it on the strength of it."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class ProbePool:
     """Probes not yet used up. Those in use are the first `count` of `probes`, in no order."""
 
     def __init__(self, size: int, max_age: float) -> None:
-        self.probes = [Probe() for _ in range(size)]
+        self.probes = [PooledProbe() for _ in range(size)]
         self.size = size
         self.max_age = max_age
         self.count = 0
@@ -43,7 +43,7 @@ class ProbePool:
         """A backend has told of its load."""
         at, oldest, order = 0, 0, 1 << 62
         while at < self.count:
-            probe: Probe = self.probes[at]
+            probe: PooledProbe = self.probes[at]
             if probe.backend is backend:
                 break
             if probe.order < order:
@@ -71,7 +71,7 @@ class ProbePool:
 
     def used(self, at: int, more: bool) -> None:
         """A request goes to the backend at a place; `more`: whether the probe may serve for another one."""
-        probe: Probe = self.probes[at]
+        probe: PooledProbe = self.probes[at]
         probe.in_flight += 1.0
         probe.uses -= 1.0
         if probe.uses < 1.0 and not more:
@@ -81,7 +81,7 @@ class ProbePool:
         """The place of the oldest probe, -1 if there is none."""
         at, found, order = 0, -1, 1 << 62
         while at < self.count:
-            probe: Probe = self.probes[at]
+            probe: PooledProbe = self.probes[at]
             if probe.order < order:
                 found, order = at, probe.order
             at += 1
@@ -91,7 +91,7 @@ class ProbePool:
         """Forget what is too old to be true."""
         at = self.count - 1
         while at >= 0:
-            probe: Probe = self.probes[at]
+            probe: PooledProbe = self.probes[at]
             if now - probe.when > self.max_age:
                 self.remove(at)
             at -= 1
@@ -104,7 +104,7 @@ class ProbePool:
                 self.remove(at)
 
 
-class Prober:
+class ProbeSchedule:
     """Asks backends drawn by weight, so many per request on average, through a callable that somebody else gives."""
 
     def __init__(self, rate: float, urn: Urn, dice: Callable[[], float]) -> None:

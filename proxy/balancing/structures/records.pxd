@@ -4,7 +4,7 @@ cdef int ANSWERED, FAILED
 cdef double GAIN, FORGIVEN
 
 
-cdef class Record:
+cdef class BackendRecord:
     cdef public Balancer owner
     cdef public Py_ssize_t place
     cdef public double seconds, answered_at, failing

@@ -20,7 +20,7 @@ GAIN = 0.1
 """How far one request takes `failing` towards 0 or 1."""
 
 
-class Record:
+class BackendRecord:
     """What is known of a backend. It lies in `backend.learned`, and outlives the algorithm."""
 
     def __init__(self) -> None:
@@ -56,7 +56,9 @@ def key_of(balancer: Balancer) -> str:
     return f"{balancer.name} ({balancer.scope})" if balancer.scope else balancer.name
 
 
-def records_of(owner: Balancer, key: str, members: Sequence[Backend], before: Sequence[Record]) -> list[Record]:
+def records_of(
+    owner: Balancer, key: str, members: Sequence[Backend], before: Sequence[BackendRecord]
+) -> list[BackendRecord]:
     """What is known of each member under the name `key`, with its place; new where nothing is. Those of `before` that
     are no members any more have no place."""
     for left in before:
@@ -64,7 +66,7 @@ def records_of(owner: Balancer, key: str, members: Sequence[Backend], before: Se
             left.owner = None
     records = []
     for at, backend in enumerate(members):
-        record: Record = backend.learned.setdefault(key, Record())
+        record: BackendRecord = backend.learned.setdefault(key, BackendRecord())
         record.owner, record.place = owner, at
         records.append(record)
     return records

@@ -3,7 +3,7 @@ from ...upstream.load.report cimport LoadReport
 from ..base cimport Balancer, Done
 
 
-cdef class Keyed(Balancer):
+cdef class KeylessFallback(Balancer):
     cdef public Balancer main, other
     cpdef Backend pick(self, bytes key)
     cpdef assigned(self, Backend backend)

@@ -13,7 +13,7 @@ from ...upstream.load.report import LoadReport
 from ..base import Balancer, Done
 
 
-class Keyed(Balancer):
+class KeylessFallback(Balancer):
     """`main` for requests with a key, `other` for the rest."""
 
     needs_key = True

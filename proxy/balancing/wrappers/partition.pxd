@@ -4,7 +4,7 @@ from ...upstream.backend cimport Backend
 from ..base cimport Balancer, Done
 
 
-cdef class Draw:
+cdef class Split:
     cdef public list children, bounds
     cdef public Balancer only
 
@@ -12,16 +12,16 @@ cdef class Draw:
     cpdef Balancer at(self, double place)
 
 
-cdef class Parts(Balancer):
+cdef class Partition(Balancer):
     cdef public object make, dice
     cdef public Balancer model
     cdef public long long seed
     cdef public bint located
     cdef public list parts
     cdef public dict children, owner
-    cdef public Draw draw
+    cdef public Split split
 
-    @cython.locals(child=Balancer, own=bytes, draw=Draw)
+    @cython.locals(child=Balancer, own=bytes, split=Split)
     cpdef Backend pick(self, bytes key)
     cpdef double place_of(self, bytes key) except -1.0
     @cython.locals(child=Balancer)

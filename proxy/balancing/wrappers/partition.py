@@ -29,7 +29,7 @@ class Part(NamedTuple):
     share: float
 
 
-class Draw:
+class Split:
     """A weighted choice among algorithms."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Draw:
         return self.children[at]
 
 
-class Parts(Balancer):
+class Partition(Balancer):
     """Divides its members into the parts that `divide` of a subclass makes."""
 
     salt = 0x51
@@ -73,7 +73,7 @@ class Parts(Balancer):
         self.children: dict[Hashable, Balancer] = {}
         self.owner: dict[Backend, Balancer] = {}
         """The algorithm that gets the events of a backend's requests."""
-        self.draw = Draw()
+        self.split = Split()
 
     @property
     def needs_key(self) -> bool:  # type: ignore[override]
@@ -107,7 +107,7 @@ class Parts(Balancer):
         for backend, child in owner.items():  # one that has left may have requests that are not over
             if backend not in self.owner and child in stay and backend.load() > 0:
                 self.owner[backend] = child
-        self.draw.share_out({part.label: part.share for part in self.parts}, self.children)
+        self.split.share_out({part.label: part.share for part in self.parts}, self.children)
 
     def by_label(self, backends: Sequence[Backend]) -> dict[Hashable, list[Backend]]:
         """The members of each part."""
@@ -125,20 +125,20 @@ class Parts(Balancer):
         return labelled
 
     def pick(self, key: bytes | None) -> Backend | None:
-        draw = self.draw
-        child = draw.only
+        split = self.split
+        child = split.only
         if child is not None:
             return child.pick(key)
-        if not draw.children:
+        if not split.children:
             return None
         own = key
         if key is not None and self.located:
             own = behind_location(key)
-        child = draw.at(self.place_of(own))
+        child = split.at(self.place_of(own))
         return child.pick(key)
 
     def place_of(self, key: bytes | None) -> float:
-        """A place from 0 to 1 in a draw: by chance, the same one for the same key."""
+        """A place from 0 to 1: by chance without a key, by its hash with one."""
         if key is None:
             return self.dice()
         return mmh3.hash(key, self.seed, False) / 4294967296.0

@@ -1,5 +1,5 @@
-from .partition cimport Parts
+from .partition cimport Partition
 
 
-cdef class Levels(Parts):
+cdef class Priorities(Partition):
     cdef public double factor

@@ -15,10 +15,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain
 
 from ...upstream.backend import Backend
-from .partition import Make, Part, Parts
+from .partition import Make, Part, Partition
 
 
-class Levels(Parts):
+class Priorities(Partition):
     """Divides members by their priority; 0 comes first."""
 
     name = "priority"

@@ -1,6 +1,6 @@
-from .partition cimport Parts
+from .partition cimport Partition
 
 
-cdef class Subset(Parts):
+cdef class Subset(Partition):
     cdef public Py_ssize_t size
     cdef public bytes identity

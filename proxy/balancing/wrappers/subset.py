@@ -14,12 +14,12 @@ from heapq import nlargest
 import mmh3
 
 from ...upstream.backend import Backend
-from .partition import Make, Part, Parts
+from .partition import Make, Part, Partition
 
 CHOSEN = "subset"
 
 
-class Subset(Parts):
+class Subset(Partition):
     """Uses `size` of its members; `identity` is the name of this proxy."""
 
     name = "subset"

@@ -8,7 +8,7 @@ calls of the one kind must not cover the other kinds; the latter two have `OFF_P
 
 It is directly around the algorithm of the configuration, inside of priorities, zones, subset, keys and stickiness: so
 only the user's code is timed, the fallback for requests without a key is not, and built-in algorithms have no guard.
-All parts of an upstream share one Watch: they run the same code, and hold up the same requests.
+All parts of an upstream share one CallTimes: they run the same code, and hold up the same requests.
 
 Law of this file: it is no algorithm and decides nothing. The clock is given from outside and never reaches the
 algorithm inside, whose only times are those of events. `explain` is called on demand, and not timed. A call that never
@@ -33,7 +33,7 @@ OFF_PATH = 20
 """The limit of `tick` and `members`, as a multiple of that of calls on the path."""
 
 
-class Series:
+class CallSeries:
     """Calls of one kind, and those of them above `limit` seconds."""
 
     def __init__(self, kind: str, limit: float) -> None:
@@ -48,18 +48,18 @@ class Series:
         """All calls from the first of those slow ones to the last."""
 
 
-class Watch:
+class CallTimes:
     """The durations of an upstream's calls of its algorithm. `limit`: seconds of a call on the path of requests."""
 
     def __init__(self, limit: float, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.path = Series("calls", limit)
-        self.ticks = Series("ticks", limit * OFF_PATH)
-        self.updates = Series("updates", limit * OFF_PATH)
+        self.path = CallSeries("calls", limit)
+        self.ticks = CallSeries("ticks", limit * OFF_PATH)
+        self.updates = CallSeries("updates", limit * OFF_PATH)
         self.verdict = ""
         """The reason of the replacement, empty before: from then on the algorithm is not called."""
 
-    def over(self, series: Series, call: str, begun: float) -> None:
+    def over(self, series: CallSeries, call: str, begun: float) -> None:
         """Count a call that is over. Raises PolicyTooSlow with the last slow one allowed."""
         seconds = self.clock() - begun
         if seconds <= series.limit:
@@ -67,7 +67,7 @@ class Watch:
         else:
             self.slow_call(series, call, seconds)
 
-    def slow_call(self, series: Series, call: str, seconds: float) -> None:
+    def slow_call(self, series: CallSeries, call: str, seconds: float) -> None:
         """Count a slow call. Raises PolicyTooSlow with the last one allowed."""
         if series.slow == 0 or series.quick >= APART:
             series.slow = series.calls = 1
@@ -84,14 +84,14 @@ class Watch:
             raise PolicyTooSlow(self.verdict)
 
 
-class Watched(Balancer):
+class TimeGuard(Balancer):
     """`inner`, timed. After its replacement it gets no more events, those of requests in flight included."""
 
-    def __init__(self, inner: Balancer, watch: Watch) -> None:
+    def __init__(self, inner: Balancer, times: CallTimes) -> None:
         self.inner = inner
         # Bound once: to look a method of a Python class up costs a compiled one more than to call it
         self.inner_pick, self.inner_assigned, self.inner_released = inner.pick, inner.assigned, inner.released
-        self.watch = watch
+        self.times = times
 
     @property
     def needs_key(self) -> bool:  # type: ignore[override]
@@ -108,65 +108,65 @@ class Watched(Balancer):
     # --- on the path of requests ---
 
     def pick(self, key: bytes | None) -> Backend | None:
-        watch = self.watch
-        if watch.verdict:
-            raise PolicyTooSlow(watch.verdict)
-        begun = watch.clock()
+        times = self.times
+        if times.verdict:
+            raise PolicyTooSlow(times.verdict)
+        begun = times.clock()
         backend = self.inner_pick(key)
-        watch.over(watch.path, "pick", begun)
+        times.over(times.path, "pick", begun)
         return backend
 
     def assigned(self, backend: Backend) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
             self.inner_assigned(backend)
-            watch.over(watch.path, "assigned", begun)
+            times.over(times.path, "assigned", begun)
 
     def released(self, backend: Backend, done: Done) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
             self.inner_released(backend, done)
-            watch.over(watch.path, "released", begun)
+            times.over(times.path, "released", begun)
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
             self.inner.reported(backend, report, now)
-            watch.over(watch.path, "reported", begun)
+            times.over(times.path, "reported", begun)
 
     def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        watch = self.watch
-        if watch.verdict:
+        times = self.times
+        if times.verdict:
             return None
-        begun = watch.clock()
+        begun = times.clock()
         candidates = self.inner.candidates(key)
-        watch.over(watch.path, "candidates", begun)
+        times.over(times.path, "candidates", begun)
         return candidates
 
     # --- off it ---
 
     def tick(self, now: float) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
             self.inner.tick(now)
-            watch.over(watch.ticks, "tick", begun)
+            times.over(times.ticks, "tick", begun)
 
     def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         self.inner.prober, self.inner.scope = self.prober, self.scope
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
             type(self.inner).members(self.inner, listed, in_rotation, usable)
-            watch.over(watch.updates, "members", begun)
+            times.over(times.updates, "members", begun)
 
     def explain(self) -> dict[str, Any]:
         return self.inner.explain()
 
 
-def watched(make: Callable[[], Balancer], watch: Watch) -> Balancer:
+def guarded(make: Callable[[], Balancer], times: CallTimes) -> Balancer:
     """The algorithm of `make`, timed."""
-    return Watched(make(), watch)
+    return TimeGuard(make(), times)

@@ -1,7 +1,7 @@
-from .partition cimport Parts
+from .partition cimport Partition
 
 
-cdef class Zones(Parts):
+cdef class ZoneAware(Partition):
     cdef public str zone
     cdef public dict proxies
     cdef public Py_ssize_t min_backends

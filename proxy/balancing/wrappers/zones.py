@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from ...upstream.backend import Backend
-from .partition import Make, Part, Parts
+from .partition import Make, Part, Partition
 
 ALL = "all"
 
 
-class Zones(Parts):
+class ZoneAware(Partition):
     """Divides members by their zone. `proxies`: the number of proxies of each zone; empty for equally many."""
 
     name = "zone"

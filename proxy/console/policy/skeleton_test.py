@@ -1,8 +1,8 @@
 """The promises of Skeleton, without a server and without an event loop: `python -m pytest test_skeleton.py`.
 
-`Picker` does for an algorithm what the proxy does, in the same order: it counts a request in flight, then calls
-`assigned`; counts it out, then calls `released`; and calls `tick`, by a clock that does not move here, so that every
-run is the same.
+`StandalonePicker` does for an algorithm what the proxy does, in the same order: it counts a request in flight, then
+calls `assigned`; counts it out, then calls `released`; and calls `tick`, by a clock that does not move here, so that
+every run is the same.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections import Counter
 from collections.abc import Mapping
 
 from ...balancing.base import Done
-from ...balancing.standalone import Picker, Request, backend_at
+from ...balancing.standalone import StandalonePicker, StandaloneRequest, backend_at
 from .skeleton import Skeleton
 
 
-def picker_of(weights: Mapping[str, int]) -> Picker:
+def picker_of(weights: Mapping[str, int]) -> StandalonePicker:
     """One that picks among backends with these weights."""
-    return Picker(Skeleton(seed=1), weights, clock=lambda: 0.0)
+    return StandalonePicker(Skeleton(seed=1), weights, clock=lambda: 0.0)
 
 
-def picked(picker: Picker, count: int) -> list[Request]:
+def picked(picker: StandalonePicker, count: int) -> list[StandaloneRequest]:
     """`count` requests, in flight until their ends are reported."""
     found = [picker.pick() for _ in range(count)]
     return [request for request in found if request is not None]
 
 
-def shares(requests: list[Request]) -> Counter[str]:
+def shares(requests: list[StandaloneRequest]) -> Counter[str]:
     return Counter(request.backend.name for request in requests)
 
 
@@ -83,7 +83,7 @@ def test_over_many_requests_all_get_their_share() -> None:
 
 
 def test_it_is_called_as_the_proxy_calls_it() -> None:
-    """What `Picker` does, by hand. `pick` alone changes nothing: its caller counts requests in flight."""
+    """What `StandalonePicker` does, by hand. `pick` alone changes nothing: its caller counts requests in flight."""
     balancer, members = Skeleton(seed=1), [backend_at("a:1"), backend_at("b:1")]
     balancer.members(members, members, members)
     backend = balancer.pick(None)

@@ -14,7 +14,7 @@ from proxy.balancing import ALGORITHMS, Balancer, Done, create
 from proxy.balancing.base import FAILED
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.standalone import Picker
+from proxy.balancing.standalone import StandalonePicker
 from proxy.balancing.wrappers.former_hooks import FORMER, FormerHooks, former_names, warned
 from proxy.cli import main
 from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
@@ -157,7 +157,7 @@ def test_there_is_one_warning_for_a_class(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_one_that_is_made_already_works_by_itself() -> None:
-    picker = Picker(former.Former(), ["10.0.0.1:80", "10.0.0.2:80"])
+    picker = StandalonePicker(former.Former(), ["10.0.0.1:80", "10.0.0.2:80"])
     request = picker.pick()
     assert request is not None
     request.answered(0.1)

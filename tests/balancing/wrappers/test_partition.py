@@ -10,9 +10,9 @@ import pytest
 
 from proxy.balancing import Balancer, Done
 from proxy.balancing.power_of_two import PowerOfTwo
-from proxy.balancing.wrappers.partition import Draw, Part, Parts
-from proxy.balancing.wrappers.priorities import Levels
-from proxy.balancing.wrappers.zones import Zones
+from proxy.balancing.wrappers.partition import Part, Partition, Split
+from proxy.balancing.wrappers.priorities import Priorities
+from proxy.balancing.wrappers.zones import ZoneAware
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 from tests.balancing.algorithms import LastByKey
@@ -58,7 +58,7 @@ class Ledger(Balancer):
         return {"backends": {each.name: self.open[each.name] for each in self.usable}, "picks": [self.turn]}
 
 
-class Halves(Parts):
+class Halves(Partition):
     """The first and the rest, in the shares that it is told."""
 
     name = "halves"
@@ -104,7 +104,7 @@ def test_only_keys_at_the_border_move_when_shares_change() -> None:
 
 def test_parts_inside_of_parts_share_keys_out_evenly() -> None:
     """With one hash for both, the keys of one level would all fall into the same parts of it."""
-    levels = Levels(lambda: Halves(0.5, 0.5))
+    levels = Priorities(lambda: Halves(0.5, 0.5))
     members = backends(1, 1) + placed("later", 2, priority=1)
     ill = placed("ill", 2, 2)
     settle(levels, members + ill)  # the first level is able to serve 70 %
@@ -118,7 +118,7 @@ def test_a_part_that_gets_everything_is_asked_at_once_and_one_of_none_never() ->
     halves = Halves(0.0, 1.0)
     members = backends(1, 1)
     set_members(halves, members)
-    assert halves.draw.only is halves.children[1]
+    assert halves.split.only is halves.children[1]
     assert {halves.pick(None) for _ in range(100)} == {members[1]}
 
 
@@ -139,7 +139,7 @@ def test_what_is_told_of_a_backend_goes_to_its_part() -> None:
 
 
 def test_a_part_that_stays_keeps_its_algorithm_and_one_that_is_ill_is_still_heard_of() -> None:
-    levels = Levels(Ledger)
+    levels = Priorities(Ledger)
     a, b = members = backends(1, 1)
     settle(levels, members)
     child = levels.children[0]
@@ -155,22 +155,22 @@ def test_a_part_that_stays_keeps_its_algorithm_and_one_that_is_ill_is_still_hear
 
 
 def test_what_it_needs_is_what_the_algorithm_inside_needs() -> None:
-    assert Levels(LastByKey).needs_key
-    assert not Levels(PowerOfTwo).needs_key
-    assert Levels(Ledger).wants_reports
-    assert Levels(lambda: Zones(Ledger, "a")).wants_reports
-    assert not Levels(PowerOfTwo).needs_location
+    assert Priorities(LastByKey).needs_key
+    assert not Priorities(PowerOfTwo).needs_key
+    assert Priorities(Ledger).wants_reports
+    assert Priorities(lambda: ZoneAware(Ledger, "a")).wants_reports
+    assert not Priorities(PowerOfTwo).needs_location
 
 
 def test_everyone_is_within_reach_that_a_part_has() -> None:
-    levels = Levels(PowerOfTwo)
+    levels = Priorities(PowerOfTwo)
     members = backends(1, 1) + placed("later", 1, priority=1)
     settle(levels, members)
     assert levels.candidates(None) == [members[:2], members[2:]]  # to a later level, if the first is used up
 
 
 def test_what_is_best_in_each_part_comes_first_and_levels_go_by_themselves() -> None:
-    class Split(Ledger):
+    class Ranks(Ledger):
         def candidates(self, key: bytes | None) -> list[list[Backend]]:
             return [[backend] for backend in self.usable]
 
@@ -178,18 +178,18 @@ def test_what_is_best_in_each_part_comes_first_and_levels_go_by_themselves() -> 
     halves = Halves(0.5, 0.5)
     settle(halves, [a, b])
     assert halves.candidates(None) == [[a, b]]
-    levels = Levels(Split)
+    levels = Priorities(Ranks)
     settle(levels, members)
     assert levels.candidates(None) == [[a], [b], [c]]
     a.spec, b.spec = a.spec._replace(zone="a"), b.spec._replace(zone="b")
-    zones = Zones(Split, "a", min_backends=2)
+    zones = ZoneAware(Ranks, "a", min_backends=2)
     settle(zones, [a, b])
     assert zones.candidates(None) == [[a, b]]
 
 
 def test_each_part_is_told_who_is_in_it_of_all_that_there_are() -> None:
     a, b, c = members = backends(1, 1) + placed("c", 1, priority=1)
-    levels = Levels(Ledger)
+    levels = Priorities(Ledger)
     set_members(levels, [a, c], [a, c], members)
     first, second = (levels.children[n] for n in (0, 1))
     assert isinstance(first, Ledger)
@@ -199,7 +199,7 @@ def test_each_part_is_told_who_is_in_it_of_all_that_there_are() -> None:
 
 def test_a_request_of_one_that_has_left_is_over_for_its_part_too() -> None:
     a, b = members = backends(1, 1)
-    levels = Levels(Ledger)
+    levels = Priorities(Ledger)
     settle(levels, members)
     levels.assigned(b)
     b.in_flight = 1
@@ -225,9 +225,9 @@ def test_it_explains_its_parts() -> None:
 
 
 def test_a_draw_leaves_out_who_has_no_share() -> None:
-    draw, children = Draw(), {label: Ledger() for label in "abcd"}
-    draw.share_out({"a": 0.25, "b": 0.0, "c": 0.5, "d": 0.25}, children)
-    found = [draw.at(place) for place in (0.0, 0.24, 0.25, 0.74, 0.75, 0.99, 1.0)]
+    split, children = Split(), {label: Ledger() for label in "abcd"}
+    split.share_out({"a": 0.25, "b": 0.0, "c": 0.5, "d": 0.25}, children)
+    found = [split.at(place) for place in (0.0, 0.24, 0.25, 0.74, 0.75, 0.99, 1.0)]
     assert found == [children[label] for label in "aaccddd"]
-    draw.share_out({}, children)
-    assert (draw.children, draw.only) == ([], None)
+    split.share_out({}, children)
+    assert (split.children, split.only) == ([], None)

@@ -1,4 +1,4 @@
-"""An algorithm that is watched, by a clock that only its own calls move: what is slow, and what is forgiven."""
+"""An algorithm that is guarded, by a clock that only its own calls move: what is slow, and what is forgiven."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from proxy.balancing import Balancer, Done
 from proxy.balancing.compose import BalanceSpec, compose, spare
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.keyless import Keyed
-from proxy.balancing.wrappers.partition import Parts
-from proxy.balancing.wrappers.priorities import Levels
-from proxy.balancing.wrappers.time_guard import Watch, Watched
+from proxy.balancing.wrappers.keyless import KeylessFallback
+from proxy.balancing.wrappers.partition import Partition
+from proxy.balancing.wrappers.priorities import Priorities
+from proxy.balancing.wrappers.time_guard import CallTimes, TimeGuard
 from proxy.errors import PolicyTooSlow
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
@@ -72,9 +72,9 @@ class Takes(Balancer):
         return {"backends": {}}
 
 
-def watched() -> tuple[Watched, Takes]:
+def guarded() -> tuple[TimeGuard, Takes]:
     inner = Takes()
-    return Watched(inner, Watch(LIMIT, inner.clock)), inner
+    return TimeGuard(inner, CallTimes(LIMIT, inner.clock)), inner
 
 
 def calls_of(balancer: Balancer, inner: Takes) -> dict[str, Callable[[], Any]]:
@@ -96,7 +96,7 @@ OFF_PATH = ("tick", "members")
 
 
 def test_everything_gets_to_the_algorithm_and_back() -> None:
-    balancer, inner = watched()
+    balancer, inner = guarded()
     balancer.scope, balancer.prober = "a=b", print
     calls = calls_of(balancer, inner)
     assert calls["pick"]() is inner.backend
@@ -113,7 +113,7 @@ def test_everything_gets_to_the_algorithm_and_back() -> None:
 
 @pytest.mark.parametrize("what", ON_PATH)
 def test_the_fifth_slow_call_is_one_too_many(what: str) -> None:
-    balancer, inner = watched()
+    balancer, inner = guarded()
     call = calls_of(balancer, inner)[what]
     inner.seconds = SLOW
     for _ in range(4):
@@ -124,7 +124,7 @@ def test_the_fifth_slow_call_is_one_too_many(what: str) -> None:
 
 @pytest.mark.parametrize("what", OFF_PATH)
 def test_off_the_path_of_requests_twenty_times_as_much_is_allowed(what: str) -> None:
-    balancer, inner = watched()
+    balancer, inner = guarded()
     call = calls_of(balancer, inner)[what]
     inner.seconds = 19 * LIMIT
     for _ in range(100):
@@ -136,9 +136,9 @@ def test_off_the_path_of_requests_twenty_times_as_much_is_allowed(what: str) -> 
         call()
 
 
-def one_slow_call_in(count: int, rounds: int) -> Watched:
+def one_slow_call_in(count: int, rounds: int) -> TimeGuard:
     """After so many rounds of one slow call and quick ones."""
-    balancer, inner = watched()
+    balancer, inner = guarded()
     for _ in range(rounds):
         inner.seconds = SLOW
         balancer.pick(None)
@@ -149,7 +149,7 @@ def one_slow_call_in(count: int, rounds: int) -> Watched:
 
 
 def test_slow_calls_with_many_quick_ones_between_are_forgiven() -> None:
-    assert one_slow_call_in(101, rounds=50).watch.verdict == ""
+    assert one_slow_call_in(101, rounds=50).times.verdict == ""
     with pytest.raises(PolicyTooSlow, match=r"^pick took 12.5 ms; 5 of the last 401 calls took longer than 10 ms$"):
         one_slow_call_in(100, rounds=5)
 
@@ -167,15 +167,15 @@ def test_those_that_are_forgiven_do_not_count_any_more() -> None:
 
 
 def test_a_call_as_long_as_the_limit_is_quick() -> None:
-    balancer, inner = watched()
+    balancer, inner = guarded()
     inner.now, inner.seconds = 0.0, 0.0
-    balancer.watch.path.limit = inner.seconds = 0.25  # such numbers have no rounding
+    balancer.times.path.limit = inner.seconds = 0.25  # such numbers have no rounding
     for _ in range(20):
         balancer.pick(None)
 
 
 def test_quick_calls_on_the_path_excuse_no_slow_ticks() -> None:
-    balancer, inner = watched()
+    balancer, inner = guarded()
     calls = calls_of(balancer, inner)
     with pytest.raises(PolicyTooSlow, match="5 of the last 5 ticks"):
         for _ in range(5):
@@ -188,7 +188,7 @@ def test_quick_calls_on_the_path_excuse_no_slow_ticks() -> None:
 
 def test_once_given_up_it_is_left_alone() -> None:
     """Those who still have requests with it do not wait for it again."""
-    balancer, inner = watched()
+    balancer, inner = guarded()
     calls = calls_of(balancer, inner)
     inner.seconds = SLOW
     with pytest.raises(PolicyTooSlow):
@@ -208,11 +208,11 @@ def test_what_it_raises_itself_is_no_slowness() -> None:
             raise KeyError(key)
 
     inner = Raises()
-    balancer = Watched(inner, Watch(LIMIT, inner.clock))
+    balancer = TimeGuard(inner, CallTimes(LIMIT, inner.clock))
     for _ in range(10):
         with pytest.raises(KeyError):
             balancer.pick(None)
-    assert balancer.watch.verdict == ""
+    assert balancer.times.verdict == ""
 
 
 # --- where it stands ---
@@ -220,29 +220,29 @@ def test_what_it_raises_itself_is_no_slowness() -> None:
 
 def test_it_is_directly_around_the_algorithm() -> None:
     keyed = compose(BalanceSpec(OWN, slow=LIMIT))
-    assert isinstance(keyed, Keyed)
-    assert isinstance(keyed.main, Watched)
+    assert isinstance(keyed, KeylessFallback)
+    assert isinstance(keyed.main, TimeGuard)
     assert isinstance(keyed.main.inner, LastByKey)
-    assert not isinstance(keyed.other, Watched)
+    assert not isinstance(keyed.other, TimeGuard)
 
 
 def test_all_parts_of_an_upstream_share_one_watch() -> None:
     keyed = compose(BalanceSpec(OWN, slow=LIMIT, overprovisioning=1.4))
-    assert isinstance(keyed, Keyed)
+    assert isinstance(keyed, KeylessFallback)
     levels = keyed.main
-    assert isinstance(levels, Levels)
+    assert isinstance(levels, Priorities)
     first, second = backends(1, 1)
     second.spec = second.spec._replace(priority=1)
     settle(keyed, [first, second])
-    found = [part for part in levels.children.values() if isinstance(part, Watched)]
+    found = [part for part in levels.children.values() if isinstance(part, TimeGuard)]
     assert len(found) == 2
-    assert found[0].watch is found[1].watch
+    assert found[0].times is found[1].times
     assert found[0].inner is not found[1].inner
 
 
 def test_nobody_is_watched_unless_it_is_said_and_the_spare_never() -> None:
     assert type(compose(BalanceSpec("round_robin"))) is RoundRobin
     keyed = compose(BalanceSpec(OWN))
-    assert isinstance(keyed, Keyed)
+    assert isinstance(keyed, KeylessFallback)
     assert isinstance(keyed.main, LastByKey)
-    assert not isinstance(spare(BalanceSpec(OWN, slow=LIMIT)), Watched | Parts)
+    assert not isinstance(spare(BalanceSpec(OWN, slow=LIMIT)), TimeGuard | Partition)
