@@ -181,8 +181,8 @@ def print_told(name: str, told: dict[str, Any]) -> None:
 
 def check_command(arguments: argparse.Namespace) -> int:
     from .configuration.compile import compile_plan
+    from .configuration.former_hooks import former_hook_findings
     from .configuration.load import load
-    from .configuration.user_code import former_hook_findings
 
     logging.getLogger("qantara.balancing").addHandler(logging.NullHandler())  # printed below, with its place
     try:

@@ -61,7 +61,6 @@ class Learned:
         self.answers = 0
         self.error = 0.0
         """Share of failed requests lately."""
-        self.error_when = 0.0
         self.costs = 0.0
         self.costed = 0.0
         """Sum of reported costs over the mean cost of all, and the number of them."""
@@ -142,10 +141,9 @@ class Learned:
             self.error *= 0.9
             self.penalty = PENALTY * self.error
 
-    def failed(self, now: float) -> None:
+    def failed(self) -> None:
         """A request failed. How long that took says nothing of the capacity."""
         self.error = 0.7 * self.error + 0.3
-        self.error_when = now
         self.penalty = PENALTY * self.error
 
     def told(self, report: LoadReport, now: float) -> None:
@@ -158,7 +156,6 @@ class Learned:
             errors = report.eps / report.rps
             if errors > self.error:
                 self.error = errors if errors < 1.0 else 1.0
-                self.error_when = now
                 self.penalty = PENALTY * self.error
         self.reported_when = now
 

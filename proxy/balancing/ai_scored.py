@@ -272,7 +272,7 @@ class AiScored(Balancer):
         failed = done.outcome == FAILED
         self.contest.over(done.seconds, failed, control)
         if failed:
-            state.failed(now)
+            state.failed()
             return
         if done.report is None:
             cost, in_flight = 0.0, -1.0

@@ -7,14 +7,10 @@ algorithm it was, and in which call. Built-in ones are called as they stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from ..balancing import find
 from ..balancing.compose import BalanceSpec
-from ..balancing.wrappers.former_hooks import advice, former_names
-from .rules import Finding
-from .schema import Config
 from .sections.balance import named_inside
 from .threads import begun
 
@@ -29,17 +25,6 @@ def own_names(balance: BalanceSpec) -> str:
     """The algorithms of a user's own that take part in an upstream, in words; "" if there are none."""
     named = (balance.algorithm, named_inside(balance.params), balance.fallback)
     return " or ".join(name for name in named if isinstance(name, str) and ":" in name)
-
-
-def former_hook_findings(config: Config) -> Iterator[Finding]:
-    """The algorithms of a user's own with hook names of the release before. Call it once they could be imported."""
-    for name, upstream in config.upstreams.items():
-        balance = upstream.balance
-        for algorithm in (balance.algorithm, named_inside(balance.params), balance.fallback):
-            if isinstance(algorithm, str) and ":" in algorithm:
-                kind = find(algorithm)
-                if names := former_names(kind):
-                    yield Finding(("upstreams", name, "balance"), advice(kind, names))
 
 
 def tried(own: str, call: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

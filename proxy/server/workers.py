@@ -36,10 +36,6 @@ ANSWER_WITHIN = 60.0
 """Seconds that a worker has for a request, draining excepted."""
 HUNG_AFTER = 10.0
 """Seconds without a sign of life after which a worker is replaced."""
-YOUNG = 2.0
-"""Seconds: a worker that dies sooner has probably died of its start."""
-MOST_PAUSE = 5.0
-"""Seconds between two starts of a worker that keeps dying."""
 
 
 class Worker:

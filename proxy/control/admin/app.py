@@ -29,7 +29,6 @@ from .top import TopEndpoints
 from .views import backend_view, upstream_view
 
 BODY_MAX = 65_536
-LEVELS = ("debug", "info", "warning", "error")
 
 
 class BackendChange(Section):

@@ -22,8 +22,6 @@ from ...upstream.load.orca import parse_binary, parse_header, parse_server_timin
 from ...upstream.load.report import NAN, LoadReport
 
 METRICS, METRICS_BINARY, SERVER_TIMING = b"endpoint-load-metrics", b"endpoint-load-metrics-bin", b"server-timing"
-READABLE = (METRICS, METRICS_BINARY, SERVER_TIMING)
-"""Names of the headers that can be read."""
 
 
 class ReportedRelay(ReturnStage):

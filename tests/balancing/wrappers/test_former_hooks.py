@@ -16,7 +16,6 @@ from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
 from proxy.balancing.standalone import StandalonePicker
 from proxy.balancing.wrappers.former_hooks import FORMER, FormerHooks, former_names, warned
-from proxy.cli import main
 from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from tests.support import service
 from tests.support.client import connect
@@ -217,30 +216,6 @@ async def test_one_that_is_slow_is_replaced(hook: str, present: str, caplog: pyt
         assert isinstance(group.balancer, PowerOfTwo)
         assert (group.rows[U_BALANCER_FAILED], group.rows[U_BALANCER_SLOW]) == (1, 1)
     assert f"power_of_two takes over: {present} took " in caplog.text
-
-
-@pytest.mark.parametrize("hook", ["roster", "census", "rebuild"])
-def test_check_refuses_one_that_raises_about_members(
-    hook: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    checked(tmp_path, f", raises: {hook}", 2)
-    words = f"members of the algorithm tests.balancing.former:Former has raised KeyError('broken in {hook}')"
-    assert words in capsys.readouterr().err
-
-
-def test_check_warns_with_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name = checked(tmp_path, "", 0)
-    (line,) = capsys.readouterr().err.splitlines()
-    start = f"{name}:1:28: upstreams.app.balance: balancing algorithm tests.balancing.former:Former uses former names"
-    assert line.startswith(start)
-    assert line.endswith("(docs/writing-an-algorithm.md) (warning)")
-
-
-def checked(folder: Path, params: str, status: int) -> Path:
-    file = folder / "qantara.yaml"
-    file.write_text(yaml(["a:1"], params) + "listeners: [{bind: '127.0.0.1:0'}]\n")
-    assert main(["check", str(file)]) == status
-    return file
 
 
 async def test_of_a_service_the_log_has_the_warning(tmp_path: Path) -> None:
