@@ -17,7 +17,7 @@ cdef class AiScored(Balancer):
     cdef public str mode
     cdef public int choices
     cdef public double probes, control, now, rate, most, costed, own, everybodys, mean_load, untrue
-    cdef public object dice, prober, features
+    cdef public object dice, features
     cdef public Urn urn
     cdef public list states, traces, trace
     cdef public dict known

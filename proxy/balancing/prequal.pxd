@@ -11,7 +11,7 @@ cdef int SEEN, HIGHEST
 
 cdef class Prequal(Balancer):
     cdef public double q_rif, reuse, now
-    cdef public object dice, prober
+    cdef public object dice
     cdef public Urn urn
     cdef public ProbePool pool
     cdef public ProbeSchedule asking

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from proxy.balancing import ALGORITHMS, Balancer, Done, create
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
 from proxy.features.sticky.balancer import StickySpec, packed
+from proxy.upstream.backend import Backend
 
 from .life import Life
 from .members import backends, set_members
@@ -137,6 +138,26 @@ def test_whatever_becomes_of_its_members_it_picks_those_that_are_usable(algorith
         assert set(life.balancer.explain().get("backends", {})) <= {backend.name for backend in life.members}
         picked = {life.balancer.pick(packed(None, key) if where.startswith("behind") else key) for key in KEYS[:50]}
         assert picked <= set(life.members) if life.members else picked == {None}
+
+
+@pytest.mark.parametrize("algorithm", ["prequal", "ai_scored"])
+@pytest.mark.parametrize(
+    "spec", [BalanceSpec(), BalanceSpec(sticky=LAYERS.sticky), LAYERS], ids=["alone", "sticky", "all"]
+)
+def test_it_can_ask_backends_wherever_it_is(algorithm: str, spec: BalanceSpec) -> None:
+    """Compiled, a field that two declarations have is two fields, and the caller would set the other one."""
+    probed: list[Backend] = []
+    params = {"mode": "fleet"} if algorithm == "ai_scored" else {}
+    balancer = compose(spec._replace(algorithm=algorithm, params=params))
+    balancer.prober = probed.append
+    set_members(balancer, members := backends(1, 1, 1))
+    for _ in range(10):
+        backend = balancer.pick(packed(None, None) if spec.sticky else None)
+        assert backend is not None
+        balancer.assigned(backend)
+        balancer.tick(1.0)
+    assert len(probed) >= 10
+    assert set(probed) <= set(members)
 
 
 @every
