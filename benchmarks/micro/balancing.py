@@ -140,7 +140,7 @@ def cases() -> Iterator[Case]:
             mark = row.mark if count >= MARKED else None
             yield Case(f"{name}: request, {count} backends", partial(with_and_without, row, count), REQUESTS, mark)
         for count in SLOW_COUNTS:
-            yield Case(f"{name}: rebuild, {count} backends", partial(one_leaves_and_returns, row, count), 2)
+            yield Case(f"{name}: members, {count} backends", partial(one_leaves_and_returns, row, count), 2)
             yield Case(f"{name}: tick, {count} backends", partial(ticks, row, count))
 
 
@@ -322,7 +322,7 @@ def kept_by(row: Row) -> int:
 def slow_table(names: Iterable[str], timings: Mapping[tuple[str, str, int], Timing]) -> Table:
     made = Table(title="off the path of requests, ms, by the number of backends", title_justify="left")
     made.add_column("algorithm")
-    columns = [(what, count) for what in ("rebuild", "tick") for count in SLOW_COUNTS]
+    columns = [(what, count) for what in ("members", "tick") for count in SLOW_COUNTS]
     for what, count in columns:
         made.add_column(f"{what}, {count:,}", justify="right")
     for name in names:

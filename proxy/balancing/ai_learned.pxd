@@ -32,7 +32,7 @@ cdef class Learned:
     cpdef answered(self, double seconds, double now, Fleet fleet)
     cpdef failed(self)
     @cython.locals(errors=double)
-    cpdef told(self, LoadReport report, double now)
+    cpdef reported(self, LoadReport report, double now)
     @cython.locals(in_flight=double, gap=double, full=double, expected=double)
     cpdef sweep(self, double now, Fleet fleet)
     cpdef settle(self)

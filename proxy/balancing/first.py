@@ -1,13 +1,13 @@
 """First: all requests to the first member until that has `max_in_flight`, then to the second, and so on.
 
-As few backends as will do are used, in the order of the configuration, so that the last ones fall idle and can be taken
-away: for backends that are paid by the hour, and to scale in. HAProxy `first` (there the limit is `maxconn`). The limit
-is that of all workers together, for the heaviest member in rotation, healthy or not; the others' are in proportion to
-their weights. If all are full, the less full of two drawn by chance. That a backend fails does not make it less the
-first: leave outlier detection on.
+As few backends as possible are used, in the order of the configuration, so that the last ones fall idle and can be
+removed: for backends that are paid by the hour, and to scale in. HAProxy `first` (there the limit is `maxconn`). The
+limit is that of all workers together, for the heaviest member in rotation, healthy or not; those of the others are in
+proportion to their weights. If all are full, the less full of two random ones. A backend that fails stays the first:
+leave outlier detection on.
 
-Members with room stand in a heap by their order; who is full leaves it when it is met there, and comes back when a
-request is over. A pick reads the top of the heap.
+Members with room are in a heap by their order; a full one is removed when it is at the top, and put back when a request
+is over. A pick reads the top of the heap.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class First(Balancer):
         self.draws = AliasTable(seed)
         self.backends: list[Backend] = []
         self.heaviest = 0.0
-        """The greatest weight of those in rotation."""
+        """The greatest weight in rotation."""
         self.places: dict[Backend, int] = {}
         self.limits = array("q", [0])
         self.open: list[int] = []
         """A heap of the places of members that may have room."""
         self.listed = bytearray(1)
-        """Whether a place is in it."""
+        """Whether a place is in the heap."""
 
     def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         self.heaviest = max((backend.wanted_weight() for backend in in_rotation), default=0.0)
@@ -71,7 +71,7 @@ class First(Balancer):
             self.relist(found)
 
     def tick(self, now: float) -> None:
-        """Requests of other workers are over too."""
+        """Put back members at which requests of other workers have ended."""
         for at in range(len(self.backends)):
             self.relist(at)
 
@@ -85,7 +85,7 @@ class First(Balancer):
         }
 
     def room(self, at: int) -> int:
-        """How many requests more a member may have."""
+        """The number of further requests that a member may have."""
         backend: Backend = self.backends[at]
         return self.limits[at] - backend.load()
 

@@ -1,5 +1,4 @@
-"""Latency: peak-EWMA. Of a few members drawn, the one whose recent response times, counted with what it is busy with,
-are the least.
+"""Latency: peak-EWMA. Of a few members drawn, the one with the least product of recent response times and load.
 
 The estimate jumps up to a response that took longer, and comes down slowly (a moving average over `decay` seconds): a
 backend that stumbles is avoided at once and trusted again with caution. Source: Twitter Finagle's PeakEwma, tower's

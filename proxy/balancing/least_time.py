@@ -1,4 +1,4 @@
-"""Least time: of a few members drawn, the one with the least mean response time, counted with what it is busy with.
+"""Least time: of a few members drawn, the one with the least product of mean response time and load.
 
 The mean is that of the latest `window` responses or so (each moves it by 1/window). Against `latency`: it follows the
 usual response, not the worst of late, so it is calmer where single slow responses mean nothing, and slower to leave a

@@ -1,17 +1,17 @@
-"""Weighted round robin, the weights worked out from what backends report: requests per second for each part of load.
+"""Weighted round robin by load reports of backends: a weight is the requests per second for each unit of load.
 
     weight = rps / (utilization + eps / rps * error_utilization_penalty)
 
 A backend that serves 100 requests per second at a load of 50 % could serve 200, so it gets twice as many as one that
-serves 100 at 100 %; what it fails counts as load. The utilization is `application_utilization` if it is reported, else
+serves 100 at 100 %; failures count as load. The utilization is `application_utilization` if it is reported, else
 `cpu_utilization`. Weights follow once per `weight_update_period`; a backend whose first report is younger than the
 blackout period, or the last one older than the expiration period, has the mean of the others; with less than two that
 have a weight it is plain round robin. Configured weights are factors: twice the weight, twice the requests.
 
 Source: gRFC A58 (client-side weighted round robin), Envoy's client_side_weighted_round_robin; defaults are theirs, and
 so are the bounds of a weight to its mean (gRPC's static stride scheduler). Cost of a pick: each backend gathers its
-share of the greatest weight when its turn comes, and gets the request once it has gathered a whole one; so it takes as
-many steps as the greatest weight is times the mean, whatever the number of backends.
+share of the greatest weight in each turn, and gets the request once it has a whole one; so a pick takes as many steps
+as the ratio of the greatest weight to the mean, independent of the number of backends.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ LEAST, GREATEST = 0.01, 10.0
 
 
 class ReportedLoad:
-    """What a backend has told, and the weight that follows from it."""
+    """The latest report of a backend, and the weight that follows from it."""
 
     def __init__(self) -> None:
         self.weight = 0.0
         self.first = NEVER
-        """When the first report came since there was none (seconds)."""
+        """Time of the first report since the last expiration (seconds)."""
         self.last = NEVER
         self.rps = self.utilization = self.eps = 0.0
 
 
 class OrcaWeighted(Balancer):
-    """In turn, by the capacity that backends report. Times in seconds."""
+    """In turn, by the reported capacity. Times in seconds."""
 
     name = "orca_weighted"
     wants_reports = True
@@ -63,19 +63,19 @@ class OrcaWeighted(Balancer):
         self.backends: list[Backend] = []
         self.told: list[ReportedLoad] = []
         self.gains = array("d")
-        """What each member gathers in its turn: its share of the greatest weight."""
+        """The gain of each member in a turn: its share of the greatest weight."""
         self.gathered = array("d")
         self.at = self.size = 0
         self.now = NEVER
         self.due = NEVER
         self.even = True
-        """Whether too few have a weight, so that all have the same."""
+        """Whether all weights are equal, since too few are known."""
 
     def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         self.backends = [backend for backend in usable if backend.weight > 0]
         self.told = [backend.learned.setdefault(self.name, ReportedLoad()) for backend in self.backends]
         self.size = len(self.backends)
-        # a random start, or all proxies of a fleet would begin at the same backend
+        # a random start: else all proxies of a fleet begin at the same backend
         self.gathered = array("d", [self.dice() for _ in self.backends])
         self.at = int(self.dice() * self.size)
         self._weigh()
@@ -120,7 +120,7 @@ class OrcaWeighted(Balancer):
             self._weigh()
 
     def _weigh(self) -> None:
-        """Work out what each member gathers from now on."""
+        """Compute the gains."""
         weights = [each.weight if not self._silence(each) else 0.0 for each in self.told]
         known = [weight for weight in weights if weight > 0.0]
         self.even = len(known) < 2
@@ -134,7 +134,7 @@ class OrcaWeighted(Balancer):
         self.gains = array("d", [each / greatest for each in wanted])
 
     def _silence(self, told: ReportedLoad) -> str:
-        """Why what a backend has told does not count now; empty if it does."""
+        """The reason why a report does not count now; empty if it does."""
         if told.last == NEVER:
             return "it has reported nothing"
         if self.now - told.last >= self.expiration:

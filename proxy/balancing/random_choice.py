@@ -1,7 +1,7 @@
-"""Random: each request to a backend drawn by chance, as often as its weight says.
+"""Random: each request goes to a random backend, by weight.
 
-Looks at nothing, so it forgets nothing and many proxies cannot fall into step; the price is that some backends have
-many requests at a time while others have none. nginx `random`, Envoy RANDOM, Traefik's and Caddy's default. One draw.
+It has no state, so many proxies cannot synchronise; the price is that some backends have many requests at a time while
+others have none. nginx `random`, Envoy RANDOM, Traefik's and Caddy's default. One draw.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .structures.alias_table import AliasTable
 
 
 class RandomChoice(Balancer):
-    """One by chance."""
+    """A random member."""
 
     name = "random"
 

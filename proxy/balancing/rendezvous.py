@@ -1,7 +1,7 @@
 """Rendezvous hashing: a key goes to the backend with the highest score for its slot (see sharding/rendezvous.py).
 
-When a backend leaves, comes, or changes its weight, no key moves between two others, exactly; no ring or table is to be
-tuned but the number of slots. Shares are as even as on the ring up to some hundred backends, and less beyond. A pick
+When a backend leaves, comes, or changes its weight, no key moves between two others, exactly; the only parameter is the
+number of slots. Shares are as even as on the ring up to some hundred backends, and less beyond. A pick
 costs one hash and one lookup, however many backends there are.
 """
 

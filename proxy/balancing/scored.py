@@ -1,23 +1,23 @@
-"""What `latency` and `least_time` share: a score for each member, and the lowest of a few drawn gets the request.
+"""The base of `latency` and `least_time`: a score for each member, and the request goes to the lowest of a few drawn.
 
     score = seconds x (in flight x mean weight / weight + 1 + failure_penalty x failing x (mean in flight + 1))
 
-Law of this file: the scores lie side by side in one array; events change the one that they are about, and a pick reads
-`choices` of them and nothing else. So a pick costs the same for three members and for ten thousand. Requests of other
-workers enter a score with each event of this worker at that backend, and with each tick; a pick that finds its winner
-busier than its score says draws again.
+Law of this file: the scores are in one array; an event changes the score that it is about, and a pick reads `choices`
+of them and nothing else. So a pick costs the same for three members and for ten thousand. Requests of other workers
+enter a score with each event of this worker at that backend, and with each tick; if the load of the winner has risen
+above its score, the pick draws again.
 
 Drawing goes by weight, and load counts in proportion to it: an idle upstream is shared out by weight, a busy one is
 loaded by weight. (A plain division by the weight, as in nginx's least_time, gives a backend of weight 1 nothing at all
 beside one of weight 4 until that one is busy.) Up to `choices` members of one weight are all looked at.
 
-An estimate that is not renewed fades: towards half of the least that any member has answered in, so that one that was
-slow once is tried again, and is never so attractive that it is flooded. While the whole upstream is silent nothing
-fades. A member of which nothing is known comes first while it is idle, and counts as the fastest one once it is not: so
-it is tried at once, and by one request until that has told something.
+An estimate that is not renewed fades towards half of the least response time of any member, so that one that was slow
+once is tried again, and is never so attractive that it is flooded. While the whole upstream is silent nothing fades. A
+member without an estimate comes first while it is idle, and counts as the fastest one while it is not: so it is tried
+at once, and with one request until that has ended.
 
-`failing`, the share of failures among the latest ten requests or so, counts as load, in proportion to the load that
-there is: a backend that fails at once would otherwise be the idlest and the fastest.
+`failing`, the share of failures among about the latest ten requests, counts as load, in proportion to the mean load:
+else a backend that fails at once would be the idlest and the fastest.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from .structures.alias_table import AliasTable
 from .structures.records import FAILING_DECAY, BackendRecord, key_of, records_of
 
 ATTEMPTS = 3
-"""Draws at most for one pick, if other workers' requests make a winner worse than its score."""
+"""Draws of one pick at most, if the load of its winner has risen through other workers."""
 SHORTEST = 1e-6
-"""Seconds that a response takes at least: 0 stands for what is not known."""
+"""The least response time in seconds: 0 stands for no estimate."""
 SUSPECT = 0.05
-"""A backend that fails more than this is not tried first because nothing else is known of it."""
+"""The share of failures above which a backend without an estimate does not come first."""
 
 
 class Scored(Balancer):
-    """The lowest score of `choices`. Subclasses say in `learn` what an answer means for the estimate."""
+    """The lowest score of `choices`. `learn` of a subclass updates the estimate with a response time."""
 
     def __init__(
         self,
@@ -71,19 +71,19 @@ class Scored(Balancer):
         """Mean weight by weight, of each member."""
         self.scores = array("d", [0.0])
         self.least = default_rtt
-        """The least estimate of those that answer (seconds)."""
+        """The least estimate of members that answer, in seconds."""
         self.usual = default_rtt
-        """The mean of them."""
+        """The mean of their estimates."""
         self.mean_load = 0.0
         """Requests in flight, on average over the members."""
         self.shared = False
-        """Whether other workers send to these backends too."""
+        """Whether other workers use these backends too."""
         self.ticked = 0.0
 
-    # --- what subclasses say ---
+    # --- of subclasses ---
 
     def learn(self, record: BackendRecord, seconds: float, now: float) -> None:
-        """A backend has answered in so many seconds."""
+        """Update the estimate with a response time."""
         raise NotImplementedError
 
     # --- the contract ---
@@ -177,13 +177,13 @@ class Scored(Balancer):
         return best
 
     def risen(self, at: int) -> bool:
-        """Whether a score is higher than was known; it is known from now on."""
+        """Update a score. True if it has risen."""
         before = self.scores[at]
         self.rescore(self.records[at], self.backends[at])
         return self.scores[at] > before
 
     def rescore(self, record: BackendRecord, backend: Backend) -> None:
-        """Work out a score as things are."""
+        """Compute a score from the current load."""
         at = record.place
         seconds, load = record.seconds, backend.load() * self.scale[at] + 1.0
         if seconds == 0.0:
@@ -194,7 +194,7 @@ class Scored(Balancer):
         self.scores[at] = seconds * (load + self.failure_penalty * record.failing * (self.mean_load + 1.0))
 
     def score_all(self) -> None:
-        """Work out all scores."""
+        """Compute all scores."""
         at = load = 0
         for backend in self.backends:
             load += backend.load()
@@ -205,7 +205,7 @@ class Scored(Balancer):
             at += 1
 
     def note(self, record: BackendRecord, done: Done) -> None:
-        """Learn from how a request ended."""
+        """Learn from the end of a request."""
         record.judge(done.outcome)
         if done.outcome == ANSWERED:
             self.learn(record, done.seconds if done.seconds > SHORTEST else SHORTEST, done.now)
@@ -216,8 +216,8 @@ class Scored(Balancer):
             record.seconds = done.seconds  # a time-out says that it is slow, a quick failure nothing about its speed
 
     def fade(self, by: float, failing: float) -> None:
-        """The estimates of those that are silent go this far (0 to 1) towards what makes them worth a try, and what
-        is held against all of them shrinks to the share `failing`."""
+        """Estimates without a response since the last tick go this far (0 to 1) towards half of the least; failures of
+        all members shrink to the share `failing`."""
         least = total = 0.0
         heard = 0
         for record in self.records:

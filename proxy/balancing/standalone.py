@@ -23,7 +23,7 @@ TICK = 0.1
 
 
 class StandaloneRequest:
-    """A request that was given to `backend`, until you say how it ended."""
+    """A request in flight at `backend`, until its end is reported by one of the methods."""
 
     __slots__ = ("backend", "beside", "over", "picked", "picker")
 
@@ -31,13 +31,12 @@ class StandaloneRequest:
         self.picker = picker
         self.backend = backend
         self.picked = picked
-        """When (seconds by the picker's clock)."""
+        """Time of the pick (seconds by the picker's clock)."""
         self.beside = backend.load()
         self.over = False
 
     def answered(self, seconds: float | None = None, report: LoadReport | None = None) -> None:
-        """It was answered, after so many seconds; without `seconds`, after what the clock says. `report` is what the
-        backend said of its load."""
+        """There was a response after `seconds`, by default the time since the pick. `report`: the load report in it."""
         self._end(ANSWERED, seconds, report)
 
     def failed(self, seconds: float | None = None, report: LoadReport | None = None) -> None:
@@ -45,7 +44,7 @@ class StandaloneRequest:
         self._end(FAILED, seconds, report)
 
     def cancelled(self) -> None:
-        """It was given up for reasons that say nothing about the backend."""
+        """It was cancelled for a reason outside of the backend."""
         self._end(CANCELLED, None, None)
 
     def _end(self, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
@@ -56,7 +55,7 @@ class StandaloneRequest:
 
 
 class StandalonePicker:
-    """Picks for requests by an algorithm, which is the name of one, `module:Class`, or one that is made already.
+    """Picks for requests by an algorithm: the name of one, `module:Class`, or an instance.
 
     `backends` are addresses, with weights or without: `{"10.0.0.1:80": 5, "10.0.0.2:80": 1}`, or a list; or `Backend`
     objects. Further keyword arguments go to the algorithm. Raises ValueError in words for people.
@@ -73,13 +72,13 @@ class StandalonePicker:
         self.balancer = create(algorithm, **params) if isinstance(algorithm, str) else with_present_hooks(algorithm)
         self.clock = clock
         self.due = clock() + TICK
-        """When the next tick is."""
+        """Time of the next tick."""
         self.backends: dict[str, Backend] = {}
         self.done = Done()
         self.set_backends(backends)
 
     def set_backends(self, backends: Mapping[str, int] | Iterable[str | Backend]) -> None:
-        """These are the backends from now on. Those whose address stays keep what is known of them."""
+        """Set the backends. Those whose address stays keep their state."""
         weights = backends if isinstance(backends, Mapping) else {}
         given = list(backends)
         wanted = {each: checked_weight(each, weights.get(each, 1)) for each in given if isinstance(each, str)}
@@ -98,12 +97,12 @@ class StandalonePicker:
         self.rebuild()
 
     def rebuild(self) -> None:
-        """Let the algorithm take up the backends as they are."""
+        """Call `members` of the algorithm with the current backends."""
         members = list(self.backends.values())
         type(self.balancer).members(self.balancer, members, members, members)
 
     def pick(self, key: bytes | None = None) -> StandaloneRequest | None:
-        """A request at the backend that the algorithm picks; None if it finds none."""
+        """A request at the backend of the algorithm's pick; None without one."""
         now = self.clock()
         if now >= self.due:
             self.tick(now)
@@ -126,24 +125,24 @@ class StandalonePicker:
         self.balancer.released(backend, done)
 
     def tick(self, now: float) -> None:
-        """Let the algorithm do what it does every tenth of a second; `pick` calls this when it is time."""
+        """Call `tick` of the algorithm; `pick` does so every TICK."""
         self.balancer.tick(now)
         self.due = now + TICK
 
     def explain(self) -> dict[str, Any]:
-        """What the algorithm knows, and why it picks as it does."""
+        """The state of the algorithm and the reasons of its picks."""
         return self.balancer.explain()
 
 
 def checked_weight(address: str, weight: int) -> int:
-    """The weight. Raises ValueError if it is none."""
+    """The weight. Raises ValueError if it is out of range."""
     if not 0 <= weight <= 256:
         raise ValueError(f"the weight of {address} must be from 0 to 256, not {weight}")
     return weight
 
 
 def weigh(backend: Backend, weight: int) -> None:
-    """Let a backend have a weight, as if it had been configured."""
+    """Set the weight of a backend as the configuration does."""
     backend.spec = backend.spec._replace(weight=weight)
     backend.weight = weight
 
