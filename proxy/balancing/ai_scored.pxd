@@ -52,7 +52,7 @@ cdef class AiScored(Balancer):
     @cython.locals(fleet=Fleet, own=double, at_pick=double, at_end=double)
     cpdef learn(self, Learned state, Done done, double cost, double in_flight, bint control)
     @cython.locals(in_flight=double, own=double)
-    cpdef double heard(self, Learned state, LoadReport report, double now) except -2.0
+    cpdef double take_report(self, Learned state, LoadReport report, double now) except -2.0
     @cython.locals(state=Learned)
     cpdef reported(self, Backend backend, LoadReport report, double now)
     @cython.locals(size=Py_ssize_t, at=Py_ssize_t, state=Learned, capacities=double)

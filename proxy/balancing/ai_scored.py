@@ -278,7 +278,7 @@ class AiScored(Balancer):
             if self.costed > 0.0:
                 self.costed *= 0.99
         else:
-            in_flight = self.heard(state, done.report, now)
+            in_flight = self.take_report(state, done.report, now)
             cost = done.report.cost
         self.learn(state, done, cost, in_flight, control)
 
@@ -315,9 +315,9 @@ class AiScored(Balancer):
         self.now = now
         state: Learned | None = self.known.get(backend)
         if state is not None:
-            self.heard(state, report, now)
+            self.take_report(state, report, now)
 
-    def heard(self, state: Learned, report: LoadReport, now: float) -> float:
+    def take_report(self, state: Learned, report: LoadReport, now: float) -> float:
         """Take a report. Returns its requests in flight, -1 without them."""
         state.reported(report, now)
         in_flight = report.in_flight

@@ -14,7 +14,7 @@ cdef class ReportedLoad:
 cdef class OrcaWeighted(Balancer):
     cdef public double blackout, expiration, update_period, penalty, now, due
     cdef public object dice
-    cdef public list backends, told
+    cdef public list backends, loads
     cdef public double[::1] gains, gathered
     cdef public Py_ssize_t at, size
     cdef public bint even
@@ -22,5 +22,5 @@ cdef class OrcaWeighted(Balancer):
     @cython.locals(size=Py_ssize_t, at=Py_ssize_t, have=double)
     cpdef Backend pick(self, bytes key)
     cpdef released(self, Backend backend, Done done)
-    @cython.locals(utilization=double, told=ReportedLoad)
+    @cython.locals(utilization=double, load=ReportedLoad)
     cpdef reported(self, Backend backend, LoadReport report, double now)

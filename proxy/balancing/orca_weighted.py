@@ -61,7 +61,7 @@ class OrcaWeighted(Balancer):
         self.penalty = at_least("error_utilization_penalty", error_utilization_penalty, 0.0)
         self.dice = dice(seed)
         self.backends: list[Backend] = []
-        self.told: list[ReportedLoad] = []
+        self.loads: list[ReportedLoad] = []
         self.gains = array("d")
         """The gain of each member in a turn: its share of the greatest weight."""
         self.gathered = array("d")
@@ -73,7 +73,7 @@ class OrcaWeighted(Balancer):
 
     def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         self.backends = [backend for backend in usable if backend.weight > 0]
-        self.told = [backend.learned.setdefault(self.name, ReportedLoad()) for backend in self.backends]
+        self.loads = [backend.learned.setdefault(self.name, ReportedLoad()) for backend in self.backends]
         self.size = len(self.backends)
         # a random start: else all proxies of a fleet begin at the same backend
         self.gathered = array("d", [self.dice() for _ in self.backends])
@@ -103,15 +103,15 @@ class OrcaWeighted(Balancer):
         utilization = report.application if report.application > 0.0 else report.cpu
         if not (utilization > 0.0 and report.rps > 0.0):
             return
-        told = backend.learned.get(self.name)
-        if told is None:
-            told = backend.learned[self.name] = ReportedLoad()
-        if told.first == NEVER or now - told.last >= self.expiration:
-            told.first = now
-        told.last = now
-        told.rps, told.utilization = report.rps, utilization
-        told.eps = report.eps if report.eps > 0.0 else 0.0
-        told.weight = told.rps / (utilization + told.eps / told.rps * self.penalty)
+        load = backend.learned.get(self.name)
+        if load is None:
+            load = backend.learned[self.name] = ReportedLoad()
+        if load.first == NEVER or now - load.last >= self.expiration:
+            load.first = now
+        load.last = now
+        load.rps, load.utilization = report.rps, utilization
+        load.eps = report.eps if report.eps > 0.0 else 0.0
+        load.weight = load.rps / (utilization + load.eps / load.rps * self.penalty)
 
     def tick(self, now: float) -> None:
         self.now = now
@@ -121,7 +121,7 @@ class OrcaWeighted(Balancer):
 
     def _weigh(self) -> None:
         """Compute the gains."""
-        weights = [each.weight if not self._silence(each) else 0.0 for each in self.told]
+        weights = [each.weight if not self._silence(each) else 0.0 for each in self.loads]
         known = [weight for weight in weights if weight > 0.0]
         self.even = len(known) < 2
         if self.even:
@@ -133,13 +133,13 @@ class OrcaWeighted(Balancer):
         greatest = max(wanted, default=1.0)
         self.gains = array("d", [each / greatest for each in wanted])
 
-    def _silence(self, told: ReportedLoad) -> str:
+    def _silence(self, load: ReportedLoad) -> str:
         """The reason why a report does not count now; empty if it does."""
-        if told.last == NEVER:
+        if load.last == NEVER:
             return "it has reported nothing"
-        if self.now - told.last >= self.expiration:
+        if self.now - load.last >= self.expiration:
             return "its last report has expired"
-        if self.now - told.first < self.blackout:
+        if self.now - load.first < self.blackout:
             return "it has not reported for long enough"
         return ""
 
@@ -151,14 +151,14 @@ class OrcaWeighted(Balancer):
             "backends": {
                 backend.name: {
                     "share": gain / total,
-                    "reported_weight": told.weight or None,
-                    "requests_per_second": told.rps,
-                    "utilization": told.utilization,
-                    "errors_per_second": told.eps,
-                    "seconds_since_report": max(0.0, self.now - told.last) if told.last > NEVER else None,
-                    "not_counted_because": self._silence(told) or None,
+                    "reported_weight": load.weight or None,
+                    "requests_per_second": load.rps,
+                    "utilization": load.utilization,
+                    "errors_per_second": load.eps,
+                    "seconds_since_report": max(0.0, self.now - load.last) if load.last > NEVER else None,
+                    "not_counted_because": self._silence(load) or None,
                 }
-                for backend, told, gain in zip(self.backends, self.told, self.gains, strict=True)
+                for backend, load, gain in zip(self.backends, self.loads, self.gains, strict=True)
             },
             "picks": [],
         }

@@ -34,5 +34,5 @@ cdef class Scored(Balancer):
     @cython.locals(at=Py_ssize_t, end=Py_ssize_t, load=cython.longlong, backend=Backend)
     cpdef score_all(self)
     cpdef note(self, BackendRecord record, Done done)
-    @cython.locals(record=BackendRecord, least=double, total=double, heard=Py_ssize_t)
+    @cython.locals(record=BackendRecord, least=double, total=double, fresh=Py_ssize_t)
     cpdef fade(self, double by, double failing)

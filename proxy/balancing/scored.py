@@ -211,7 +211,7 @@ class Scored(Balancer):
             self.learn(record, done.seconds if done.seconds > SHORTEST else SHORTEST, done.now)
             record.answers += 1
             record.answered_at = done.now
-            record.heard = True
+            record.fresh = True
         elif done.outcome == FAILED and done.seconds > record.seconds > 0.0:
             record.seconds = done.seconds  # a time-out says that it is slow, a quick failure nothing about its speed
 
@@ -219,18 +219,18 @@ class Scored(Balancer):
         """Estimates without a response since the last tick go this far (0 to 1) towards half of the least; failures of
         all members shrink to the share `failing`."""
         least = total = 0.0
-        heard = 0
+        fresh = 0
         for record in self.records:
             record.fade(failing)
-            if record.heard:
-                heard += 1
+            if record.fresh:
+                fresh += 1
                 total += record.seconds
                 if least == 0.0 or record.seconds < least:
                     least = record.seconds
-        if heard == 0:
+        if fresh == 0:
             return
-        self.least, self.usual = least, total / heard
+        self.least, self.usual = least, total / fresh
         for record in self.records:
-            if not record.heard and record.seconds > least * 0.5:
+            if not record.fresh and record.seconds > least * 0.5:
                 record.seconds += (least * 0.5 - record.seconds) * by * (1.0 - record.failing)
-            record.heard = False
+            record.fresh = False

@@ -57,8 +57,8 @@ def shares(balancer: Balancer, of: str, key: bytes | None = None, picks: int = 4
     for n in range(picks):
         backend = balancer.pick(key if key is not None else None)
         assert backend is not None, n
-        balancer.took(backend)
-        balancer.dropped(backend, done)
+        balancer.assigned(backend)
+        balancer.released(backend, done)
         label = getattr(backend.spec, of)
         found[label] = found.get(label, 0.0) + 1 / picks
     return found

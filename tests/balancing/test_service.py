@@ -138,7 +138,7 @@ async def test_an_algorithm_that_fails_takes_no_request_with_it(method: str) -> 
         assert proxy.proxy.counters.requests == 3
 
 
-async def test_an_algorithm_that_fails_in_dropped_does_not_keep_a_retry_from_its_backend() -> None:
+async def test_an_algorithm_that_fails_in_released_does_not_keep_a_retry_from_its_backend() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         refusing = "{}:{}".format(*closed.getsockname())
     async with AsyncExitStack() as stack:
@@ -151,7 +151,7 @@ async def test_an_algorithm_that_fails_in_dropped_does_not_keep_a_retry_from_its
         assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members] == [0, 0]
 
 
-async def test_an_algorithm_that_fails_in_dropped_when_the_client_leaves() -> None:
+async def test_an_algorithm_that_fails_in_released_when_the_client_leaves() -> None:
     async with (
         Origin([request(), end_of_input]) as origin,
         running(yaml([origin.address], fails_in("released"))) as proxy,

@@ -9,7 +9,7 @@ cdef class BackendRecord:
     cdef public Py_ssize_t place
     cdef public double seconds, answered_at, failing
     cdef public long long answers
-    cdef public bint heard
+    cdef public bint fresh
 
     cpdef judge(self, int outcome)
     cpdef fade(self, double keep)

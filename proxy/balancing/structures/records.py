@@ -32,7 +32,7 @@ class BackendRecord:
         self.answers = 0
         self.answered_at = 0.0
         """Time of the latest response (seconds, monotonic)."""
-        self.heard = False
+        self.fresh = False
         """Whether there was a response since the last tick."""
         self.failing = 0.0
         """The share of failures among the latest requests, 0 to 1."""
