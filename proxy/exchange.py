@@ -1,8 +1,8 @@
-"""One request in flight, and what it talks to.
+"""One request in flight, its attempts, and the ports that it passes through.
 
-Law of this file: state and interfaces only. What happens to a request is in pipeline.py. An exchange speaks to the
-client through `Client` and to the backend through `UpstreamConnection` and `Requester`; nothing here knows how either
-side writes its bytes. Exchanges are reused: `begin` sets what is per request, `clear` lets go of it.
+Law of this file: state and interfaces only. What happens to a request is in pipeline.py and stages/. An exchange
+speaks to the client through `ClientStream`, each of its attempts to a backend through `UpstreamStream`; nothing here
+knows how either side writes its bytes. Exchanges are reused: `begin` sets what is per request, `clear` lets go of it.
 """
 
 from __future__ import annotations
@@ -11,71 +11,73 @@ from typing import Any
 
 from .deadlines import NEVER, Timed
 from .errors import Reason
-from .http.forwarded import ALL_FORWARDING, REPLACED, client_address, static_lines
+from .http.forwarded import client_address
+from .http.local_replies import LocalReply
+from .http.peer import Peer
 from .http1.codec import HeaderEdits, RequestHead, ResponseHead
 from .metrics import Counters
-from .plan import Plan, RoutePlan, Settings
+from .plan import Plan, RoutePlan
 from .upstream.backend import Backend
-from .upstream.connection import Requester, UpstreamConnection
 from .upstream.group import Group
 from .upstream.load.report import LoadReport
 from .upstream.picker import Picker
+from .upstream.ports import BodySource, OutgoingRequest, Requester, Trailers, UpstreamStream
 
 
-class Client(Timed):
-    """The side of a connection that faces the client, as an exchange sees it."""
+class ClientStream(Timed):
+    """The port towards the client: one request at a time is answered through it.
 
-    def __init__(self, counters: Counters, log: Any) -> None:
+    As it stands it answers nobody: an exchange without a client (a fill in the background, a revalidation) has one of
+    these, and every part of its response is discarded.
+    """
+
+    def __init__(self, peer: Peer, counters: Counters, log: Any = None) -> None:
         self.deadline = NEVER
-        self.address = ""
-        """Address of the peer on the socket, without its port; "unix" on a Unix socket."""
-        self.key: bytes | None = None
-        """What its requests are counted by, once somebody has asked (stages/request_key.py)."""
-        self.scheme = "http"
-        self.trusted = False
-        self.forwarded = b""
-        """Header lines that every request of this connection gets, as far as they do not depend on the request."""
-        self.forwarded_drop = 0
-        """Forwarding headers of the client that are left out, as the codec's mask."""
-        self.forwarded_host = True
-        """Whether X-Forwarded-Host is added."""
-        self.forwarded_static = True
-        """Whether `forwarded` is all there is to add besides X-Forwarded-Host."""
-        self.may_keep = True
-        """Whether the connection may serve another request after this one."""
+        self.peer = peer
         self.counters = counters
         self.log = log
-        """Who is told of each request that is over: the access log, or the tracer before it; None for nobody."""
+        """Records each exchange that is over: the access log, or the tracer before it; None for no record."""
 
-    def introduce(self, settings: Settings) -> None:
-        """Decide what backends are told about this client."""
-        mode = settings.forwarded
-        self.trusted = settings.trusts(self.address)
-        self.forwarded_static = not self.trusted and mode in ("x-forwarded", "none")
-        self.forwarded = static_lines(mode, self.address, self.scheme, settings.via)
-        self.forwarded_host = mode in ("x-forwarded", "both")
-        self.forwarded_drop = ALL_FORWARDING
-        if self.trusted:
-            self.forwarded_drop = 0 if mode == "none" else REPLACED
+    def interim(self, x: Exchange, head: ResponseHead) -> bool:
+        """Pass on a 1xx response. False if this client gets none."""
+        return False
 
-    def send(self, data: Any) -> None:
-        """Send bytes. What the client does not take is buffered; `Exchange.pause` is called when it is too much."""
+    def respond(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
+        """Begin the response with the edits of the exchange; see `Requester.response` for `body_end`. With `complete`
+        this is all of it."""
 
-    def send_pair(self, head: bytes, body: Any) -> None:
-        """Send a head and body bytes with one system call."""
+    def data(self, x: Exchange, data: Any) -> None:
+        """More of the response body. What the client does not take is buffered, and the source of the body is paused
+        when that is too much."""
 
-    def finished(self, x: Exchange, keep: bool, now: float) -> None:
-        """The exchange is over at time `now`, the response complete; the next request may begin if `keep`."""
+    def end(self, x: Exchange, trailers: Trailers) -> None:
+        """The response body is complete."""
 
-    def cut(self, reset: bool) -> None:
-        """Close at once, so that the client sees that the response is incomplete; with a reset where only the close
-        ends the body, and an ordinary one would pass for its end."""
+    def local_reply(self, x: Exchange, reply: LocalReply, close: bool) -> int:
+        """Answer with a response of the proxy's own; with `close` it is the last of this connection. Returns the bytes
+        sent."""
+        return 0
 
-    def tunnel(self, idle: float) -> None:
-        """From now on hand on plain bytes; close after `idle` seconds without any."""
+    def abort(self, x: Exchange) -> None:
+        """End the response, which is incomplete, so that the client sees that it is."""
 
-    def end_tunnel(self) -> None:
+    def reset(self, x: Exchange) -> None:
+        """As `abort`, at once and with a reset."""
+
+    def tunnel(self, x: Exchange, head: ResponseHead, protocol: bytes, idle: float) -> None:
+        """Pass on 101, and plain bytes from then on; close after `idle` seconds without any."""
+
+    def tunnel_data(self, x: Exchange, data: Any, idle: float) -> None:
+        """More bytes of a tunnel."""
+
+    def end_tunnel(self, x: Exchange) -> None:
         """The backend has ended its side of the tunnel."""
+
+    def finished(self, x: Exchange, now: float) -> None:
+        """The exchange is over at time `now`."""
+
+    def last(self) -> None:
+        """No further request after this one."""
 
     def read_body(self) -> None:
         """There is somewhere for the request body to go: read on."""
@@ -91,212 +93,301 @@ class Stage:
     """A station on the way to the backend. A plan links those that a route needs, and no others."""
 
     def __init__(self, following: Stage | None = None) -> None:
-        self.next = following
+        self.next: Stage = following if following is not None else END
 
     def enter(self, x: Exchange) -> None:
-        """Do this stage's part and enter the next, or answer."""
+        """Do this stage's part and enter the next, or answer. The base hands on."""
+        self.next.enter(x)
 
 
-class ReturnStage:
-    """A station on the way back to the client. The pipeline's `Relay` is the last; others wrap it."""
+class End(Stage):
+    """Behind the last stage, which enters none."""
 
-    def room(self, x: Exchange) -> None:
-        """The upstream has room for the exchange, which waited in its queue."""
+    def __init__(self) -> None:
+        self.next = self
 
-    def connected(self, x: Exchange, connection: UpstreamConnection) -> None:
+    def enter(self, x: Exchange) -> None:
+        raise RuntimeError("there is no further stage")
+
+
+END = End()
+
+
+class ResponseStage:
+    """A station on the way back to the client. Each method hands on to the next station; the last is `Relay`."""
+
+    def __init__(self, following: ResponseStage | None = None) -> None:
+        self.next: ResponseStage = following if following is not None else NO_WAY_BACK
+
+    def connected(self, x: Exchange, stream: UpstreamStream) -> None:
         """The connection that the exchange waited for is there."""
+        self.next.connected(x, stream)
 
     def connect_failed(self, x: Exchange, reason: Reason) -> None:
-        """There will be no connection."""
+        """There will be no connection, or no slot in the upstream."""
+        self.next.connect_failed(x, reason)
 
     def interim(self, x: Exchange, head: ResponseHead) -> None:
         """A 1xx response."""
+        self.next.interim(x, head)
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
-        """The final response head, with the body bytes of `head.data` up to `body_end`."""
+        """The final response head, and the first part of the body (see `Requester.response`)."""
+        self.next.head(x, head, body_end, complete)
 
     def data(self, x: Exchange, data: Any) -> None:
         """More of the response body."""
+        self.next.data(x, data)
 
-    def end(self, x: Exchange) -> None:
+    def end(self, x: Exchange, trailers: Trailers) -> None:
         """The response body is complete."""
+        self.next.end(x, trailers)
 
     def failed(self, x: Exchange, reason: Reason, silent: bool) -> None:
         """The response will not come, or not wholly."""
+        self.next.failed(x, reason, silent)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
         """The backend switched protocols."""
+        self.next.switched(x, head)
 
 
-class Exchange(Requester):
+class NoWayBack(ResponseStage):
+    """That of an exchange that is on no route: nothing ever comes back."""
+
+    def __init__(self) -> None:
+        self.next = self
+
+
+NO_WAY_BACK = NoWayBack()
+
+
+class Wait:
+    """What an exchange or an attempt waits for; cancelled by everything that ends the exchange."""
+
+    def cancel(self) -> None:
+        """It is not waited for any more."""
+
+
+class Attempt(Requester):
+    """One try at one backend. Every exchange has one; a retry is the next, a hedge a second one beside it."""
+
+    def __init__(self, x: Exchange) -> None:
+        super().__init__()
+        self.x = x
+        self.backend_name = ""
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of everything that belonged to the request."""
+        self.backend: Backend | None = None
+        """None until one is picked, and again when the attempt is over for it."""
+        self.backend_name = ""
+        self.balancer: Any = None
+        self.upstream: UpstreamStream | None = None
+        self.wait: Any = None
+        """A `Wait` for a connection."""
+        self.picked = 0.0
+        self.connected_at = 0.0
+        """When the connection was there, if that is later than `picked`: it had to wait for one. NEVER until it is."""
+        self.head_at = 0.0
+        """When the response head came, 0.0 if the whole response came with it."""
+        self.in_flight_at_pick = 0
+        """Requests that the backend had when this one was given to it, itself included."""
+        self.report: LoadReport | None = None
+        """What the backend said of its load in the response."""
+        self.request_done = False
+        self.queued_for = 0.0
+
+    # --- what the upstream side calls: handed to the way back of the route ---
+
+    def can_use_slot(self) -> bool:
+        x = self.x
+        assert x.group is not None and x.picker is not None
+        return x.picker.any_of(x.tried or (), x.key, x.group)
+
+    def slot_free(self) -> None:
+        x = self.x
+        assert x.route is not None
+        x.wait = None
+        x.route.pick.enter(x)
+
+    def connected(self, stream: UpstreamStream) -> None:
+        self.x.back.connected(self.x, stream)
+
+    def connect_failed(self, reason: Reason) -> None:
+        self.x.back.connect_failed(self.x, reason)
+
+    def interim(self, head: ResponseHead) -> None:
+        self.x.back.interim(self.x, head)
+
+    def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
+        self.x.back.head(self.x, head, body_end, complete)
+
+    def data(self, data: Any) -> None:
+        self.x.back.data(self.x, data)
+
+    def end(self, trailers: Trailers) -> None:
+        self.x.back.end(self.x, trailers)
+
+    def failed(self, reason: Reason, silent: bool) -> None:
+        self.x.back.failed(self.x, reason, silent)
+
+    def switched(self, head: ResponseHead) -> None:
+        self.x.back.switched(self.x, head)
+
+    def pause(self) -> None:
+        client = self.x.client
+        if client is not None:
+            client.pause_reading()
+
+    def resume(self) -> None:
+        client = self.x.client
+        if client is not None:
+            client.resume_reading()
+
+
+class Exchange:
     """One request in flight."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.serial = 0
         """How many requests this exchange has been so far."""
         self.head = RequestHead()
+        self.outgoing = OutgoingRequest(self.head)
+        self.first = Attempt(self)
+        """The attempt that every request begins with."""
         self.clear()
 
     def clear(self) -> None:
         """Let go of everything that belonged to the request."""
-        self.client: Client | None = None
+        self.client: ClientStream | None = None
         self.plan: Plan | None = None
-        self.address: str | None = None  # of the client, once it was worked out from what trusted proxies say
         self.route: RoutePlan | None = None
-        self.relay: ReturnStage | None = None
+        self.back: ResponseStage = NO_WAY_BACK
+        self.address: str | None = None  # of the client, once it was worked out from what trusted proxies say
+        # where it goes
         self.group: Group | None = None
         """The upstream, from the first pick on."""
         self.picker: Picker | None = None
         """The members of it that the request may go to."""
         self.key: bytes | None = None
-        """What the algorithm goes by."""
-        self.balancer: Any = None
-        self.backend: Backend | None = None
-        self.backend_name = ""
-        self.upstream: UpstreamConnection | None = None
-        # the request
-        self.request_done = self.upgrading = False
-        self.body: Any = None
-        """What of the request body came before there was anywhere to send it."""
-        self.payload: bytes | None = None
-        """The head as it was sent to the backend, as long as the whole request can be sent again."""
-        self.kept: list[Any] | None = None
-        """What was sent of the body behind `body`, to be sent again after a failure."""
-        self.waiting = self.queued = self.waited = False
-        self.timer: Any = None
-        """The pause before the next try."""
+        """The key of the algorithm."""
+        self.sticky_token: bytes | None = None
+        """The token of the backend that the client presents (features/sticky/)."""
+        self.attempt = self.first
+        """The attempt whose response counts."""
         self.hedge: Any = None
-        """The second attempt beside this one (stages/hedge.py)."""
+        """The second attempt beside it (stages/hedge.py)."""
+        self.source: BodySource | None = None
+        """Where the response comes from while it is not complete."""
+        self.wait: Any = None
+        """A `Wait` for anything but a connection: a slot, a pause, a rate limit, a fault on purpose."""
+        self.was_delayed = False
+        """Whether it had to wait somewhere, so that `started` is no longer the present time."""
         self.tries = 0
         self.resent = False
         """Whether it was sent again to the same backend, because the first connection had gone stale."""
         self.tried: list[Backend] | None = None
         """The backends at which this request has failed."""
-        self.asked: list[str] | None = None
-        """The backends that it was given to before the present one, by name."""
-        self.started = self.picked = self.headed = self.queued_for = 0.0
-        self.queued_since = 0.0
-        """Since when it has wanted room in the upstream; 0 if it never had to wait."""
-        self.reached = 0.0
-        """When the connection was there, if that is later than `picked`: it had to wait for one. NEVER until it is."""
-        self.beside = 0  # requests that the backend had when this one was given to it, itself included
-        self.report: LoadReport | None = None
-        """What the backend said of its load in the response, if the algorithm wants to know."""
+        self.attempted: list[str] | None = None
+        """The names of the backends that it was given to before the present one."""
+        self.started = 0.0
+        self.queued_since = 0.0  # for a slot in the upstream; 0.0 if it never had to wait
+        # the request
+        self.http10 = False
+        """Whether the client speaks HTTP/1.0: no interim responses, no upgrades, Host is optional."""
+        self.decode_body = False
+        """Whether the response body is wanted without its transfer coding."""
+        self.request_done = self.upgrading = False
+        self.body: Any = None
+        """What of the request body came before there was anywhere to send it."""
+        self.replayable = False
+        """Whether the whole request, as far as it was sent, can be sent again."""
+        self.replay_body: list[Any] | None = None
+        """What was sent of the body behind `body`."""
         self.request_edits: HeaderEdits | None = None
         self.response_edits: HeaderEdits | None = None  # of the route, and what stages add for this request
-        self.stuck: bytes | None = None
-        """The mark of the backend that the client says it is at (features/sticky/stages.py)."""
-        self.keep = False
         # the response
         self.responding = False
         self.interim_sent = False
-        self.chunk_body = False
         self.status = 0
         self.reason: Reason | None = None
         self.trace: Any = None
         """Its place in a trace (features/tracing/trace.py), from the first try on."""
         self.bytes_in = self.bytes_out = 0
+        self.outgoing.own = None
+        self.first.forget()
         self.head.release()
 
-    def begin(self, client: Client, plan: Plan, now: float) -> None:
+    def begin(self, client: ClientStream, plan: Plan, now: float) -> None:
         """A head was parsed into `self.head` at time `now`."""
         self.serial += 1
         self.client = client
         self.plan = plan
         self.started = now
         self.head_only = self.head.is_head
-        self.decode_chunks = self.head.minor == 0
-        self.keep = not self.head.close if self.head.minor == 1 else self.head.keep_alive
+        self.http10 = self.decode_body = False
 
-    def refuse(self, client: Client, plan: Plan, now: float) -> None:
+    def refuse(self, client: ClientStream, plan: Plan, now: float) -> None:
         """What came at time `now` is no request: only the answer to it is left to be given."""
         self.client = client
         self.plan = plan
         self.started = now
-        self.head_only = False
-        self.keep = False
+        self.head_only = self.http10 = self.decode_body = False
 
     def client_address(self) -> str:
         """The address that the request comes from: what trusted proxies say, else that of the peer."""
         client, plan = self.client, self.plan
         assert client is not None and plan is not None
-        if not client.trusted:
-            return client.address
+        peer = client.peer
+        if not peer.trusted:
+            return peer.address
         if self.address is None and self.head.data is not None:
-            self.address = client_address(self.head, client.address, plan.settings.trusts)
-        return self.address or client.address
+            self.address = client_address(self.head, peer.address, plan.settings.trusts)
+        return self.address or peer.address
+
+    def take(self, stream: UpstreamStream) -> None:
+        """The connection of the attempt is there."""
+        self.attempt.upstream = stream
+        self.source = stream
+
+    def let_go(self) -> None:
+        """The response is complete, or its connection gone."""
+        self.attempt.upstream = None
+        self.source = None
+
+    def drop_source(self) -> None:
+        """Close what the response comes from, if it is not over."""
+        source = self.source
+        if source is not None:
+            self.let_go()
+            source.discard()
 
     def request_data(self, data: Any) -> None:
         """More of the request body, to be sent on."""
-        if self.upstream is not None:
-            if self.payload is not None:
+        upstream = self.attempt.upstream
+        if upstream is not None:
+            if self.replayable:
                 self._keep(data)
-            self.upstream.write(data)
+            upstream.write(data)
         else:  # no connection yet: the client was told to wait, so this happens once at most
             self.body = bytes(self.body) + data if self.body else data
 
     def _keep(self, data: Any) -> None:
         """Keep a part of the body for another try, or let go of everything if it becomes too much."""
         if self.group is None or self.bytes_in > self.group.spec.retry.buffer:
-            self.payload = self.body = self.kept = None
-        elif self.kept is None:
-            self.kept = [data]
+            self.replayable = False
+            self.body = self.replay_body = None
+        elif self.replay_body is None:
+            self.replay_body = [data]
         else:
-            self.kept.append(data)
+            self.replay_body.append(data)
 
     def request_complete(self, now: float) -> None:
         """The last byte of the request is here at time `now`."""
+        attempt = self.attempt
         self.request_done = True
-        if self.upstream is not None:
-            self.upstream.expect_head(now + self.response_head)
-
-    # --- what the upstream connection tells: handed to the way back of this route ---
-
-    def fits(self) -> bool:
-        assert self.group is not None and self.picker is not None
-        return self.picker.any_of(self.tried or (), self.key, self.group)
-
-    def room(self) -> None:
-        assert self.relay is not None
-        self.relay.room(self)
-
-    def connected(self, connection: UpstreamConnection) -> None:
-        assert self.relay is not None
-        self.relay.connected(self, connection)
-
-    def connect_failed(self, reason: Reason) -> None:
-        assert self.relay is not None
-        self.relay.connect_failed(self, reason)
-
-    def interim(self, head: ResponseHead) -> None:
-        assert self.relay is not None
-        self.relay.interim(self, head)
-
-    def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
-        assert self.relay is not None
-        self.relay.head(self, head, body_end, complete)
-
-    def data(self, data: Any) -> None:
-        assert self.relay is not None
-        self.relay.data(self, data)
-
-    def end(self) -> None:
-        assert self.relay is not None
-        self.relay.end(self)
-
-    def failed(self, reason: Reason, silent: bool) -> None:
-        assert self.relay is not None
-        self.relay.failed(self, reason, silent)
-
-    def switched(self, head: ResponseHead) -> None:
-        assert self.relay is not None
-        self.relay.switched(self, head)
-
-    def pause(self) -> None:
-        if self.client is not None:
-            self.client.pause_reading()
-
-    def resume(self) -> None:
-        if self.client is not None:
-            self.client.resume_reading()
+        attempt.request_done = True
+        if attempt.upstream is not None:
+            attempt.upstream.expect_head(now + attempt.response_head)

@@ -4,7 +4,7 @@ from .routing cimport RouteTable
 
 cdef class RoutePlan:
     cdef public str name, upstream
-    cdef public object first, relay, upgrades
+    cdef public object first, pick, send, back, upgrades
     cdef public HeaderEdits request_edits, response_edits
     cdef public bytes strip, prefix
     cdef public bint raw_path, rewrites

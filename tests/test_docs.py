@@ -16,7 +16,9 @@ from proxy.balancing.base import Balancer
 from proxy.cli import make_parser
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load, load_text
-from proxy.configuration.schema import Limits, Pool, Timeouts
+from proxy.configuration.sections.limits import LimitsSection
+from proxy.configuration.sections.pool import PoolSection
+from proxy.configuration.sections.timeouts import TimeoutsSection
 from proxy.errors import REASONS, Reason
 from proxy.pipeline import STAGES
 from proxy.upstream.backend import Backend, BackendSpec
@@ -109,9 +111,9 @@ def test_reasons_that_are_mentioned_exist(page: Path) -> None:
 
 def test_every_time_out_and_limit_is_explained() -> None:
     keys = {row[0].strip("`") for row in rows("docs/timeouts-and-limits.md")}
-    wanted = {f"timeouts.{name}" for name in Timeouts.model_fields}
-    wanted |= {f"limits.{name}" for name in Limits.model_fields}
-    wanted |= {f"pool.{name}" for name in Pool.model_fields if name != "min"}
+    wanted = {f"timeouts.{name}" for name in TimeoutsSection.model_fields}
+    wanted |= {f"limits.{name}" for name in LimitsSection.model_fields}
+    wanted |= {f"pool.{name}" for name in PoolSection.model_fields if name != "min"}
     assert wanted - keys == set()
     assert {key for key in keys if re.match(r"(timeouts|limits|pool)\.", key)} <= wanted
 

@@ -1,7 +1,8 @@
 """What is shipped: sdist, wheel, container image, service unit; and that the commands of the README exist.
 
-The tests marked `packaging` build the sdist and install it into a clean virtual environment, as pip does
-for a user: the index is asked, everything is compiled. They take a minute or two; `make test` runs them once.
+Two tests install into a clean virtual environment, as pip does for a user, from the index. `packaging` takes a wheel
+of the modules that `make build` has left, so that next to nothing is compiled; `make test` runs it. `sdist` compiles
+everything from the sdist once more; `make test-all` runs it too.
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ import asyncio, sys, uvloop
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.console.demo import find_config
+from proxy.pipeline import link_plan
 from proxy.server.proxy import Proxy
-import proxy.http1.codec, proxy.pipeline
+import proxy.http1.codec, proxy.exchange
 
 assert "site-packages" in proxy.__file__, proxy.__file__
 assert not proxy.http1.codec.__file__.endswith(".py"), proxy.http1.codec.__file__
-assert not proxy.pipeline.__file__.endswith(".py"), proxy.pipeline.__file__
+assert not proxy.exchange.__file__.endswith(".py"), proxy.exchange.__file__
 assert "site-packages" in str(find_config("demo.yaml"))
 
 async def main():
     text = "listeners: [{bind: '127.0.0.1:0'}]\\nroutes: [{respond: {body: served}}]\\naccess_log: null\\n"
-    async with Proxy(compile_plan(load_text(text).config)) as p:
+    async with Proxy(link_plan(compile_plan(load_text(text).config))) as p:
         reader, writer = await asyncio.open_connection(*p.addresses[0])
         writer.write(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
         print((await reader.read()).decode())
@@ -53,30 +55,51 @@ uvloop.run(main())
 
 def run(*command: str | Path, cwd: Path, env: Mapping[str, str] = MappingProxyType({})) -> str:
     """Output of a command that must succeed, run where the checkout is not on the import path."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(env)
     done = subprocess.run(
-        list(map(str, command)), cwd=cwd, env=os.environ | env, capture_output=True, text=True, check=False
+        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
+def run_build(kind: str, folder: Path) -> Path:
+    """The sdist or wheel of this checkout. It is built in build/, beside what the tests import."""
+    env = {"QANTARA_OPTIMISE": os.environ.get("QANTARA_OPTIMISE", "g")}
+    run(sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", folder, ROOT, cwd=folder, env=env)
+    return next(folder.glob("*.whl" if kind == "wheel" else "*.tar.gz"))
+
+
+def check_installed(distribution: Path, folder: Path, env: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Installed into a clean virtual environment, it works and has brought all that it needs and no more."""
+    venv = folder / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=folder)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", venv / "bin" / "python")
+    run(*pip, "install", "--quiet", distribution, cwd=folder, env=env)
+    check_command(venv, folder)
+    check_package(venv)
+    names = {entry["name"].lower() for entry in json.loads(run(*pip, "list", "--format=json", cwd=folder))}
+    assert not names & {"cython", "pytest", "fastapi"}, "a build, demo or test dependency became a runtime one"
+    run(*pip, "check", cwd=folder)
+
+
 @pytest.mark.packaging
+@pytest.mark.xdist_group("build")
+@pytest.mark.timeout(1500)
+def test_the_wheel_works_in_a_clean_environment(tmp_path: Path) -> None:
+    """One test with the content of the sdist: a build writes into the checkout, and two would disturb each other."""
+    check_sources(run_build("sdist", tmp_path))
+    check_installed(run_build("wheel", tmp_path), tmp_path)
+
+
+@pytest.mark.sdist
+@pytest.mark.xdist_group("build")
 @pytest.mark.timeout(1500)
 def test_the_sdist_builds_and_works_in_a_clean_environment(tmp_path: Path) -> None:
-    """One test, because a build writes into the checkout and two at a time would disturb each other."""
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT, cwd=tmp_path)
-    sdist = next(tmp_path.glob("*.tar.gz"))
+    sdist = run_build("sdist", tmp_path)
     check_sources(sdist)
-    venv = tmp_path / "venv"
-    run(sys.executable, "-m", "venv", venv, cwd=tmp_path)
-    pip = (venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check")
     # what is looked at is what gets where, not how fast it is: not optimising takes minutes less
-    run(*pip, "install", "--quiet", sdist, cwd=tmp_path, env={"CFLAGS": "-O0"})
-    check_command(venv, tmp_path)
-    check_package(venv)
-    names = {entry["name"] for entry in json.loads(run(*pip, "list", "--format=json", cwd=tmp_path))}
-    assert not names & {"Cython", "pytest"}, "a build, demo or test dependency became a runtime one"
-    run(*pip, "check", cwd=tmp_path)
+    check_installed(sdist, tmp_path, env={"CFLAGS": "-O0"})
 
 
 def check_sources(sdist: Path) -> None:
@@ -102,14 +125,14 @@ def check_command(venv: Path, folder: Path) -> None:
 
 
 def check_package(venv: Path) -> None:
-    """What is compiled is what has a .pxd, and the rest that people need is there."""
+    """What is compiled is what has a .pxd, and what those share; and the rest that people need is there."""
     package = next(venv.glob("lib/python3*/site-packages/proxy"))
     shipped = {str(path.relative_to(package)) for path in package.rglob("*")}
     assert {"py.typed", "http1/codec.pyx", "http1/codec.pxd", "config/demo.yaml"} <= shipped
     assert not [name for name in shipped if name.endswith(".c")]
     compiled = {name.partition(".")[0] for name in shipped if name.endswith(".so")}
     augmented = {name.removesuffix(".pxd") for name in shipped if name.endswith(".pxd")}
-    assert compiled == augmented
+    assert compiled == augmented | {"_shared"}
 
 
 # --- quick checks ------------------------------------------------------------------------------------
@@ -165,7 +188,7 @@ def test_service_unit() -> None:
     assert int(service["LimitNOFILE"]) >= 2 * 32768
 
 
-@pytest.mark.parametrize("target", "run test dev lint bench bench-quick fuzz soak dist clean".split())
+@pytest.mark.parametrize("target", "run run-apps test test-all dev lint bench bench-quick fuzz soak dist clean".split())
 def test_make_target(target: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(rf"^{target}:", makefile, re.MULTILINE)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.downstream.acceptor import Acceptor
-from proxy.downstream.connection import ClientConnection
+from proxy.downstream.http1.connection import ClientConnection
 from proxy.features.sticky.balancer import token
 from proxy.features.tracing.recorder import Tracer
 from proxy.features.tracing.trace import Rules
 from proxy.metrics import Counters
-from proxy.upstream.connection import UpstreamConnection
+from proxy.pipeline import link_plan
+from proxy.upstream.http1 import Http1Connection
 
 from .codec import REQUEST, RESPONSE
 from .harness import Case
@@ -90,11 +91,11 @@ def cases() -> list[Case]:
 
 def client_of(yaml: str) -> ClientConnection:
     """A client connection on a plan, whose backends have one idle connection each."""
-    plan = compile_plan(load_text(HEAD + yaml, "bench.yaml").config)
+    plan = link_plan(compile_plan(load_text(HEAD + yaml, "bench.yaml").config))
     plan.settle_groups()
     for group in plan.groups.values():
         for backend in group.members:
-            connection = UpstreamConnection(backend.pool, 32768, 100)
+            connection = Http1Connection(backend.pool, 32768, 100)
             connection.connection_made(Swallow())
             backend.pool.size += 1
             backend.pool.idle.append(connection)
@@ -110,7 +111,7 @@ def forwarded(yaml: str, response: bytes = RESPONSE, request: bytes = REQUEST) -
 
     def call() -> None:
         client.data_received(request)
-        client.x.upstream.data_received(response)  # type: ignore[union-attr]
+        client.x.attempt.upstream.data_received(response)  # type: ignore[union-attr]
 
     call()
     if not client.transport.written[0].endswith(RESPONSE[-134:]):

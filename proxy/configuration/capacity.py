@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..scoreboard import MOST_BACKENDS, MOST_UPSTREAMS
-from .rules import Finding
+from .findings import Finding
 from .schema import Config
 
 

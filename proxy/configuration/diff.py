@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from .compile import compile_plan
 from .effects import DRAINED, RESTART, TAKES, Change, value_changes
-from .lint import conditions
 from .load import load
 from .render import annotated, show
-from .schema import Config, Listener, Route, Upstream
-from .sections.balance import Backend
+from .schema import Config, Route, UpstreamSection
+from .sections.backends import BackendSection
+from .sections.listeners import ListenerSection
+from .sections.match import conditions
 from .values import quoted
 
 _CONDITIONS = ("host", "path", "exact", "regex", "methods", "headers")
@@ -63,7 +64,7 @@ def diff_against(running: Config, path: str | os.PathLike[str]) -> Diff:
 # --- listeners --------------------------------------------------------------------------------------------
 
 
-def _listeners(old: Sequence[Listener], new: Sequence[Listener]) -> Iterator[Change]:
+def _listeners(old: Sequence[ListenerSection], new: Sequence[ListenerSection]) -> Iterator[Change]:
     before, after = ({str(each.bind): each for each in listeners} for listeners in (old, new))
     for bind in before:
         if bind not in after:
@@ -81,7 +82,7 @@ def _listeners(old: Sequence[Listener], new: Sequence[Listener]) -> Iterator[Cha
 # --- upstreams --------------------------------------------------------------------------------------------
 
 
-def _upstreams(old: Mapping[str, Upstream], new: Mapping[str, Upstream]) -> Iterator[Change]:
+def _upstreams(old: Mapping[str, UpstreamSection], new: Mapping[str, UpstreamSection]) -> Iterator[Change]:
     for name, upstream in old.items():
         if name not in new:
             effect = "its backends are drained, and found no more" if upstream.discover else "its backends are drained"
@@ -99,7 +100,7 @@ def _upstreams(old: Mapping[str, Upstream], new: Mapping[str, Upstream]) -> Iter
                 yield change._replace(effect="the backends that it found are drained") if gone else change
 
 
-def _backends(upstream: str, old: Sequence[Backend], new: Sequence[Backend]) -> Iterator[Change]:
+def _backends(upstream: str, old: Sequence[BackendSection], new: Sequence[BackendSection]) -> Iterator[Change]:
     before, after = ({str(each.address): each for each in backends} for backends in (old, new))
     for address, backend in before.items():
         if address not in after:
@@ -120,7 +121,7 @@ def _backends(upstream: str, old: Sequence[Backend], new: Sequence[Backend]) -> 
         yield Change("moved", f"backends of {upstream}", *order, "concerns only algorithms that go by their order")
 
 
-def _weighed(backend: Backend) -> str:
+def _weighed(backend: BackendSection) -> str:
     more = {"region": backend.region, "zone": backend.zone, "priority": backend.priority, "labels": backend.labels}
     return ", ".join([f"weight {backend.weight}", *(f"{key} {show(value)}" for key, value in more.items() if value)])
 

@@ -1,46 +1,34 @@
 """One change of a configuration, how two sections are compared key by key, and what each change means when it is
 taken up.
 
-Law of this file: the table of effects says what a reload does; whoever changes the one changes the other.
+Law of this file: the effects (EFFECTS of each section) say what a reload does; a change of the one is a change of the
+other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from .findings import Path, dotted
 from .render import HIDDEN, annotated, entry_of, is_secret, show
-from .rules import Path, dotted
+from .sections import SECTIONS
 
 RESTART = "needs a restart or an upgrade"
 DRAINED = "is drained: requests in flight finish, new ones go to others"
 TAKES = "takes requests, with slow start"
 DEFAULT = "holds for requests that begin after the reload"
 
-EFFECTS = (
-    ("admin*", RESTART),
+GENERAL = (
     ("watch", "the file is watched from then on, or no longer"),
     ("workers", "workers are started, or drained and ended, until there are so many"),
-    ("access_log*", "the log is opened anew; no line is lost"),
-    ("tracing*", "holds for requests that end after the reload; what waits is sent as before"),
-    ("timeouts.accept_grace", "holds for the next stop"),
-    ("timeouts.drain", "holds for the next stop"),
-    ("timeouts.keepalive", "holds for connections from their next request on"),
-    ("limits.connections*", "holds for new connections; none is closed"),
-    ("upstreams.*.balance*", "picks from the next request on; what was learned of the backends stays"),
-    ("upstreams.*.pool*", "pools keep their connections"),
-    ("upstreams.*.discover*", "the source is asked anew; its backends stay until it answers"),
-    ("upstreams.*.health*", "checks go on with it; what is known of the backends stays"),
-    ("upstreams.*.timeouts.connect", "holds for new connections to backends"),
-    ("timeouts.connect", "holds for new connections to backends"),
-    ("upstreams.*.outlier*", "ejections and counters stay"),
-    ("upstreams.*.slow_start*", "ejections and counters stay"),
     ("upstreams.*.panic", "ejections and counters stay"),
 )
-"""What a change of a key means; the first pattern that fits."""
+"""What a change of a key means that belongs to no section with a file of its own."""
 
 
 class Change(NamedTuple):
@@ -56,8 +44,15 @@ class Change(NamedTuple):
     """What that means for what is running."""
 
 
+@cache
+def effects() -> tuple[tuple[str, str], ...]:
+    """What changes of keys mean, by patterns of dotted keys; the first that fits."""
+    found = [(entry.prefix + end, effect) for entry in SECTIONS for end, effect in entry.hook("EFFECTS") or ()]
+    return (*GENERAL, *found)
+
+
 def effect_of(key: str) -> str:
-    return next((effect for pattern, effect in EFFECTS if fnmatchcase(key, pattern)), DEFAULT)
+    return next((effect for pattern, effect in effects() if fnmatchcase(key, pattern)), DEFAULT)
 
 
 def value_changes(path: Path, old: object, new: object, annotation: Any, but: Sequence[str] = ()) -> Iterator[Change]:

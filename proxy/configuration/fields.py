@@ -107,4 +107,4 @@ Later = Annotated[None, PlainValidator(units.refuse_shards), WithJsonSchema({"ty
 class Section(BaseModel):
     """What every section has in common: no unknown keys, no guessed types, no change after loading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)

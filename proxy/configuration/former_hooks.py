@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..balancing import find
+from ..balancing.user_code import named_inside
 from ..balancing.wrappers.former_hooks import advice, former_names
-from .rules import Finding
+from .findings import Finding
 from .schema import Config
-from .sections.balance import named_inside
 
 
 def former_hook_findings(config: Config) -> Iterator[Finding]:

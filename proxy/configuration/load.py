@@ -23,9 +23,9 @@ from ruamel.yaml.reader import ReaderError
 
 from ..errors import ConfigError, Problem
 from .capacity import room_findings
-from .geo import geo_findings, region_findings
+from .findings import Finding, Path, dotted
 from .lint import warning_findings
-from .rules import Finding, Path, dotted, model_findings, rule_findings
+from .rules import model_findings, model_rule_findings, rule_findings
 from .schema import Config
 from .values import quoted
 
@@ -84,12 +84,12 @@ def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | N
     data = document.data
     if not isinstance(data, dict):
         raise ConfigError([Problem(name, 1, 1, "", f"must be a mapping with the keys {_MINIMAL}")])
-    findings = [*rule_findings(data, _algorithms() if algorithms is None else algorithms), *geo_findings(data)]
+    findings = list(rule_findings(data, _algorithms() if algorithms is None else algorithms))
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(document.report([*model_findings(error), *findings])) from None
-    findings += [*room_findings(config), *region_findings(config)]
+    findings += [*room_findings(config), *model_rule_findings(config)]
     if findings or document.problems:
         raise ConfigError(document.report(findings))
     return Loaded(config, document.report(warning_findings(config)), document.report)

@@ -1,8 +1,8 @@
 """The configuration as frozen models: every key, its type, its default, and one sentence about it.
 
-The sentences below the fields reach the JSON Schema. Invariant: a model accepts exactly the keys of its
-section and knows nothing of its neighbours. Rules that span keys or sections (one action per route, unknown
-upstreams) are in `problems`; only `load` hands out a `Config` that obeys them all. The reason for each
+The sentences below the fields reach the JSON Schema. Invariant: a model accepts exactly the keys of its section and
+knows nothing of its neighbours. Rules that span keys or sections are hooks of the sections; only `load` hands out a
+`Config` that obeys them all. The optional sections are added from the table (sections/__init__.py). The reason for each
 default is in docs/configuration.md.
 """
 
@@ -10,21 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from . import values as units
 from .fields import (
-    Bind,
     Count,
-    Duration,
-    File,
-    GraceDuration,
-    HeaderButHost,
-    HeadersToSet,
-    HeaderValue,
-    HeadSize,
     Host,
     Later,
     List,
@@ -34,235 +26,107 @@ from .fields import (
     Percent,
     Protocol,
     Regex,
-    RequestHeadersToSet,
-    RespondHeaders,
     Section,
-    Size,
     Token,
-    Whole,
     Workers,
     bare,
-    duration,
     percent,
-    size,
 )
-from .sections.admin import Admin
-from .sections.balance import Backend, Balance, Name, Zones
-from .sections.chaos import Chaos
-from .sections.discovery import Discover
-from .sections.geo import Geo
-from .sections.health import Health
-from .sections.load_reports import LoadReports
-from .sections.outlier import Outlier, SlowStart
-from .sections.overload import Breaker, Concurrency, Priority, RateLimit, Shedding
-from .sections.retry import Retry, UpstreamLimits
-from .sections.sticky import Sticky
-from .sections.tracing import Tracing
+from .sections import ROUTE, TOP, UPSTREAM, sections
+from .sections.access_log import AccessLogSection
+from .sections.admin import AdminSection
+from .sections.backends import BackendSection
+from .sections.balance import BalanceSection
+from .sections.headers import RequestHeaders, ResponseHeaders
+from .sections.limits import LimitsSection, RouteLimits
+from .sections.listeners import ListenerSection
+from .sections.match import HeaderMatch
+from .sections.names import Name
+from .sections.pool import PoolSection
+from .sections.rate_limits import RateLimitSection
+from .sections.respond import RedirectSection, Respond
+from .sections.retry import RetrySection
+from .sections.rewrites import ReplacePrefix
+from .sections.shedding import Priority
+from .sections.timeouts import RouteTimeouts, TimeoutsSection, UpstreamTimeouts
+from .sections.upstream_limits import UpstreamLimits
+
+if TYPE_CHECKING:
+    from .sections.breaker import BreakerSection
+    from .sections.chaos import ChaosSection
+    from .sections.concurrency import ConcurrencySection
+    from .sections.discover import DiscoverSection
+    from .sections.geo import GeoSection
+    from .sections.health import HealthSection
+    from .sections.load_reports import LoadReportsSection
+    from .sections.outlier import OutlierSection
+    from .sections.shedding import SheddingSection
+    from .sections.slow_start import SlowStartSection
+    from .sections.sticky import StickySection
+    from .sections.tracing import TracingSection
+    from .sections.zones import ZonesSection
 
 
-class Listener(Section):
-    bind: Bind
-    """Where to listen: host:port, [v6]:port, :port for all addresses, or unix:/path. Port 0: any free one."""
-    backlog: Count = 4096
-    """Connections that may wait in the kernel to be accepted (listen(2))."""
+def extended(base: type[Section], name: str, where: str) -> Any:
+    """A model with the keys of `base` and those of the optional sections that stand `where`, each in its place."""
+    optional = [entry for entry in sections(where) if entry.after]
+    added: dict[str, Any] = {}
+    order = list(base.__pydantic_fields__)
+    for entry in optional:
+        annotation, default = entry.hook("FIELD") or (entry.model | None, {"default": None})
+        added[entry.key] = (annotation, Field(description=entry.hook("ABOUT"), **default))
+        order.insert(order.index(entry.after) + 1, entry.key)
+    model: Any = create_model(name, __base__=base, __module__=__name__, __doc__=base.__doc__, **added)
+    fields = dict(model.__pydantic_fields__)
+    model.__pydantic_fields__.clear()
+    model.__pydantic_fields__.update({key: fields[key] for key in order})
+    return model
 
 
-class AccessLog(Section):
-    path: File = "-"
-    """A file, or "-" for standard output."""
-    format: Literal["json", "combined"] = "json"
-    """One JSON object a line, or the combined log format of Apache and nginx."""
-    buffer: Size = size("64KiB")
-    """The log is written when this much has gathered."""
-    fields: List[Literal["backends", "queue_time", "upstream_connect_time", "upstream_header_time"]] = ()
-    """Further fields, for the JSON format: all backends that were asked, and where the time went."""
-    flush: Duration = duration("1s")
-    """The log is written at the latest after this time."""
-
-    @model_validator(mode="after")
-    def _has_place(self) -> AccessLog:
-        if self.fields and self.format != "json":
-            raise ValueError("the combined format has no place for fields; write format: json")
-        return self
-
-
-class Timeouts(Section):
-    head: Duration = duration("10s")
-    """From the first byte of a request until its head is complete."""
-    body_idle: Duration = duration("30s")
-    """The request body makes no progress."""
-    keepalive: Duration = duration("75s")
-    """A client connection waits for its next request."""
-    connect: Duration = duration("3s")
-    """A backend accepts the connection."""
-    response_head: Duration = duration("30s")
-    """From the complete request until the response head is complete."""
-    response_idle: Duration = duration("300s")
-    """The response body makes no progress."""
-    send_idle: Duration = duration("60s")
-    """The client does not read its response."""
-    request: Duration = duration("1h")
-    """The whole exchange, streams included; tunnels are not counted."""
-    tunnel_idle: Duration = duration("1h")
-    """Nothing passes through an upgraded connection, either way."""
-    half_close: Duration = duration("1s")
-    """A client that closed its sending side after its request gets the response if it begins within this time."""
-    accept_grace: GraceDuration = Field(default=5.0, json_schema_extra={"default": "5s"})
-    """At a stop, new connections are still taken for this long, while readiness already fails."""
-    drain: Duration = duration("30s")
-    """At a stop, requests in flight have this long to finish."""
-
-
-class Limits(Section):
-    head_size: HeadSize = size("32KiB")
-    """A message head: the request line or status line and all header lines."""
-    target_size: HeadSize = size("8KiB")
-    """The request target."""
-    header_count: Count = 100
-    """Header lines in one message."""
-    body_size: Size = size("16MiB")
-    """A request body."""
-    connections: Count = 32768
-    """Client connections of each worker."""
-    connections_per_client: Count = 16384
-    """Client connections of each worker from one address."""
-    requests_per_connection: Count = 1000
-    """Requests on one client connection; then it is closed."""
-
-
-class Pool(Section):
-    min: Whole = 0
-    """Connections kept open to each backend without traffic."""
-    max: Count = 1024
-    """Connections to each backend, busy and idle."""
-    idle: Duration = duration("55s")
-    """An idle connection is closed after this time."""
-    lifetime: Duration = duration("1h")
-    """A connection takes no further request after this time."""
-    pending: Whole = 1024
-    """Requests that may wait for a connection to a backend that has `max` open."""
-
-
-class UpstreamTimeouts(Section):
-    connect: Duration | None = None
-    """Overrides timeouts.connect."""
-    response_head: Duration | None = None
-    """Overrides timeouts.response_head."""
-    response_idle: Duration | None = None
-    """Overrides timeouts.response_idle."""
-
-
-class Upstream(Section):
-    balance: Annotated[Balance, bare("algorithm", Balance)] = Field(
-        default_factory=lambda: Balance(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
+class UpstreamBase(Section):
+    balance: Annotated[BalanceSection, bare("algorithm", BalanceSection)] = Field(
+        default_factory=lambda: BalanceSection(algorithm="round_robin"), json_schema_extra={"default": "round_robin"}
     )
     """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
-    sticky: Sticky | None = None
-    """How clients stay at their backend: by a cookie or a header; null for not at all."""
     overprovisioning: Annotated[float, Field(ge=1.0, le=100.0)] = 1.4
     """How much more than its share a priority can serve: with 1.4 the next one gets requests once less than 72% of its
     backends are healthy."""
-    zones: Zones | None = None
-    """Keeps requests in the zone of this proxy where that overloads nobody; null for not at all."""
     subset: Count | None = None
     """This proxy uses only so many of the backends, each proxy others; null for all."""
-    backends: List[Annotated[Backend, bare("address", Backend)]] = ()
+    backends: List[Annotated[BackendSection, bare("address", BackendSection)]] = ()
     """The app servers; a bare string is an address. At least one, or discover."""
-    discover: Discover | None = None
-    """Where further backends come from: DNS, a watched file, or a source of your own."""
-    pool: Pool = Field(default_factory=Pool)
+    pool: PoolSection = Field(default_factory=PoolSection)
     """Connections to each backend that are kept and shared."""
     timeouts: UpstreamTimeouts = Field(default_factory=UpstreamTimeouts)
     """Overrides of the global timeouts for this upstream."""
-    health: Health | None = None
-    """Active health checks; null for none."""
-    load_reports: LoadReports | None = None
-    """How backends tell of their load; null for not at all, or in headers if the algorithm goes by it."""
-    outlier: Outlier | None = Field(default_factory=Outlier)
-    """Passive health: ejects backends that fail requests; null for not at all."""
     panic: Percent = percent("50%")
     """Below this share of healthy backends health is ignored and all are used; 0% for never."""
-    slow_start: SlowStart | None = Field(default_factory=SlowStart)
-    """How a backend that comes back gets its share; null for all at once."""
-    retry: Retry = Field(default_factory=Retry)
+    retry: RetrySection = Field(default_factory=RetrySection)
     """What is sent again after a failure."""
     limits: UpstreamLimits = Field(default_factory=UpstreamLimits)
     """How much the upstream takes at a time, and what waits for it."""
-    concurrency: Concurrency | None = None
-    """An adaptive limit on requests in flight, learned from response times; null for none."""
-    breaker: Breaker | None = None
-    """The circuit breaker: refuses everything for a while if too much fails; null for none."""
 
 
-class HeaderMatch(Section):
-    """A condition on one header; exactly one of the keys."""
+if TYPE_CHECKING:
 
-    exact: str | None = None
-    """The whole value. A bare string means this."""
-    present: bool | None = None
-    """The header is there (true) or is not (false)."""
-    regex: Regex | None = None
-    """A regular expression that is found in the value."""
+    class UpstreamSection(UpstreamBase):
+        """With the optional sections, for those that read them by name."""
 
+        sticky: StickySection | None = None
+        zones: ZonesSection | None = None
+        discover: DiscoverSection | None = None
+        health: HealthSection | None = None
+        load_reports: LoadReportsSection | None = None
+        outlier: OutlierSection | None = None
+        slow_start: SlowStartSection | None = None
+        concurrency: ConcurrencySection | None = None
+        breaker: BreakerSection | None = None
 
-class Redirect(Section):
-    to: Annotated[str, AfterValidator(units.check_redirect)]
-    """The new location; {host}, {path} and {query} stand for those of the request."""
-    status: Literal[301, 302, 303, 307, 308] = 308
-    """The status code."""
-
-
-class Respond(Section):
-    status: Annotated[int, Field(ge=200, le=599)] = 200
-    """The status code."""
-    body: str = ""
-    """The body, sent as UTF-8."""
-    content_type: HeaderValue = "text/plain; charset=utf-8"
-    """The Content-Type header."""
-    headers: RespondHeaders = Field(default_factory=dict)
-    """Further headers."""
+else:
+    UpstreamSection = extended(UpstreamBase, "UpstreamSection", UPSTREAM)
 
 
-class ReplacePrefix(Section):
-    from_: Annotated[Path, Field(alias="from")]
-    """The prefix to take away."""
-    to: Path
-    """What takes its place."""
-
-
-class ResponseHeaders(Section):
-    set: HeadersToSet = Field(default_factory=dict)
-    """Headers that get this value, whatever came."""
-    append: HeadersToSet = Field(default_factory=dict)
-    """Header lines that are added to those that came."""
-    remove: List[HeaderButHost] = ()
-    """Headers that are not passed on."""
-
-
-class RequestHeaders(ResponseHeaders):
-    set: RequestHeadersToSet = Field(default_factory=dict)
-    """Headers that get this value, whatever came. Host may be named here."""
-
-
-class RouteTimeouts(Section):
-    body_idle: Duration | None = None
-    """Overrides timeouts.body_idle."""
-    response_head: Duration | None = None
-    """Overrides timeouts.response_head."""
-    response_idle: Duration | None = None
-    """Overrides timeouts.response_idle."""
-    request: Duration | None = None
-    """Overrides timeouts.request."""
-    tunnel_idle: Duration | None = None
-    """Overrides timeouts.tunnel_idle."""
-
-
-class RouteLimits(Section):
-    body_size: Size | None = None
-    """Overrides limits.body_size."""
-
-
-class Route(Section):
+class RouteBase(Section):
     """Which requests it takes (all conditions must hold), and exactly one action."""
 
     name: str | None = None
@@ -281,7 +145,7 @@ class Route(Section):
     """Conditions on headers: name to text, {present: bool} or {regex: text}."""
     upstream: str | None = None
     """Action: forward to this upstream."""
-    redirect: Redirect | None = None
+    redirect: RedirectSection | None = None
     """Action: answer with a redirect."""
     respond: Respond | None = None
     """Action: answer with a fixed response."""
@@ -326,46 +190,49 @@ class Route(Section):
         return value
 
 
-class Config(Section):
+if TYPE_CHECKING:
+
+    class Route(RouteBase):
+        """With the optional sections, for those that read them by name."""
+
+else:
+    Route = extended(RouteBase, "Route", ROUTE)
+
+
+class ConfigBase(Section):
     """The configuration of Qantara."""
 
-    listeners: Annotated[List[Listener], Field(min_length=1)]
+    listeners: Annotated[List[ListenerSection], Field(min_length=1)]
     """Where clients connect."""
     workers: Workers = 1
     """Worker processes, or auto for one per core."""
     watch: bool = False
     """Whether a change of the file is a reload."""
-    admin: Admin | None = None
+    admin: AdminSection | None = None
     """The admin API on a TCP address; null for the control socket only."""
     zone: Name | None = None
     """The zone that this proxy is in; see upstreams.NAME.zones."""
     identity: Name | None = None
     """The name of this proxy among others, for subsets; its host name if absent."""
-    geo: Geo | None = None
-    """How the location of a client is found out, and where locations are; for geographic."""
     trusted_proxies: List[Network] = ()
     """Networks of proxies whose X-Forwarded-* and Forwarded headers are believed."""
     via: Token | None = "qantara"
     """The pseudonym in the Via header; null writes no Via."""
     forwarded: Literal["x-forwarded", "rfc7239", "both", "none"] = "x-forwarded"
     """The headers that tell backends about the client: X-Forwarded-*, Forwarded, both or none."""
-    access_log: AccessLog | None = Field(
-        default_factory=AccessLog, json_schema_extra={"default": {"path": "-", "format": "json"}}
+    access_log: AccessLogSection | None = Field(
+        default_factory=AccessLogSection, json_schema_extra={"default": {"path": "-", "format": "json"}}
     )
     """Where requests are logged; null for no log."""
-    tracing: Tracing | None = None
-    """OpenTelemetry traces: where they go and which are kept; null for none."""
-    timeouts: Timeouts = Field(default_factory=Timeouts)
+    timeouts: TimeoutsSection = Field(default_factory=TimeoutsSection)
     """How long each step may take."""
-    limits: Limits = Field(default_factory=Limits)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
     """How much a client may send and hold."""
-    shedding: Shedding | None = None
-    """When a worker refuses requests, the lowest priorities first, because it has too much to do; null for never."""
-    rate_limits: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], RateLimit] = Field(
+    rate_limits: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], RateLimitSection] = Field(
         default_factory=dict
     )
     """Rate limits by name; routes say which of them hold."""
-    upstreams: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], Upstream] = Field(
+    upstreams: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], UpstreamSection] = Field(
         default_factory=dict
     )
     """Groups of app servers, by name."""
@@ -373,7 +240,19 @@ class Config(Section):
     """The edge cache. Has no effect in this version."""
     shards: Later = None
     """Shard maps are not part of this version."""
-    chaos: Chaos = Field(default_factory=Chaos)
-    """Faults on purpose: experiments that may be run, and what keeps them from becoming an outage."""
     routes: Annotated[List[Route], Field(min_length=1)]
     """Which request goes where; the most specific route wins."""
+
+
+if TYPE_CHECKING:
+
+    class Config(ConfigBase):
+        """With the optional sections, for those that read them by name."""
+
+        geo: GeoSection | None = None
+        tracing: TracingSection | None = None
+        shedding: SheddingSection | None = None
+        chaos: ChaosSection
+
+else:
+    Config = extended(ConfigBase, "Config", TOP)

@@ -20,7 +20,7 @@ from ..upstream.backend import BackendSpec
 from .load import Loaded, digest_of, load, load_text, parse_document
 from .render import quoted_if_needed
 from .schema import Config
-from .sections.balance import spec_of
+from .sections.backends import spec_of
 
 _BOM = b"\xef\xbb\xbf"
 

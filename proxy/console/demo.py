@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import importlib.util
 import os
 import shlex
 import signal
@@ -27,6 +28,7 @@ from rich.text import Text
 from ..configuration.compile import compile_plan
 from ..configuration.load import load_text
 from ..errors import BindError, QantaraError
+from ..pipeline import link_plan
 from ..server.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ async def demo(apps: bool = False, config: Path | None = None) -> None:
         checked = load_text(text, str(file)).config
         start = _start_servers if apps else _start_apps
         servers = await start(stack, checked)
-        proxy = await stack.enter_async_context(Proxy(compile_plan(checked)))
+        proxy = await stack.enter_async_context(Proxy(link_plan(compile_plan(checked))))
         introduce(Console(), proxy.addresses[0], servers, checked)
         await asyncio.Event().wait()
 
@@ -131,6 +133,9 @@ def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
 
 
 async def _start_servers(stack: AsyncExitStack, config: Config) -> dict[str, str]:
+    for package in ("fastapi", "gunicorn", "uvicorn", "websockets"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
     servers = {}
     for upstream_name, upstream in config.upstreams.items():
         for address in (backend.address for backend in upstream.backends):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from ..configuration.compile import compile_plan
 from ..configuration.load import load
 from ..control.explain import explain, parse_client, request_bytes
 from ..errors import ControlError
@@ -33,7 +34,7 @@ def ask_or_explain(control: Path | None, config: str, question: Told) -> Told:
         except ValueError as error:
             raise ValueError(f"client: {error}") from None
         loaded = load(config)
-        return explain(loaded.config, request, client, report=loaded.report)
+        return explain(loaded.config, compile_plan(loaded.config, loaded.report), request, client)
     status, told = ask(control, "POST", "/explain", question)
     if status != 200:
         raise ControlError(told.get("detail", "the proxy refused to answer"))

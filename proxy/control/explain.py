@@ -6,40 +6,39 @@ of its own, and the plan is compiled for that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from time import monotonic_ns
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..configuration.compile import Report, compile_match, compile_plan, unplaced
+from ..balancing.user_code import call_guarded, own_names
 from ..configuration.schema import Config, Route
-from ..configuration.sticking import explained
-from ..configuration.user_code import own_names, tried
 from ..configuration.values import quoted
 from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
-from ..exchange import Client, Exchange, Stage
+from ..exchange import END, ClientStream, Exchange, Stage
 from ..features.geo.key import LocatedKey
-from ..features.sticky.balancer import StickySpec
 from ..features.sticky.stages import StickyKey
+from ..http.peer import Peer
 from ..http1.codec import RequestHead
 from ..limits.buckets import Buckets
 from ..limits.rate import bucket_key, salt_of
 from ..metrics import Counters
-from ..pipeline import Pick
-from ..plan import Plan, RoutePlan
+from ..pipeline import link_plan
+from ..plan import Plan, PlanSpec, RoutePlan, RouteSpec
 from ..routing import EXACT, PREFIX, Match, RouteTable
 from ..runtime import Registry
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, Scoreboard, alone
 from ..stages import rewrite as rewriting
 from ..stages.admit import RateLimit
-from ..upstream.backend import Backend, BackendSpec
+from ..stages.pick import Pick
+from ..upstream.backend import Backend
 from ..upstream.group import Group
 from .admin.views import state_of
+from .explain_sticky import explain_sticky
 from .explain_tracing import explain_tracing
 
-Members = Mapping[str, tuple[BackendSpec, ...]]
 Explanation = dict[str, Any]
 """As JSON: see docs/operations.md."""
 UNIX = "unix"
@@ -74,19 +73,17 @@ def parse_client(text: str) -> str:
 
 def explain(
     config: Config,
+    spec: PlanSpec,
     request: bytes,
     client: str = "127.0.0.1",
     board: Scoreboard | None = None,
-    members: Members | None = None,
-    sticky: Mapping[str, StickySpec] | None = None,
-    report: Report = unplaced,
 ) -> Explanation:
-    """What would happen to a request of `client`; `board` is that of a running proxy, `members` the backends that it
-    has now, `sticky` how it knows them again (see `compile_plan`); `report` gives problems their places in the file.
+    """What would happen to a request of `client`; `spec` is what the configuration was compiled to, with the backends
+    that the upstreams have now, `board` that of a running proxy.
 
-    Raises ConfigError if it cannot be compiled any more, ValueError if an algorithm of a user's own fails over it.
+    Raises ConfigError if it cannot be linked, ValueError if an algorithm of a user's own fails over it.
     """
-    plan = compile_plan(config, registry=Registry(alone(), Sweep()), members=members, sticky=sticky, report=report)
+    plan = link_plan(spec, Registry(alone(), Sweep()))
     head = RequestHead()
     limits = config.limits
     head.max_size, head.max_count, head.max_target = limits.head_size, limits.header_count, limits.target_size
@@ -98,7 +95,7 @@ def explain(
     if board is not None:
         _copy_states(plan, board)
     own = sorted({name for spec in plan.specs.values() if (name := own_names(spec.balance))})
-    tried(" or ".join(own), "members", plan.settle_groups)
+    call_guarded(" or ".join(own), "members", plan.settle_groups)
     x = _exchange(head, plan, client)
     found: Explanation = {
         "request": {
@@ -108,7 +105,7 @@ def explain(
             "client": x.client_address(),
         }
     }
-    indexed = [(compile_match(route), index) for index, route in enumerate(config.routes)]
+    indexed = [(route.match, index) for index, route in enumerate(spec.routes)]
     winner: int | None = RouteTable(indexed).find(head)
     found["routes"] = [
         {"route": _name(route, index), "matches": not why, "why": why}
@@ -123,14 +120,15 @@ def explain(
     found["route"] = _name(config.routes[winner], winner)
     if plan.tracing is not None:
         found["tracing"] = explain_tracing(plan.tracing, x)
-    return found | _action(config, config.routes[winner], route_plan, x, board)
+    return found | _action(config, config.routes[winner], spec.routes[winner], route_plan, x, board=board)
 
 
 def _exchange(head: RequestHead, plan: Plan, address: str) -> Exchange:
     x = Exchange()
-    x.head, x.plan, x.client = head, plan, Client(Counters(), None)
-    x.client.address = address
-    x.client.introduce(plan.settings)
+    peer = Peer()
+    peer.address = address
+    peer.introduce(plan.settings)
+    x.head, x.plan, x.client = head, plan, ClientStream(peer, Counters())
     return x
 
 
@@ -181,7 +179,9 @@ def _against(match: Match, head: RequestHead) -> Iterator[str]:
 # --- what it does -------------------------------------------------------------------------------------
 
 
-def _action(config: Config, route: Route, plan: RoutePlan, x: Exchange, board: Scoreboard | None) -> Explanation:
+def _action(
+    config: Config, route: Route, spec: RouteSpec, plan: RoutePlan, x: Exchange, *, board: Scoreboard | None
+) -> Explanation:
     found: Explanation = {"rate_limits": [_rate_limit(stage, x, board) for stage in _stages(plan) if _limits(stage)]}
     if route.redirect is not None:
         return found | {"redirect": {"status": route.redirect.status, "to": rewriting.location(route.redirect.to, x)}}
@@ -212,13 +212,13 @@ def _action(config: Config, route: Route, plan: RoutePlan, x: Exchange, board: S
         },
         "cache": "this route has no cache",
         "shard": "this route has no shards",
-        **_candidates(config, group, x, plan, board),
+        **_candidates(config, group, x, spec, plan, board=board),
     }
 
 
 def _stages(plan: RoutePlan) -> Iterator[Stage]:
-    stage: Stage | None = plan.first
-    while stage is not None:
+    stage: Stage = plan.first
+    while stage is not END:
         yield stage
         stage = stage.next
 
@@ -242,11 +242,13 @@ def _salt(stage: Any, board: Scoreboard) -> bytes:
     return stage.salt if stage.remote is not None else salt_of(board.secret(), stage.spec.name)
 
 
-def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan, board: Scoreboard | None) -> Explanation:
+def _candidates(
+    config: Config, group: Group, x: Exchange, spec: RouteSpec, plan: RoutePlan, *, board: Scoreboard | None
+) -> Explanation:
     """The backends, why each may be picked or not, and which one a key leads to."""
     balance = config.upstreams[group.name].balance
     pick = next((stage for stage in _stages(plan) if isinstance(stage, Pick)), None)
-    picker = pick.picker if pick is not None else group
+    picker = pick.target.picker if pick is not None else group
     total = sum(backend.weight for backend in picker.usable)
     rows = []
     for backend in group.members:
@@ -259,13 +261,13 @@ def _candidates(config: Config, group: Group, x: Exchange, plan: RoutePlan, boar
     if picker.selector is not None:
         found["balance"]["subset"] = dict(picker.selector.labels)
     source, balancer = pick.key if pick is not None else None, picker.balancer
-    sticky = config.upstreams[group.name].sticky
+    sticky = spec.features.get("sticky")
     if sticky is not None and isinstance(source, StickyKey):
-        found["sticky"] = explained(sticky, balancer, group.members, source, x, board)
+        found["sticky"] = explain_sticky(sticky, balancer, group.members, source, x, board=board)
         source, balancer = source.key, balancer.main
     if source is not None:
         key = source.of(x)
-        picked: Backend | None = tried(own_names(group.spec.balance), "pick", balancer.pick, key)
+        picked: Backend | None = call_guarded(own_names(group.spec.balance), "pick", balancer.pick, key)
         found["balance"] |= {
             "key": " + ".join(["location"] * isinstance(source, LocatedKey) + list(balance.key)),
             "value": key.decode("latin-1").replace("\n", " ") if key is not None else None,

@@ -35,7 +35,7 @@ def _why(rules: Rules, x: Exchange) -> str:
         return "it has no traceparent"
     if parent_of(x.head) is None:
         return "its traceparent is malformed"
-    if rules.believes(client):
+    if rules.believes(client.peer):
         return "its traceparent is believed"
     return "its client is not believed (tracing.believe, trusted_proxies)"
 

@@ -6,16 +6,19 @@ problems, all of them at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ..configuration.compile import compile_plan
 from ..configuration.load import load
+from ..configuration.picking import try_own
 from ..configuration.schema import Config
-from ..configuration.sections.admin import SECRET_MIN, Admin
-from ..configuration.threads import beside
+from ..configuration.sections.admin import SECRET_MIN, AdminSection
 from ..errors import BindError, ConfigError, Problem
-from ..plan import Plan
+from ..plan import PlanSpec
+from ..threads import run_in_thread
+from ..upstream.backend import BackendSpec
 
 CHECK_WITHIN = 60.0
 """Seconds that a configuration may take to be read and compiled."""
@@ -25,8 +28,8 @@ class Checked(NamedTuple):
     """A configuration that can be served."""
 
     config: Config
-    plan: Plan
-    """Compiled for nobody: to see that it can be, and what it listens on."""
+    plan: PlanSpec
+    """What workers link."""
     warnings: tuple[Problem, ...]
     digest: str = ""
     """Of the file as it was loaded."""
@@ -52,10 +55,17 @@ def check(path: str) -> Checked:
 async def check_beside(path: str) -> Checked:
     """As `check`, beside the loop, which goes on whatever becomes of the file. Raises ConfigError."""
     try:
-        return await beside(CHECK_WITHIN, check, path)
+        return await run_in_thread(CHECK_WITHIN, check, path)
     except TimeoutError:
         words = f"cannot be read and compiled within {CHECK_WITHIN:g} s"
         raise ConfigError([Problem(path, 0, 0, "", words)]) from None
+
+
+async def try_members(plan: PlanSpec, members: Mapping[str, tuple[BackendSpec, ...]]) -> None:
+    """Try the algorithms of a user's own out with the backends that discovery has found, beside the loop. Raises
+    ConfigError."""
+    found = plan.with_members(members).groups
+    await run_in_thread(CHECK_WITHIN, try_own, [spec for spec in found.values() if spec is not plan.groups[spec.name]])
 
 
 def problems_of(error: Exception) -> tuple[str, ...]:
@@ -65,7 +75,7 @@ def problems_of(error: Exception) -> tuple[str, ...]:
     return (str(error),)
 
 
-def read_token(admin: Admin) -> str | None:
+def read_token(admin: AdminSection) -> str | None:
     """The token of the admin API, from wherever the configuration says. Raises BindError if there is none to read."""
     if admin.token_file is None:
         return admin.token

@@ -15,8 +15,8 @@ from pathlib import Path
 from watchfiles import awatch
 
 from ..configuration.load import digest_of, read_regular
-from ..configuration.threads import READ_WITHIN, beside
 from ..errors import ConfigError
+from ..threads import READ_WITHIN, run_in_thread
 
 log = logging.getLogger("qantara")
 
@@ -72,6 +72,6 @@ def folders(path: str) -> set[Path]:
 async def fingerprint(path: str) -> str | None:
     """The digest of the content; None while there is no file, or it cannot be read."""
     try:
-        return digest_of(await beside(READ_WITHIN, read_regular, path))
+        return digest_of(await run_in_thread(READ_WITHIN, read_regular, path))
     except (ConfigError, TimeoutError):
         return None

@@ -19,6 +19,7 @@ from ..http1.codec import (
     X_FORWARDED_PORT,
     X_FORWARDED_PROTO,
     X_REAL_IP,
+    HeaderEdits,
     RequestHead,
     mask_of,
 )
@@ -37,18 +38,18 @@ _PAIR = re.compile(
 """One parameter of an element of Forwarded (RFC 7239 4)."""
 
 
-def via_line(pseudonym: str | None, minor: int = 1) -> bytes:
-    """The Via line of RFC 9110 7.6.3 for a message received as HTTP/1.`minor`, b"" without a pseudonym."""
-    return b"Via: 1.%d %s\r\n" % (minor, pseudonym.encode()) if pseudonym else b""
+def via_field(pseudonym: str | None, version: str = "1.1") -> list[tuple[bytes, bytes]]:
+    """The Via field of RFC 9110 7.6.3 for a message received in this version of HTTP, none without a pseudonym."""
+    return [(b"Via", b"%b %b" % (version.encode(), pseudonym.encode()))] if pseudonym else []
 
 
 @lru_cache(4096)
-def static_lines(mode: str, address: str, scheme: str, via: str | None) -> bytes:
-    """The lines that are the same for every request of an untrusted peer. `mode` as `forwarded:` in YAML."""
-    lines = b""
+def static_fields(mode: str, address: str, scheme: str, via: str | None) -> HeaderEdits:
+    """The fields that are the same for every request of an untrusted peer. `mode` as `forwarded:` in YAML."""
+    fields: list[tuple[bytes, bytes]] = []
     if mode in ("x-forwarded", "both"):
-        lines = b"X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\n" % (named(address), scheme.encode())
-    return lines + via_line(via)
+        fields = [(b"X-Forwarded-For", named(address)), (b"X-Forwarded-Proto", scheme.encode())]
+    return HeaderEdits(append=dict(fields + via_field(via)))
 
 
 def peer_address(host: str) -> str:
@@ -74,18 +75,20 @@ def element(address: str, scheme: str, host: bytes) -> bytes:
     return b"for=%s;proto=%s%s" % (node(address), scheme.encode(), quoted)
 
 
-def lines_for(head: RequestHead, mode: str, address: str, scheme: str, via: str | None, trusted: bool) -> bytes:
-    """The lines for one request where they depend on it: a trusted peer, or Forwarded is wanted."""
-    lines = via_line(via, head.minor)
+def fields_for(
+    head: RequestHead, mode: str, address: str, scheme: str, *, via: str | None, trusted: bool
+) -> HeaderEdits:
+    """The fields for one request where they depend on it: a trusted peer, or Forwarded is wanted."""
+    fields = via_field(via, head.version)
     if mode in ("x-forwarded", "both"):
         chain = believed_for(head) if trusted else []
-        lines += b"X-Forwarded-For: %s\r\n" % b", ".join([*chain, named(address)])
+        fields.append((b"X-Forwarded-For", b", ".join([*chain, named(address)])))
         if not (trusted and head.has(X_FORWARDED_PROTO)):
-            lines += b"X-Forwarded-Proto: %s\r\n" % scheme.encode()
+            fields.append((b"X-Forwarded-Proto", scheme.encode()))
     if mode in ("rfc7239", "both"):
         chain = believed_elements(head) if trusted else []
-        lines += b"Forwarded: %s\r\n" % b", ".join([*chain, element(address, scheme, head.host_header())])
-    return lines
+        fields.append((b"Forwarded", b", ".join([*chain, element(address, scheme, head.host_header())])))
+    return HeaderEdits(append=dict(fields))
 
 
 def believed_for(head: RequestHead) -> list[bytes]:

@@ -1,49 +1,54 @@
 """Responses that the proxy makes itself.
 
-Law of this file: each one names its reason in Proxy-Status (RFC 9209) and in its body, says how long it is,
-and tells nothing about the inside: no backend addresses, no versions.
+Law of this file: each one names its reason in Proxy-Status (RFC 9209) and in its body, and nothing about the inside:
+no backend addresses, no versions. How it is written on a connection is not known here (http1/rendering.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
-import time
-from email.utils import formatdate
 from html import escape
-from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import METHOD_REFUSED, Reason
+from ..http1.phrases import PHRASES
 
 MOST_ACCEPT = 512
 """Bytes of Accept that are looked at: what browsers send is a quarter of that."""
 
-PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _SF_TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*")
 _QUALITY = re.compile(rb"[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*", re.IGNORECASE)
 _HTML_RANGES = (b"*/*", b"text/*", b"text/html")
 _JSON_RANGES = (b"*/*", b"application/*", b"application/json")
-_ALLOWED = "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"
+ALLOW = ("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
 
 
-class _Date:
-    """The Date header (RFC 9110 6.6.1), formatted once a second."""
-
-    second = -1
-    line = ""
-
-    @classmethod
-    def now(cls) -> str:
-        second = int(time.time())
-        if second != cls.second:
-            cls.second = second
-            cls.line = f"Date: {formatdate(second, usegmt=True)}\r\n"
-        return cls.line
+Fields = tuple[tuple[str, str], ...]
 
 
-def proxy_status(name: str, reason: Reason) -> str:
-    """The Proxy-Status line. `name` is the pseudonym of this proxy, a token of RFC 9110 5.6.2.
+class LocalReply:
+    """A response that the proxy makes itself. `reason` is why; its status is that of the response.
+
+    One that is the same for every request of a route is made once; `rendered` keeps it as a client connection writes
+    it.
+    """
+
+    __slots__ = ("body", "fields", "reason", "rendered")
+
+    def __init__(self, reason: Reason, fields: Fields, body: bytes = b"") -> None:
+        self.reason = reason
+        self.fields = fields
+        self.body = body
+        self.rendered: Any = None
+
+    @property
+    def status(self) -> int:
+        return self.reason.status
+
+
+def proxy_status(name: str, reason: Reason) -> tuple[str, str]:
+    """The field Proxy-Status. `name` is the pseudonym of this proxy, a token of RFC 9110 5.6.2.
 
     The field is structured (RFC 9651 3.3): a name that is no token there, such as one that begins with a
     digit, stands in quotes. A token of HTTP holds nothing that would have to be escaped in them.
@@ -51,44 +56,22 @@ def proxy_status(name: str, reason: Reason) -> str:
     if _SF_TOKEN.fullmatch(name) is None:
         name = f'"{name}"'
     error = f"; error={reason.error}" if reason.error else ""
-    return f'Proxy-Status: {name}{error}; details="{reason.name}"\r\n'
+    return "Proxy-Status", f'{name}{error}; details="{reason.name}"'
 
 
-def response(
-    status: int, lines: str, body: bytes, *, minor: int = 1, keep: bool = True, head_only: bool = False
-) -> bytes:
-    """A whole response. `lines` are further header lines; `minor` and `keep` decide about Connection."""
-    connection = "" if keep and minor else "Connection: keep-alive\r\n" if keep else "Connection: close\r\n"
-    length = "" if status in (204, 304) else f"Content-Length: {len(body)}\r\n"
-    head = f"HTTP/1.1 {status} {PHRASES.get(status, '')}\r\n{_Date.now()}{lines}{length}{connection}\r\n"
-    return head.encode("latin-1") + (b"" if head_only or status in (204, 304) else body)
-
-
-def error(
-    reason: Reason,
-    name: str,
-    accept: bytes,
-    request_id: str,
-    *,
-    minor: int,
-    keep: bool,
-    head_only: bool,
-    lines: str = "",
-) -> bytes:
-    """The response for a reason, in HTML if the client asks for HTML and in JSON otherwise. `lines` are further header
-    lines; unless they say when to come again, Retry-After does, where the request may be answered then."""
-    status = reason.status
+def error_reply(reason: Reason, name: str, accept: bytes, request_id: str, fields: Fields = ()) -> LocalReply:
+    """The response for a reason, in HTML if the client asks for HTML and in JSON otherwise. Further `fields` follow;
+    unless they say when to come again, Retry-After does, where the request may be answered then."""
     if wants_html(accept):
         kind, body = "text/html; charset=utf-8", _html(reason, request_id)
     else:
         kind, body = "application/json", _json(reason, request_id)
-    again = lines
-    lines = f"Content-Type: {kind}\r\nCache-Control: no-store\r\n{proxy_status(name, reason)}{again}"
-    if status in (503, 429) and not again:
-        lines += "Retry-After: 1\r\n"
+    all_fields = [("Content-Type", kind), ("Cache-Control", "no-store"), proxy_status(name, reason), *fields]
+    if reason.status in (503, 429) and not fields:
+        all_fields.append(("Retry-After", "1"))
     if reason is METHOD_REFUSED:
-        lines += _ALLOWED
-    return response(status, lines, body, minor=minor, keep=keep, head_only=head_only)
+        all_fields.append(ALLOW)
+    return LocalReply(reason, tuple(all_fields), body)
 
 
 class _Preference(NamedTuple):

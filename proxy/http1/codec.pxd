@@ -12,7 +12,7 @@ cdef struct Field:
 
 
 cdef class HeaderEdits:
-    cdef readonly tuple names
+    cdef readonly tuple names, fields
     cdef readonly bytes lines
     cdef readonly Mask mask
 
@@ -96,6 +96,7 @@ cdef class ChunkedDecoder:
     cdef readonly bint done
     cdef readonly Py_ssize_t end
     cdef readonly long long total
+    cdef readonly tuple trailers
     cdef Py_ssize_t spent, limit
     cpdef object feed(self, bytes data, Py_ssize_t start)
     cdef int _refuse(self, object reason) except -1

@@ -61,9 +61,12 @@ class HeaderEdits:
         append: dict[bytes, bytes] | None = None,
         remove: list[bytes] | None = None,
     ) -> None: ...
-    def plus(self, lines: bytes, dropped: bytes | None = None) -> HeaderEdits:
-        """These changes, and further lines; and every line named `dropped` (lower case) is dropped. It must be a name
-        that the codec has no number for."""
+    def plus(self, fields: tuple[tuple[bytes, bytes], ...], dropped: bytes | None = None) -> HeaderEdits:
+        """These changes, and further fields; and every field named `dropped` (lower case) is dropped. It must be a
+        name that the codec has no number for."""
+    @property
+    def fields(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The fields that are added."""
     @property
     def mask(self) -> int:
         """The known headers of which every line is dropped."""
@@ -72,7 +75,7 @@ class HeaderEdits:
         """The other names, in lower case, of which every line is dropped."""
     @property
     def lines(self) -> bytes:
-        """The header lines that are added."""
+        """The fields that are added, as HTTP/1.1 writes them."""
 
 class Head:
     """What request and response heads have in common."""
@@ -96,6 +99,9 @@ class Head:
     @property
     def minor(self) -> int:
         """0 or 1, of HTTP/1.0 or HTTP/1.1."""
+    @property
+    def version(self) -> str:
+        """1.0 or 1.1, as Via has it (RFC 9110 7.6.3)."""
     @property
     def content_length(self) -> int:
         """Content-Length in bytes, -1 if there is none."""
@@ -208,5 +214,8 @@ class ChunkedDecoder:
     @property
     def total(self) -> int:
         """Payload bytes so far."""
+    @property
+    def trailers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The fields behind the last chunk."""
     def feed(self, data: bytes, start: int) -> bytes:
         """The bytes to hand on; raises ProtocolError."""

@@ -294,16 +294,16 @@ cdef class HeaderEdits:
         dropped = [name.lower() for name in [*(set or {}), *(remove or [])]]
         self.mask = mask_of(*[number for number in map(known_header, dropped) if number])
         self.names = tuple(name for name in dropped if not known_header(name))
-        pairs = [*(set or {}).items(), *(append or {}).items()]
-        self.lines = b"".join(b"%s: %s\r\n" % pair for pair in pairs)
+        self.fields = (*(set or {}).items(), *(append or {}).items())
+        self.lines = b"".join([b"%s: %s\r\n" % pair for pair in self.fields])
 
-    def plus(self, bytes lines not None, bytes dropped=None) -> HeaderEdits:
-        """These changes, and further `lines`; and every line named `dropped` (lower case) is dropped. It must be a name
-        that the codec has no number for."""
+    def plus(self, tuple fields not None, bytes dropped=None) -> HeaderEdits:
+        """These changes and `fields`; every field `dropped` (lower case, no known header) is dropped."""
         cdef HeaderEdits more = HeaderEdits.__new__(HeaderEdits)
         more.mask = self.mask
         more.names = self.names if dropped is None else (*self.names, dropped)
-        more.lines = self.lines + lines
+        more.fields = self.fields + fields
+        more.lines = self.lines + b"".join([b"%s: %s\r\n" % pair for pair in fields])
         return more
 
     cdef bytes without(self, bytes block):
@@ -562,6 +562,10 @@ cdef class Head:
                 run = following
         memcpy(out, p + run, following - run)
         return out + (following - run)
+
+    @property
+    def version(self) -> str:
+        return "1.1" if self.minor else "1.0"
 
     cpdef bint has(self, int known):
         """Whether a known header is there."""
@@ -1346,7 +1350,7 @@ cdef class ChunkedDecoder:
 
     `feed` returns the body's bytes from `data[start:]`: still chunked but without extensions, or with
     `decode=True` only the payload. `done` is set at the end of the body, `end` is then the offset in `data` of the
-    first byte after it. `total` counts payload bytes. Extensions and trailers together are bounded by `limit` bytes.
+    first byte after it. `total` counts payload bytes, `trailers` are the fields behind the last chunk. Extensions and trailers together are bounded by `limit` bytes.
     """
 
     def __init__(self, bint decode = False, bint response = False, Py_ssize_t limit = 32768) -> None:
@@ -1354,6 +1358,7 @@ cdef class ChunkedDecoder:
         self.response = response
         self.limit = limit
         self.state = S_SIZE
+        self.trailers = ()
 
     cpdef object feed(self, bytes data, Py_ssize_t start):
         cdef Py_ssize_t i = start, n = check_input(data, start)
@@ -1485,8 +1490,11 @@ cdef class ChunkedDecoder:
             self._refuse(BAD_CHUNK)
 
     cdef bytes _end_trailers(self):
+        fields = []
         for line in bytes(self.line[: len(self.line) - 4]).split(b"\r\n"):
             match = _TRAILER.fullmatch(line)
             if match is None or match[1].lower() in FORBIDDEN_TRAILERS:
                 self._refuse(BAD_TRAILER)
+            fields.append((match[1], line[match.end(1) + 1 :].strip(b" \t")))
+        self.trailers = tuple(fields)
         return bytes(self.line)

@@ -8,6 +8,7 @@ cdef class BodyReader:
     cdef public ChunkedDecoder decoder
     cdef public bint done
     cdef public Py_ssize_t end
+    cdef public tuple trailers
 
     cpdef begin_length(self, long long length)
     cpdef begin_chunks(self, bint decode, bint response, Py_ssize_t limit)

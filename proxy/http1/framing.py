@@ -23,6 +23,8 @@ class BodyReader:
         self.done = True
         self.end = 0
         self.total = 0
+        self.trailers: tuple[tuple[bytes, bytes], ...] = ()
+        """Those behind the last chunk."""
 
     def begin_length(self, length: int) -> None:
         """A body of `length` bytes follows."""
@@ -34,6 +36,7 @@ class BodyReader:
     def begin_chunks(self, decode: bool, response: bool, limit: int) -> None:
         """A chunked body follows. With `decode` only its payload is handed on. `limit`: see ChunkedDecoder."""
         self.decoder = ChunkedDecoder(decode, response, limit)
+        self.trailers = ()
         self.total = 0
         self.done = False
 
@@ -46,6 +49,7 @@ class BodyReader:
             self.end = decoder.end
             self.total = decoder.total
             if decoder.done:
+                self.trailers = decoder.trailers
                 self.decoder = None
             return out
         size = len(data)

@@ -42,12 +42,16 @@ class RateSpec(NamedTuple):
         """The tokens of a full bucket, in ns."""
         return self.interval * self.burst
 
-    def refusal(self, wait: int) -> str:
-        """Header lines for a request that came `wait` ns too early: Retry-After (RFC 9110 10.2.3) and the fields of
+    def refusal(self, wait: int) -> tuple[tuple[str, str], ...]:
+        """Fields for a request that came `wait` ns too early: Retry-After (RFC 9110 10.2.3) and those of
         draft-ietf-httpapi-ratelimit-headers-10."""
         seconds = -(-wait // SECOND)
         policy = f'"{self.name}";q={self.requests};w={max(1, round(self.period))}'
-        return f'Retry-After: {seconds}\r\nRateLimit-Policy: {policy}\r\nRateLimit: "{self.name}";r=0;t={seconds}\r\n'
+        return (
+            ("Retry-After", str(seconds)),
+            ("RateLimit-Policy", policy),
+            ("RateLimit", f'"{self.name}";r=0;t={seconds}'),
+        )
 
 
 def bucket_key(salt: bytes, key: bytes) -> int:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..configuration.schema import Config
 from ..features.chaos import Rule
-from ..features.sticky.balancer import StickySpec
 from ..upstream.backend import BackendSpec
 
 
@@ -17,12 +15,12 @@ class Assignment(NamedTuple):
     """What a worker is to serve: sent before its first plan, and again with each reload."""
 
     slot: int
-    """Its slot of the scoreboard; 0 for a spare, which only has to know the configuration."""
-    config: Config
-    sticky: dict[str, StickySpec]
-    """How its sticky upstreams know backends again: as it was when the configuration was read, by all workers alike."""
+    """Its slot of the scoreboard."""
+    plan: bytes
+    """A `PlanSpec`, pickled once for all workers. It is unpickled where it is linked, beside the loop: a plan with many
+    regexes takes its time. It holds secrets."""
     members: dict[str, tuple[BackendSpec, ...]]
-    """The backends of upstreams whose configuration does not say them all (discovery, operators)."""
+    """The backends that the upstreams have now: those of the configuration, of discovery, and of operators."""
     backend_rows: dict[str, int]
     upstream_rows: dict[str, int]
     rules: tuple[Rule, ...] = ()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from ..control.trace_export.exporter import Tracing, open_tracing
 from ..deadlines import TICK
 from ..downstream.acceptor import Acceptor
-from ..downstream.connection import ClientConnection
+from ..downstream.http1.connection import ClientConnection
 from ..downstream.listener import address_of, open_listener
 from ..metrics import Counters, Snapshot
 from ..plan import ListenerSpec, Plan

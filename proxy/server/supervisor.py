@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import pickle
 import signal
 import time
 from collections.abc import Coroutine
@@ -18,14 +19,13 @@ from typing import Any
 
 from .. import scoreboard
 from ..configuration.schema import Config
-from ..configuration.sticking import sticky_of
 from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
 from ..control.chaos.service import ChaosService
 from ..control.health_checks import Monitor
 from ..control.load_polling import Poller
 from ..control.outlier_detection import Sweeper
-from ..control.reload import Checked, ReloadResult, check_beside, problems_of, read_token
+from ..control.reload import Checked, ReloadResult, check_beside, problems_of, read_token, try_members
 from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
@@ -102,8 +102,8 @@ class Supervisor:
         admin = AdminServer(self)
         handover: Handover | None = None
         try:
-            async with self.membership.taking_up(self.config):
-                pass
+            async with self.membership.taking_up(self.config) as lists:
+                await try_members(self.checked.plan, lists)
             predecessors = await self._start()
             place, sockets = self.places.takeover(os.getpid()), self.sockets
             handover = Handover(place, "supervisor", lambda: sockets.binds, lambda: sockets.lent, self._hand_over)
@@ -222,13 +222,14 @@ class Supervisor:
         """What the workers are told. Gives every backend its rows of the board."""
         give_rows(self.board, lists, checked.config.rate_limits)
         rows = dict(self.board.backends.rows), dict(self.board.upstreams.rows)
-        return Assignment(0, checked.config, sticky_of(checked.plan.specs), lists, *rows, self.hands.rules)
+        plan = pickle.dumps(checked.plan, pickle.HIGHEST_PROTOCOL)
+        return Assignment(0, plan, lists, *rows, self.hands.rules)
 
     def specs(self) -> dict[str, GroupSpec]:
         """What is served: every upstream with the backends that it has now."""
         return {
             name: spec._replace(backends=self.membership.lists.get(name, spec.backends))
-            for name, spec in self.checked.plan.specs.items()
+            for name, spec in self.checked.plan.groups.items()
         }
 
     # --- reload ---
@@ -257,6 +258,7 @@ class Supervisor:
 
     async def _take_up(self, checked: Checked) -> None:
         async with self.membership.taking_up(checked.config) as lists, self._lock:
+            await try_members(checked.plan, lists)
             if self.stopping.is_set():  # while sources were asked
                 raise BindError("the proxy is stopping")
             await self._serve_config(checked, lists)

@@ -1,4 +1,4 @@
-"""A worker as a process, started by the supervisor: `worker_process CHANNEL BOARD SLOTS RUN_DIR CONFIG`.
+"""A worker as a process, started by the supervisor: `worker_main CHANNEL BOARD SLOTS RUN_DIR CONFIG`.
 
 Law of this file: it does what it is told through its channel, one thing at a time, and answers each. If the supervisor
 is gone, it goes on serving what it serves, and hands its sockets to whoever takes over.
@@ -10,6 +10,7 @@ import asyncio
 import faulthandler
 import logging
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -21,15 +22,15 @@ from typing import Any
 import uvloop
 
 from .. import scoreboard
-from ..configuration.compile import compile_plan
-from ..configuration.threads import beside
 from ..deadlines import Sweep
 from ..errors import QantaraError
 from ..features.chaos import Injector, Rule, Tally
 from ..http1.codec import seed_ids
-from ..plan import Plan
+from ..pipeline import link_plan
+from ..plan import Plan, PlanSpec
 from ..runtime import Registry
 from ..telemetry.top_talkers import Count
+from ..threads import run_in_thread
 from ..upstream.load.sources import last_reports
 from .channel import Channel
 from .logs import configure_logging, rename
@@ -40,8 +41,8 @@ from .takeover import Handover
 
 log = logging.getLogger("qantara")
 
-COMPILED_WITHIN = 45.0
-"""Seconds that a configuration may take to become a plan."""
+LINKED_WITHIN = 45.0
+"""Seconds that a plan may take to be linked."""
 
 
 class WorkerProcess:
@@ -139,7 +140,7 @@ class WorkerProcess:
     # --- what is asked for ---
 
     async def adopt(self, assignment: Assignment) -> None:
-        """Serve this from now on. A reload is compiled beside the loop, which goes on serving."""
+        """Serve this from now on. A reload is linked beside the loop, which goes on serving."""
         sockets, self.sockets = self.sockets, {}
         if assignment.slot == 0:
             return
@@ -164,7 +165,7 @@ class WorkerProcess:
         if self.proxy is None:
             # Nobody waits yet. A thread, and be it idle, makes each read and write of this process dearer: the kernel
             # counts the references to files that are shared. That is a twelfth of what a request costs.
-            plan = self._compile(assignment, registry)
+            plan = self._link(assignment, registry)
             rename(f"worker {assignment.slot}")
             seed_ids()
             proxy = Proxy(plan)
@@ -173,17 +174,15 @@ class WorkerProcess:
             settle_memory()
         else:
             try:
-                plan = await beside(COMPILED_WITHIN, self._compile, assignment, registry)
+                plan = await run_in_thread(LINKED_WITHIN, self._link, assignment, registry)
             except TimeoutError:  # an OSError, which is told as one of the access log
-                raise QantaraError(f"the configuration was not compiled within {COMPILED_WITHIN:g} s") from None
+                raise QantaraError(f"the plan was not linked within {LINKED_WITHIN:g} s") from None
             await self.proxy.adopt(plan, sockets)
         self._serving = self.proxy.sockets()
 
-    def _compile(self, assignment: Assignment, registry: Registry) -> Plan:
-        members, sticky = assignment.members, assignment.sticky
-        return compile_plan(
-            assignment.config, registry=registry, members=members, injector=self.injector, sticky=sticky
-        )
+    def _link(self, assignment: Assignment, registry: Registry) -> Plan:
+        spec: PlanSpec = pickle.loads(assignment.plan)
+        return link_plan(spec.with_members(assignment.members), registry, self.injector)
 
     async def chaos(self, rules: tuple[Rule, ...]) -> None:
         """Follow these chaos rules and no others; what older ones hold back is let go."""

@@ -1,7 +1,7 @@
-"""admit: whether a request is let in now. Each stage here is linked only into routes that ask for it.
+"""admit: whether a request is let in now. Each stage here but `Admit` is linked only into routes that ask for it.
 
-Law of this file: who is refused is told when to come again, and nothing behind this file has heard of the request.
-The arithmetic is in limits/ and upstream/breaker.py.
+Law of this file: a refusal says when to come again, and nothing behind this file has heard of the request. The
+arithmetic is in limits/ and upstream/breaker.py.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import logging
 from time import monotonic
 from typing import Any, Protocol
 
-from ..errors import BREAKER_OPEN, INTERNAL, OVERLOADED, RATE_LIMITED
+from ..errors import BODY_TOO_LARGE, BREAKER_OPEN, INTERNAL, MAX_FORWARDS, OVERLOADED, RATE_LIMITED
 from ..exchange import Exchange, Stage
+from ..http.local_replies import ALLOW, LocalReply, proxy_status
+from ..http1.codec import MAX_FORWARDS as H_MAX_FORWARDS
+from ..http1.codec import UPGRADE
 from ..limits.buckets import Buckets
-from ..limits.rate import SECOND, RateSpec, bucket_key
+from ..limits.rate import SECOND, RateSpec, StoreSpec, bucket_key, salt_of
 from ..limits.shedding import Shedder
 from ..metrics import L_REFUSED, L_REMOTE_FAILED, L_TAKEN, L_WOULD_REFUSE
+from ..plan import LinkContext, RouteSpec
 from ..upstream.breaker import Breaker
 from ..upstream.group import Group
-from .finish import answer, refuse
-from .request_key import RequestKey
+from .finish import local_error, local_reply
+from .request_key import RequestKey, key_parts
 
 log = logging.getLogger("qantara")
 
@@ -36,6 +40,31 @@ class Remote(Protocol):
         """Take a token, and call `asking.decided` later, in any case and in good time."""
 
 
+class Admit(Stage):
+    """Ends what is too large, or may not go further (RFC 9110 7.6.2)."""
+
+    def enter(self, x: Exchange) -> None:
+        head, route = x.head, x.route
+        assert route is not None
+        if head.content_length > route.body_size or x.bytes_in > route.body_size:
+            local_error(x, BODY_TOO_LARGE)
+            return
+        if head.has(H_MAX_FORWARDS) and head.method == b"OPTIONS" and head.value(H_MAX_FORWARDS) == b"0":
+            self.no_further(x)
+            return
+        if head.upgrade and head.has(UPGRADE):
+            asked = head.get_all(b"upgrade")
+            x.upgrading = not x.http10 and len(asked) == 1 and asked[0].lower() in route.upgrades
+        self.next.enter(x)
+
+    def no_further(self, x: Exchange) -> None:
+        """Answer OPTIONS for the proxy itself."""
+        plan = x.plan
+        assert plan is not None
+        status = proxy_status(plan.settings.via or "qantara", MAX_FORWARDS)
+        local_reply(x, LocalReply(MAX_FORWARDS, (ALLOW, status)))
+
+
 class Shed(Stage):
     """Refuses a share of the requests of a priority while the worker has too much to do."""
 
@@ -46,60 +75,50 @@ class Shed(Stage):
 
     def enter(self, x: Exchange) -> None:
         if self.shedder.level > 0.0 and self.shedder.refuses(self.priority):
-            answer(x, OVERLOADED)
+            local_error(x, OVERLOADED)
             return
-        following = self.next
-        assert following is not None
-        following.enter(x)
+        self.next.enter(x)
 
 
 class RateLimit(Stage):
     """Takes a token from the bucket of the request's key; a request without a key is not limited."""
 
-    def __init__(
-        self,
-        spec: RateSpec,
-        salt: bytes,
-        key: RequestKey,
-        buckets: Buckets,
-        rows: Any,
-        remote: Remote | None,
-        following: Stage,
-    ) -> None:
+    def __init__(self, spec: RateSpec, key: RequestKey, following: Stage) -> None:
         super().__init__(following)
         self.spec = spec
         self.interval = spec.interval
         self.depth = spec.depth
-        self.salt = salt
         self.key = key
         """What requests are counted by. Without parts all of them have one bucket."""
+        self.numbers: dict[bytes, int] = {}
+        """Those of keys that were asked for lately: to hash a key costs as much as to take a token."""
+
+    def share(self, salt: bytes, buckets: Buckets, rows: Any, remote: Remote | None) -> None:
+        """What it shares with other workers: the buckets, the counters, and those of other machines."""
+        self.salt = salt
         self.buckets = buckets
         self.rows = rows
         self.remote = remote
-        self.numbers: dict[bytes, int] = {}
-        """Those of keys that were asked for lately: to hash a key costs as much as to take a token."""
 
     def enter(self, x: Exchange) -> None:
         key = self.key.of(x)
         if key is None:
-            self.go_on(x)
+            self.next.enter(x)
             return
         known = self.numbers.get(key)
         number = self.number_of(key) if known is None else known
         began = x.started
-        if x.waited:
+        if x.was_delayed:
             began = monotonic()
         wait = self.buckets.take(number, int(began * SECOND), self.interval, self.depth)
         if wait:
             self.refuse(x, wait)
         elif self.remote is not None:
-            x.timer = asking = Asking(x, self)
+            x.wait = asking = Asking(x, self)
             self.remote.take(self.spec, number, asking)
         else:
             self.rows[L_TAKEN] += 1
-            following = self.next
-            assert following is not None
-            following.enter(x)
+            self.next.enter(x)
 
     def number_of(self, key: bytes) -> int:
         """The number of a key's bucket, remembered."""
@@ -114,20 +133,15 @@ class RateLimit(Stage):
         """The request comes `wait` ns too early."""
         if self.spec.dry_run:
             self.rows[L_WOULD_REFUSE] += 1
-            self.go_on(x)
+            self.next.enter(x)
             return
         self.rows[L_REFUSED] += 1
-        refuse(x, RATE_LIMITED, self.spec.refusal(wait))
-
-    def go_on(self, x: Exchange) -> None:
-        following = self.next
-        assert following is not None
-        following.enter(x)
+        local_error(x, RATE_LIMITED, self.spec.refusal(wait))
 
 
 class Asking:
-    """A request that waits until the store of all machines has decided. It is the request's `timer`: whoever ends the
-    request meanwhile cancels it."""
+    """A request that waits until the store of all machines has decided. It is the request's `wait`: the end of the
+    request cancels it."""
 
     def __init__(self, x: Exchange, stage: RateLimit) -> None:
         self.x: Exchange | None = x
@@ -143,17 +157,17 @@ class Asking:
         if x is None:
             return
         self.x = None
-        x.timer = None
-        x.waited = True
+        x.wait = None
+        x.was_delayed = True
         try:
             if wait:
                 self.stage.refuse(x, wait)
                 return
             self.stage.rows[L_REMOTE_FAILED if failed else L_TAKEN] += 1
-            self.stage.go_on(x)
-        except Exception:  # nobody above would tell the client
+            self.stage.next.enter(x)
+        except Exception:  # no caller above would answer the client
             log.exception("a defect of the proxy, after a rate limit was asked")
-            answer(x, INTERNAL)
+            local_error(x, INTERNAL)
 
 
 class Break(Stage):
@@ -161,15 +175,55 @@ class Break(Stage):
 
     def __init__(self, group: Group, following: Stage) -> None:
         super().__init__(following)
-        self.group = group
+        self.group = group  # the exchange has none yet: its upstream is picked behind this stage
 
     def enter(self, x: Exchange) -> None:
         breaker: Breaker | None = self.group.breaker
         if breaker is not None and breaker.opened:
-            wait = breaker.wait(monotonic() if x.waited else x.started)
+            wait = breaker.wait(monotonic() if x.was_delayed else x.started)
             if wait > 0.0:
-                refuse(x, BREAKER_OPEN, f"Retry-After: {int(wait) + 1}\r\n")
+                local_error(x, BREAKER_OPEN, (("Retry-After", str(int(wait) + 1)),))
                 return
-        following = self.next
-        assert following is not None
-        following.enter(x)
+        self.next.enter(x)
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+def link_admit(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """On every route to an upstream."""
+    return Admit(following) if spec.group is not None else following
+
+
+def link_breaker(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """Where the upstream has a circuit breaker."""
+    if spec.group is None or spec.group.breaker is None:
+        return following
+    return Break(context.runtime.group(spec.upstream), following)
+
+
+def link_shedding(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """Where the configuration has `shedding`."""
+    if spec.group is None or "shedding" not in spec.features:
+        return following
+    return Shed(context.runtime.shedder, spec.priority, following)
+
+
+def link_rate_limits(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
+    """The rate limits of the route, in their order. Raises ValueError."""
+    runtime = context.runtime
+    for limit in reversed(spec.rate_limits):
+        store, rate, board = limit.store, limit.rate, runtime.board
+        remote = runtime.remote(store, open_store) if store is not None else None
+        salt = salt_of(board.secret() if remote is None else 0, rate.name)
+        stage = RateLimit(rate, RequestKey(key_parts(limit.key)), following)
+        stage.share(salt, runtime.buckets, board.limit_row(rate.name), remote)
+        following = stage
+    return following
+
+
+def open_store(store: StoreSpec) -> Remote:
+    """The buckets in a store. Raises ValueError if the package that speaks to it is not installed."""
+    from .shared_limits import SharedBuckets  # only where limits are shared
+
+    return SharedBuckets(store)

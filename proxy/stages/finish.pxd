@@ -1,28 +1,18 @@
 cimport cython
 
-from ..balancing.base cimport Balancer, Done
-from ..exchange cimport Client, Exchange
+from ..exchange cimport Attempt, ClientStream, Exchange
 from ..metrics cimport Counters
-from ..upstream.backend cimport Backend
 from ..upstream.group cimport Group
+from .attempt cimport cancel, drop
 
-cdef Done DONE
-cdef int ANSWERED, CANCELLED, FAILED, SAMPLE, IN_FLIGHT, MICROSECONDS, U_ACTIVE, U_PANICKED, U_STATUSES
-
-
-cpdef answer(Exchange x, reason)
+cdef int ANSWERED, CANCELLED, FAILED, SAMPLE, U_ACTIVE, U_PANICKED, U_STATUSES
 
 
-@cython.locals(client=Client)
-cpdef refuse(Exchange x, reason, str lines)
+cpdef local_error(Exchange x, reason, tuple fields=*)
 
 
-@cython.locals(client=Client)
-cpdef settle_keep(Exchange x)
-
-
-@cython.locals(backend=Backend, balancer=Balancer, done=Done)
-cpdef drop_backend(Exchange x, double now, int outcome)
+@cython.locals(client=ClientStream)
+cpdef local_reply(Exchange x, reply, bint close=*)
 
 
 cpdef bint judged(Exchange x)
@@ -34,9 +24,9 @@ cpdef int outcome_of(Exchange x)
 cpdef sample(Exchange x, double now)
 
 
-@cython.locals(client=Client, now=double, counters=Counters)
+@cython.locals(client=ClientStream, now=double, counters=Counters)
 cpdef finish(Exchange x)
 
 
-@cython.locals(group=Group, headed=double)
+@cython.locals(group=Group, attempt=Attempt, picked=double, connected_at=double, head_at=double)
 cpdef leave_group(Exchange x, double now)

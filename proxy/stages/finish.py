@@ -1,4 +1,4 @@
-"""How an exchange ends: answered by the proxy itself, given up, or complete.
+"""finish: how an exchange ends: with a reply of the proxy's own, aborted, or complete.
 
 Law of this file: every exchange passes `finish`, the last stage, exactly once. Before that it has let go of its
 backend: nothing that belongs to a finished exchange can reach the next one.
@@ -6,107 +6,63 @@ backend: nothing that belongs to a finished exchange can reach the next one.
 
 from __future__ import annotations
 
-import logging
 from time import monotonic
 
-from ..balancing.base import ANSWERED, CANCELLED, FAILED, Balancer, Done
+from ..balancing.base import ANSWERED, CANCELLED, FAILED
 from ..errors import CLIENT_GONE, INTERNAL, WRITE_TIMEOUT, Reason
 from ..exchange import Exchange
-from ..http import local_replies as canned
+from ..http.local_replies import Fields, LocalReply, error_reply
 from ..http1.codec import ACCEPT
 from ..metrics import U_ACTIVE, U_PANICKED, U_STATUSES
-from ..scoreboard import IN_FLIGHT, MICROSECONDS
-from ..upstream.backend import Backend
 from ..upstream.group import Group
-
-log = logging.getLogger("qantara")
+from .attempt import cancel, drop
 
 SERVER_ERROR = 500
 """From this status on it is not the client's fault."""
 SAMPLE = 64
-"""Every so many requests one is looked at for the top talkers."""
+"""One in this many requests is looked at for the top talkers."""
 JUDGED = frozenset(("connect", "send", "relay"))
 """The stages whose failures are the upstream's."""
 OF_CLIENTS = (CLIENT_GONE, WRITE_TIMEOUT)
 """Failures of those stages that are the client's all the same."""
-DONE = Done()
-"""What is told of every request that is over."""
 
 
-def answer(x: Exchange, reason: Reason) -> None:
-    """Give the request up for a reason: tell the client if it can still be told, else cut it off."""
-    refuse(x, reason, "")
-
-
-def refuse(x: Exchange, reason: Reason, lines: str) -> None:
-    """As `answer`, with header lines that say more."""
+def local_error(x: Exchange, reason: Reason, fields: Fields = ()) -> None:
+    """Give the request up for a reason: answer with an error, with further `fields`; or cut the response off if the
+    client has a part of one."""
     client, plan = x.client, x.plan
     assert client is not None and plan is not None
     detach(x)
     if x.responding:
         x.reason = reason
-        x.keep = False
         count_cut(x, reason)
-        client.cut(x.head.minor == 0)
+        client.abort(x)
         finish(x)
         return
-    settle_keep(x)
-    if reason.stage == "accept" or reason is INTERNAL:
-        x.keep = False
-    payload = canned.error(
-        reason,
-        plan.settings.via or "qantara",
-        x.head.value(ACCEPT) or b"",
-        x.head.request_id().decode("latin-1"),
-        minor=x.head.minor,
-        keep=x.keep,
-        head_only=x.head_only,
-        lines=lines,
-    )
-    conclude(x, reason, payload)
+    name, accept = plan.settings.via or "qantara", x.head.value(ACCEPT) or b""
+    reply = error_reply(reason, name, accept, x.head.request_id().decode("latin-1"), fields)
+    local_reply(x, reply, reason.stage == "accept" or reason is INTERNAL)
 
 
-def respond(x: Exchange, reason: Reason, lines: str, body: bytes) -> None:
-    """Answer as a route says. `lines` are header lines."""
-    plan = x.plan
-    assert plan is not None
-    settle_keep(x)
-    lines += canned.proxy_status(plan.settings.via or "qantara", reason)
-    conclude(
-        x,
-        reason,
-        canned.response(reason.status, lines, body, minor=x.head.minor, keep=x.keep, head_only=x.head_only),
-    )
-
-
-def settle_keep(x: Exchange) -> None:
-    """Before a response head: a connection with more of the request to come, or none allowed, closes behind it."""
-    client = x.client
-    assert client is not None
-    if not x.request_done or not client.may_keep:
-        x.keep = False
-
-
-def conclude(x: Exchange, reason: Reason, payload: bytes) -> None:
-    """Send a response of the proxy's own, and finish."""
-    client = x.client
+def local_reply(x: Exchange, reply: LocalReply, close: bool = False) -> None:
+    """Answer with a response of the proxy's own, and finish. With `close` the connection closes behind it."""
+    client, reason = x.client, reply.reason
     assert client is not None
     x.reason = reason
     x.status = reason.status
-    x.bytes_out = len(payload)
     client.counters.reason(reason.name)
-    client.send(payload)
+    x.bytes_out = client.local_reply(x, reply, close)
     finish(x)
 
 
-def abandon(x: Exchange, reason: Reason) -> None:
+def abort(x: Exchange, reason: Reason) -> None:
     """The client has left: so does the request."""
     client = x.client
     assert client is not None
     detach(x)
     x.reason = reason
     x.status = x.status or reason.status
-    x.keep = False
+    client.last()
     count_cut(x, reason)
     finish(x)
 
@@ -122,51 +78,15 @@ def count_cut(x: Exchange, reason: Reason) -> None:
 
 
 def detach(x: Exchange) -> None:
-    """Let go of the upstream side: out of the queue, the connection closed, since its response is not over."""
-    if x.waiting:
-        x.waiting = False
-        if x.backend is not None:
-            x.backend.pool.cancel(x)
-    if x.queued:
-        x.queued = False
-        if x.group is not None and x.picker is not None:
-            x.group.leave_queue(x, x.picker)
-    if x.timer is not None:
-        x.timer.cancel()
-        x.timer = None
+    """Let go of everything that the exchange waits for or reads from; its response is not over."""
+    wait, x.wait = x.wait, None
+    if wait is not None:
+        wait.cancel()
     if x.hedge is not None:
-        attempt, x.hedge = x.hedge, None
-        attempt.cancel()
-    if x.upstream is not None:
-        x.upstream.discard()
-        x.upstream = None
-
-
-def drop_backend(x: Exchange, now: float, outcome: int) -> None:
-    """The exchange is over for its backend. `outcome` is one of those in balancing/base.py."""
-    backend: Backend | None = x.backend
-    if backend is not None:
-        x.backend = None
-        backend.rows[backend.own + IN_FLIGHT] -= 1
-        backend.rows[backend.own + MICROSECONDS] += int((now - x.picked) * 1e6)
-        balancer: Balancer = x.balancer
-        done = DONE
-        done.seconds = (x.headed if x.headed > x.picked else now) - x.picked
-        done.now = now
-        done.outcome = outcome
-        done.in_flight = x.beside
-        done.report = x.report if x.report is None or still_true(x, now) else None
-        try:
-            balancer.released(backend, done)
-        except Exception:  # a user's algorithm must not keep a request from ending
-            if x.picker is not None:
-                x.picker.balancer_failed(balancer)
-
-
-def still_true(x: Exchange, now: float) -> bool:
-    """Whether what the backend has said in the response head is not too old after the rest of it."""
-    reports = x.group.reports if x.group is not None else None
-    return x.headed == 0.0 or reports is None or now - x.headed <= reports.spec.max_age
+        hedge, x.hedge = x.hedge, None
+        hedge.cancel()
+    x.drop_source()
+    cancel(x.attempt)
 
 
 def finish(x: Exchange) -> None:
@@ -174,8 +94,8 @@ def finish(x: Exchange) -> None:
     client = x.client
     assert client is not None
     now = monotonic()
-    if x.backend is not None:
-        drop_backend(x, now, outcome_of(x))
+    if x.attempt.backend is not None:
+        drop(x, x.attempt, now, outcome_of(x))
     if x.group is not None:
         leave_group(x, now)
     counters = client.counters
@@ -185,11 +105,11 @@ def finish(x: Exchange) -> None:
         sample(x, now)
     if client.log is not None:
         client.log.record(x, now)
-    client.finished(x, x.keep, now)
+    client.finished(x, now)
 
 
 def sample(x: Exchange, now: float) -> None:
-    """Every so often: who asks for what."""
+    """Look at one request in SAMPLE for the top talkers."""
     client = x.client
     assert client is not None
     client.counters.until_sample = SAMPLE
@@ -211,7 +131,7 @@ def outcome_of(x: Exchange) -> int:
 
 
 def leave_group(x: Exchange, now: float) -> None:
-    """The exchange is over for its upstream, and makes room for one that waits."""
+    """The exchange is over for its upstream: its slot is free."""
     group: Group | None = x.group
     assert group is not None
     x.group = None
@@ -219,9 +139,11 @@ def leave_group(x: Exchange, now: float) -> None:
     group.rows[U_STATUSES + x.status // 100] += 1
     group.finish_seconds.observe(now - x.started)
     if x.responding:
-        headed = x.headed or now
-        group.relay_seconds.observe(headed - x.picked)
-        group.send_seconds.observe(headed - (x.reached if x.picked < x.reached <= headed else x.picked))
+        attempt = x.attempt
+        picked, connected_at = attempt.picked, attempt.connected_at
+        head_at = attempt.head_at or now
+        group.relay_seconds.observe(head_at - picked)
+        group.send_seconds.observe(head_at - (connected_at if picked < connected_at <= head_at else picked))
     if group.breaker is not None and judged(x):
         group.breaker.record(x.started, now, x.status >= 500)
     if x.picker is not None and x.picker.panicking:

@@ -1,6 +1,7 @@
 cimport cython
 
-from ..exchange cimport Client, Exchange
+from ..exchange cimport ClientStream, Exchange
+from ..http.peer cimport Peer
 
 
 cdef class RequestKey:
@@ -8,7 +9,7 @@ cdef class RequestKey:
     cpdef bytes of(self, Exchange x)
 
 
-@cython.locals(client=Client)
+@cython.locals(peer=Peer)
 cpdef bytes client_of(Exchange x)
 
 cpdef bytes address_key(str address)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
-from ..balancing.keys import Key
+from ..balancing.keys import Key, make_key
 from ..exchange import Exchange
+from ..plan import KeySpec, LinkContext, RouteSpec
 
 
 class RequestKey:
@@ -35,13 +36,13 @@ class RequestKey:
 def client_of(x: Exchange) -> bytes:
     """The address that a client counts as: its own behind trusted proxies; of IPv6 the network of 64 bits, of which a
     client may have as many addresses as it likes."""
-    client = x.client
-    assert client is not None
-    if client.trusted:
+    assert x.client is not None
+    peer = x.client.peer
+    if peer.trusted:
         return address_key(x.client_address())
-    if client.key is None:
-        client.key = address_key(client.address)
-    return client.key
+    if peer.key is None:
+        peer.key = address_key(peer.address)
+    return peer.key
 
 
 def address_key(address: str) -> bytes:
@@ -52,3 +53,13 @@ def address_key(address: str) -> bytes:
         except ValueError:
             pass
     return address.encode()
+
+
+def key_parts(spec: KeySpec) -> list[Key | None]:
+    """The parts of a key. Raises ValueError if one names a group that the pattern has not."""
+    return [None if source == "client_ip" else make_key(source, spec.pattern) for source in spec.sources]
+
+
+def link_key(spec: RouteSpec, context: LinkContext, key: RequestKey | None) -> RequestKey | None:
+    """The key that the algorithm of a route goes by. Raises ValueError."""
+    return RequestKey(key_parts(spec.key)) if spec.key is not None else key

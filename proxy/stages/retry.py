@@ -14,11 +14,12 @@ from time import monotonic
 
 from ..balancing.base import FAILED
 from ..errors import INTERNAL
-from ..exchange import Exchange, Stage
+from ..exchange import Exchange
 from ..http1.codec import ResponseHead
 from ..metrics import U_RETRIES, U_RETRIES_REFUSED
 from ..upstream.retry import backoff, retry_after
-from .finish import answer, drop_backend
+from .attempt import drop
+from .finish import local_error
 
 log = logging.getLogger("qantara")
 
@@ -28,25 +29,24 @@ def resendable(x: Exchange) -> bool:
     because the client has nothing of a response, not even a 1xx."""
     group = x.group
     assert group is not None
-    return not x.interim_sent and x.payload is not None and (x.head.idempotent or group.spec.retry.non_idempotent)
+    return not x.interim_sent and x.replayable and (x.head.idempotent or group.spec.retry.non_idempotent)
 
 
-def forget_payload(x: Exchange) -> None:
-    """Before sending: a request that may not be sent again need not be kept."""
+def may_resend(x: Exchange) -> bool:
+    """Whether a request of this method may be sent again, so that what is sent of it is kept."""
     group = x.group
     assert group is not None
-    if not x.head.idempotent and not group.spec.retry.non_idempotent:
-        x.payload = None
+    return bool(x.head.idempotent or group.spec.retry.non_idempotent)
 
 
-def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) -> bool:
+def retry(x: Exchange, pause: float = 0.0, unsent: bool = False) -> bool:
     """Give the request to another backend after a while, at least `pause` seconds. False if it may not have another
     try; then nothing has changed.
 
     If the first try was `unsent`, there is nothing to wait for: one backend could not be reached, another one can.
     """
-    group = x.group
-    assert group is not None and x.backend is not None
+    group, attempt = x.group, x.attempt
+    assert group is not None and attempt.backend is not None
     spec = group.spec.retry
     tried = len(x.tried) if x.tried is not None else 0
     if tried >= spec.attempts:
@@ -60,44 +60,46 @@ def retry(x: Exchange, pick: Stage, pause: float = 0.0, unsent: bool = False) ->
         return False
     if x.tried is None:
         x.tried = []
-    x.tried.append(x.backend)
-    x.asked = [*(x.asked or ()), x.backend_name]
+    x.tried.append(attempt.backend)
+    x.attempted = [*(x.attempted or ()), attempt.backend_name]
     group.count(U_RETRIES)
-    drop_backend(x, now, FAILED)
+    drop(x, attempt, now, FAILED)
+    x.let_go()
     x.queued_since = 0.0
     rewind(x)
     if group.waiting:
         group.wake()
     if wait > 0.0:
-        x.timer = asyncio.get_running_loop().call_later(wait, go_on, x, pick)
+        x.wait = asyncio.get_running_loop().call_later(wait, go_on, x)
     else:
-        go_on(x, pick)
+        go_on(x)
     return True
 
 
 def rewind(x: Exchange) -> None:
     """Make the request ready to be sent from its beginning; the rest of its body waits with the client."""
-    if x.kept is not None:
-        x.body = b"".join([bytes(x.body or b""), *x.kept])
-        x.kept = None
+    if x.replay_body is not None:
+        x.body = b"".join([bytes(x.body or b""), *x.replay_body])
+        x.replay_body = None
     if not x.request_done and x.client is not None:
         x.client.pause_reading()
 
 
 def another_left(x: Exchange) -> bool:
     """Whether there is a backend that has not failed this request."""
-    tried = [x.backend, *(x.tried or ())]
+    tried = [x.attempt.backend, *(x.tried or ())]
     return x.picker is not None and x.picker.first_of(tried, x.key) is not None
 
 
-def go_on(x: Exchange, pick: Stage) -> None:
-    """The pause is over. (If the exchange had ended meanwhile, the timer would have been cancelled.)"""
-    x.timer = None
+def go_on(x: Exchange) -> None:
+    """The pause is over. (If the exchange had ended meanwhile, it would have been cancelled.)"""
+    x.wait = None
     try:
-        pick.enter(x)
-    except Exception:  # nobody above would tell the client
+        assert x.route is not None
+        x.route.pick.enter(x)
+    except Exception:  # no caller above would answer the client
         log.exception("a defect of the proxy, while trying again")
-        answer(x, INTERNAL)
+        local_error(x, INTERNAL)
 
 
 def pause_asked(x: Exchange, head: ResponseHead) -> float | None:

@@ -9,7 +9,7 @@ import re
 
 from ..exchange import Exchange
 from ..http import forwarded
-from ..http1.codec import MAX_FORWARDS
+from ..http1.codec import MAX_FORWARDS, HeaderEdits
 from ..plan import RoutePlan
 
 PLACEHOLDER = re.compile(r"\{(?:host|path|query)\}")
@@ -23,25 +23,27 @@ def location(to: str, x: Exchange) -> str:
     return PLACEHOLDER.sub(lambda match: parts[match[0]].decode("latin-1"), to)
 
 
-def host_line(x: Exchange) -> bytes:
+def host_field(x: Exchange) -> tuple[bytes, bytes]:
     """Host for a backend, where an HTTP/1.0 client sent none: the backend's own name (RFC 9112 3.3)."""
-    backend = x.backend
+    backend = x.attempt.backend
     assert backend is not None
-    return b"Host: %s\r\n" % (b"localhost" if backend.spec.path else backend.name.encode())
+    return b"Host", b"localhost" if backend.spec.path else backend.name.encode()
 
 
-def max_forwards_line(x: Exchange) -> bytes:
+def max_forwards_field(x: Exchange) -> tuple[tuple[bytes, bytes], ...]:
     """Max-Forwards, one less (RFC 9110 7.6.2). One that is no number was never meant as one and is left out."""
     value = x.head.value(MAX_FORWARDS) or b""
-    return b"Max-Forwards: %d\r\n" % (int(value) - 1) if value.isdigit() and len(value) < 10 else b""
+    return ((b"Max-Forwards", b"%d" % (int(value) - 1)),) if value.isdigit() and len(value) < 10 else ()
 
 
-def forwarding_lines(x: Exchange) -> bytes:
-    """Forwarding headers where they depend on the request."""
+def forwarding_fields(x: Exchange) -> HeaderEdits:
+    """The forwarding fields where they depend on the request."""
     client, plan = x.client, x.plan
     assert client is not None and plan is not None
-    settings = plan.settings
-    return forwarded.lines_for(x.head, settings.forwarded, client.address, client.scheme, settings.via, client.trusted)
+    settings, peer = plan.settings, client.peer
+    return forwarded.fields_for(
+        x.head, settings.forwarded, peer.address, peer.scheme, via=settings.via, trusted=peer.trusted
+    )
 
 
 def rewritten_path(x: Exchange, route: RoutePlan) -> bytes | None:

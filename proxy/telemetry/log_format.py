@@ -36,7 +36,7 @@ class Record(NamedTuple):
     method: bytes
     target: bytes
     host: bytes
-    minor: int
+    version: str
     status: int
     bytes_in: int
     bytes_out: int
@@ -65,13 +65,13 @@ def make_record(x: Exchange, now: float, at: float) -> Record:
         head.method,
         head.raw_target()[:FIELD_LIMIT] if parsed else b"",
         head.host,
-        head.minor,
+        head.version,
         x.status,
         x.bytes_in,
         x.bytes_out,
         route.name if route is not None else "",
         route.upstream if route is not None else "",
-        x.backend_name,
+        x.attempt.backend_name,
         x.tries,
         x.reason.name if x.reason is not None else "",
         head.request_id(),
@@ -87,7 +87,7 @@ def as_json(record: Record) -> bytes:
 
 def fields_of(record: Record) -> dict[str, Any]:
     """The fields of a line, in their order."""
-    at, seconds, client, method, target, host, minor, status, bytes_in, bytes_out, *rest = record
+    at, seconds, client, method, target, host, version, status, bytes_in, bytes_out, *rest = record
     fields: dict[str, Any] = {
         "time": f"{day_and_second(int(at))}.{int(at % 1 * 1000):03d}Z",
         "client": client,
@@ -100,7 +100,7 @@ def fields_of(record: Record) -> dict[str, Any]:
         fields["method"] = text(method)
         fields["host"] = text(host)
         fields["target"] = text(target)
-        fields["protocol"] = f"HTTP/1.{minor}"
+        fields["protocol"] = f"HTTP/{version}"
     for name, value in zip(LAST_FIELDS, rest, strict=True):
         if value:
             fields[name] = text(value) if isinstance(value, bytes) else value
@@ -130,7 +130,7 @@ def combined_time(second: int) -> str:
 def as_combined(record: Record) -> bytes:
     """One line in the combined format."""
     at = combined_time(int(record.at))
-    line = f"{text(record.method)} {text(record.target)} HTTP/1.{record.minor}" if record.target else "-"
+    line = f"{text(record.method)} {text(record.target)} HTTP/{record.version}" if record.target else "-"
     return (
         f'{record.client} - - [{at}] "{quoted(line)}" {record.status} {record.bytes_out}'
         f' "{quoted(text(record.referer)) or "-"}" "{quoted(text(record.user_agent)) or "-"}"\n'
@@ -156,25 +156,25 @@ FORMATS: dict[str, Callable[[Any], bytes]] = {"json": as_json, "combined": as_co
 
 def backends_of(x: Exchange, now: float) -> list[str] | None:
     """The backends that were asked, in this order: all but the last have failed it, or were too slow."""
-    names = x.asked or []
-    return names if not x.backend_name or names[-1:] == [x.backend_name] else [*names, x.backend_name]
+    names, last = x.attempted or [], x.attempt.backend_name
+    return names if not last or names[-1:] == [last] else [*names, last]
 
 
 def queue_time(x: Exchange, now: float) -> float | None:
     """Seconds in the queue of the upstream, over all tries; None if the request never came that far."""
-    return round(x.queued_for, 6) if x.backend_name or x.queued_for else None
+    return round(x.attempt.queued_for, 6) if x.attempt.backend_name or x.attempt.queued_for else None
 
 
 def connect_time(x: Exchange, now: float) -> float | None:
     """Seconds from the pick to the connection, of the last try; None if there was none."""
-    if not x.backend_name or x.reached == NEVER:
+    if not x.attempt.backend_name or x.attempt.connected_at == NEVER:
         return None
-    return round(x.reached - x.picked, 6) if x.reached > x.picked else 0.0
+    return round(x.attempt.connected_at - x.attempt.picked, 6) if x.attempt.connected_at > x.attempt.picked else 0.0
 
 
 def header_time(x: Exchange, now: float) -> float | None:
     """Seconds from the pick to the head of the response, of the last try; None if there was none."""
-    return round((x.headed or now) - x.picked, 6) if x.responding else None
+    return round((x.attempt.head_at or now) - x.attempt.picked, 6) if x.responding else None
 
 
 def trace_id(x: Exchange, now: float) -> str | None:

@@ -4,7 +4,7 @@ from ..metrics cimport Histogram
 from ..scoreboard cimport Scoreboard
 from .backend cimport Backend
 from .breaker cimport Breaker
-from .connection cimport Requester
+from .ports cimport Requester
 from .load.report cimport LoadReport
 from .picker cimport Picker
 from .queue cimport Queue

@@ -32,12 +32,12 @@ from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, IN_FLIGHT, UPSTR
 from .backend import Backend
 from .breaker import Breaker
 from .concurrency import Gradient
-from .connection import Requester
 from .hedge import Hedger
 from .load.report import LoadReport
 from .load.sources import Reports
 from .passive_health import CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, ejection_seconds, may_eject
 from .picker import Picker, Selector
+from .ports import Requester
 from .queue import note_wait
 from .retry import BUDGET_SECONDS
 from .spec import GroupSpec
@@ -293,7 +293,7 @@ class Group(Picker):
         return bool(self.rows[U_ACTIVE] - self.waiting + more <= self.ceiling)
 
     def enqueue(self, requester: Requester, picker: Picker, priority: int, since: float, now: float) -> None:
-        """Let a request, which has wanted room `since` then, wait until there is: its `room` is called, or its
+        """Let a request, which has wanted room `since` then, wait until there is: its `slot_free` is called, or its
         `connect_failed`."""
         if not picker.queue.push(requester, priority, since, since + self.spec.limits.queue_timeout):
             self.count(U_QUEUE_REFUSED)
@@ -335,7 +335,7 @@ class Group(Picker):
             if not self.has_room(1) or not self._some_room(picker):
                 return
             requester: Requester | None = queue.peek(passed)
-            while requester is not None and not requester.fits():  # there is room, but not where this one may go
+            while requester is not None and not requester.can_use_slot():  # there is a slot, but not for it
                 passed += 1
                 requester = queue.peek(passed) if passed < PASSED else None
             if requester is None:
@@ -343,7 +343,7 @@ class Group(Picker):
             queue.pop(passed)
             self._wait(-1)
             note_wait(requester, monotonic(), self.pick_seconds)
-            requester.room()
+            requester.slot_free()
 
     def _some_room(self, picker: Picker) -> bool:
         """Whether there is a member that may have one more request."""

@@ -2,7 +2,8 @@ cimport cython
 
 from ..deadlines cimport Sweep, Timed
 from .backend cimport Backend
-from .connection cimport Requester, UpstreamConnection
+from .http1 cimport Http1Connection
+from .ports cimport Requester, UpstreamStream
 
 cdef int CONNECT_FAILURES
 
@@ -19,9 +20,9 @@ cdef class Pool(Timed):
     cdef public bint closed, retired
     cdef public set tasks
 
-    @cython.locals(idle=list, connection=UpstreamConnection)
-    cpdef UpstreamConnection acquire(self, bint certain, double now)
+    @cython.locals(idle=list, connection=UpstreamStream)
+    cpdef UpstreamStream acquire(self, bint verify, double now)
     @cython.locals(now=double, retire=double)
-    cpdef release(self, UpstreamConnection connection)
+    cpdef release(self, Http1Connection connection)
     cpdef cancel(self, Requester requester)
-    cpdef forget(self, UpstreamConnection connection)
+    cpdef forget(self, Http1Connection connection)

@@ -13,7 +13,7 @@ import logging
 import socket
 from collections import deque
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..deadlines import Sweep, Timed
 from ..errors import (
@@ -23,23 +23,31 @@ from ..errors import (
     CONNECT_TIMEOUT,
     CONNECT_UNREACHABLE,
     INTERNAL,
-    POOL_FULL,
     POOL_TIMEOUT,
     Reason,
 )
 from ..scoreboard import CONNECT_FAILURES
 from .backend import Backend
-from .connection import Requester, UpstreamConnection
+from .http1 import Http1Connection
+from .ports import Requester, UpstreamStream
 from .settings import PoolSettings
 
 log = logging.getLogger("qantara")
 
 
-class Waiting(NamedTuple):
-    """A request that waits for a connection, at most until `deadline`."""
+class Waiting:
+    """A request that waits for a connection, until `deadline` at most. `cancel` takes it out."""
 
-    requester: Requester
-    deadline: float
+    __slots__ = ("deadline", "pool", "requester")
+
+    def __init__(self, pool: Pool, requester: Requester, deadline: float) -> None:
+        self.pool = pool
+        self.requester = requester
+        self.deadline = deadline
+
+    def cancel(self) -> None:
+        """The request does not wait any more."""
+        self.pool.cancel(self.requester)
 
 
 class Pool(Timed):
@@ -49,7 +57,7 @@ class Pool(Timed):
         self.backend = backend
         self.sweep = sweep
         self.adopt(settings, head_size, head_count)
-        self.idle: list[UpstreamConnection] = []
+        self.idle: list[UpstreamStream] = []
         self.waiting: deque[Waiting] = deque()
         self.size = 0
         self.opening = 0
@@ -61,21 +69,21 @@ class Pool(Timed):
 
     # --- the fast path ---
 
-    def acquire(self, certain: bool, now: float) -> UpstreamConnection | None:
+    def acquire(self, verify: bool, now: float) -> UpstreamStream | None:
         """The idle connection that was used last, None if there is none at time `now`.
 
-        With `certain` the kernel is asked whether the backend has closed it meanwhile: for a request that could not
+        With `verify` the kernel is asked whether the backend has closed it meanwhile: for a request that could not
         be sent twice.
         """
         idle = self.idle
         while idle:
             connection = idle.pop()
-            if connection.deadline > now and connection.usable() and not (certain and not connection.silent()):
+            if connection.deadline > now and connection.usable() and not (verify and not connection.is_quiet()):
                 return connection
             connection.discard()
         return None
 
-    def release(self, connection: UpstreamConnection) -> None:
+    def release(self, connection: Http1Connection) -> None:
         """Take a connection back after a complete exchange."""
         now = self.sweep.now
         retire = connection.born + self.lifetime
@@ -83,7 +91,7 @@ class Pool(Timed):
             connection.discard()
             return
         if self.waiting:
-            if connection.silent():
+            if connection.is_quiet():
                 self._hand_over(self.waiting.popleft().requester, connection)
             else:  # closed behind its last response: another one is opened for those who wait
                 connection.discard()
@@ -91,7 +99,7 @@ class Pool(Timed):
         connection.deadline = min(now + self.idle_seconds, retire)
         self.idle.append(connection)
 
-    def _hand_over(self, requester: Requester, connection: UpstreamConnection) -> None:
+    def _hand_over(self, requester: Requester, connection: Http1Connection) -> None:
         """Give a connection to a request that waited for it."""
         try:
             requester.connected(connection)
@@ -102,27 +110,30 @@ class Pool(Timed):
 
     # --- the slow path ---
 
-    def wait(self, requester: Requester, fresh: bool = False) -> None:
-        """Have `requester.connected` called with a connection, or `connect_failed`.
+    def full(self) -> bool:
+        """Whether no further request can wait here."""
+        return self.size >= self.max and len(self.waiting) - self.opening >= self.settings.pending
 
-        With `fresh` a new connection is opened for it even where idle ones may remain.
+    def wait(self, requester: Requester, fresh: bool = False) -> Waiting:
+        """Have `requester.connected` called with a connection, or `connect_failed`; never before this returns.
+
+        With `fresh` a new connection is opened for it even where idle ones may remain. Where the pool is `full`,
+        nothing may wait.
         """
-        if self.size >= self.max and len(self.waiting) - self.opening >= self.settings.pending:
-            requester.connect_failed(POOL_FULL)
-            return
-        waiting = Waiting(requester, monotonic() + self.settings.connect_timeout)
+        waiting = Waiting(self, requester, monotonic() + self.settings.connect_timeout)
         if fresh:
             self.waiting.appendleft(waiting)
         else:
             self.waiting.append(waiting)
         self.deadline = 0.0
         self._open_for_waiting()
+        return waiting
 
     def cancel(self, requester: Requester) -> None:
         """Forget a request that waits here."""
         self.waiting = deque([entry for entry in self.waiting if entry.requester is not requester])
 
-    def forget(self, connection: UpstreamConnection) -> None:
+    def forget(self, connection: Http1Connection) -> None:
         """A connection is closed."""
         self.size -= 1
         self.backend.pool_size(self.size, False)
@@ -179,7 +190,7 @@ class Pool(Timed):
         task.add_done_callback(self.tasks.discard)
 
     async def _connect(self) -> None:
-        connection = UpstreamConnection(self, self.head_size, self.head_count)
+        connection = Http1Connection(self, self.head_size, self.head_count)
         reason: Reason | None = None
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
@@ -194,6 +205,8 @@ class Pool(Timed):
                 self.size -= 1
                 self.backend.pool_size(self.size, False)
         if reason is not None:
+            if connection.transport is not None:  # it opened as the time ran out
+                connection.discard()
             if self.waiting:
                 self.waiting.popleft().requester.connect_failed(reason)
             self._open_for_waiting()
@@ -207,7 +220,7 @@ class Pool(Timed):
                 waiting.requester.connect_failed(CONNECT_REFUSED)
             self._open_for_waiting()
 
-    async def _dial(self, connection: UpstreamConnection) -> None:
+    async def _dial(self, connection: Http1Connection) -> None:
         loop = asyncio.get_running_loop()
         spec = self.backend.spec
         protocol: Any = connection  # a protocol by its methods: a compiled class cannot inherit asyncio's

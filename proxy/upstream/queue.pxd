@@ -1,5 +1,5 @@
 from ..metrics cimport Histogram
-from .connection cimport Requester
+from .ports cimport Requester
 
 
 cdef class Queue:

@@ -13,13 +13,13 @@ import pytest
 
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.wrappers.keyless import KeylessFallback
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.metrics import U_BALANCER_FAILED
 from tests.balancing.algorithms import LastByKey
 from tests.support.client import connect
 from tests.support.origin import Origin, Script, end_of_input, origins, request, reset, response
 from tests.support.path import GET, backend_of, until_true
+from tests.support.plans import linked
 from tests.support.running import Running, running, unwatched
 
 OK: Script = [request(), response()]
@@ -114,7 +114,7 @@ async def test_one_that_fails_again_after_a_reload_is_replaced_again() -> None:
         group = proxy.proxy.plan.groups["app"]
         for balance in ("'tests.balancing.algorithms:Broken'", fails_in("pick")):
             text = yaml([server.address], balance) + "listeners: [{bind: '127.0.0.1:0'}]\naccess_log: null\n"
-            await proxy.proxy.adopt(compile_plan(load_text(text).config, registry=proxy.proxy.registry))
+            await proxy.proxy.adopt(linked(load_text(text).config, registry=proxy.proxy.registry))
             assert (await client.request(GET)).status == 200
             assert isinstance(group.balancer, PowerOfTwo)
         assert group.rows[U_BALANCER_FAILED] >= 2

@@ -8,15 +8,21 @@ from ipaddress import ip_network
 import pytest
 
 from proxy.balancing.round_robin import RoundRobin
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.errors import ConfigError
+from proxy.exchange import END
 from proxy.http1.codec import RequestHead
-from proxy.pipeline import Admit, Connect, Fixed, Pick, Redirect, Send
-from proxy.plan import Plan, RoutePlan, Settings
+from proxy.plan import Plan, RoutePlan, RouteSpec, Settings
+from proxy.routing import Match
+from proxy.stages.admit import Admit
+from proxy.stages.connect import Connect
+from proxy.stages.pick import Pick
 from proxy.stages.relay import Relay
+from proxy.stages.route import Fixed, Redirect
+from proxy.stages.send import Send
 from proxy.upstream.health import HealthSpec
 from proxy.upstream.spec import GroupSpec
+from tests.support.plans import linked
 
 HEAD = "listeners: [{bind: '127.0.0.1:0'}]\n"
 APP = "upstreams: {app: {backends: ['127.0.0.1:9001', 'unix:/run/app.sock']}}\n"
@@ -25,7 +31,7 @@ APP = "upstreams: {app: {backends: ['127.0.0.1:9001', 'unix:/run/app.sock']}}\n"
 def plan_of(text: str) -> Plan:
     if "listeners:" not in text:
         text = HEAD + text
-    return compile_plan(load_text(text, "c.yaml").config)
+    return linked(load_text(text, "c.yaml").config)
 
 
 def route_of(text: str, upstreams: str = APP) -> RoutePlan:
@@ -53,7 +59,7 @@ def refused(text: str) -> list[str]:
 def test_the_defaults_of_the_plan_are_those_of_the_configuration() -> None:
     assert plan_of("routes: [{respond: {}}]\n").settings == Settings()
     route = route_of("upstream: app")
-    fresh = RoutePlan("fresh")
+    fresh = RoutePlan(RouteSpec("fresh", Match()))
     for name in ("body_size", "body_idle", "response_head", "response_idle", "request_timeout", "tunnel_idle"):
         assert getattr(route, name) == getattr(fresh, name), name
 
@@ -150,17 +156,18 @@ def test_the_route_goes_before_the_upstream_and_the_upstream_before_all() -> Non
 
 def test_a_forwarding_route_has_the_stages_in_order() -> None:
     route = route_of("upstream: app")
-    chain = [stage := route.first]
-    while (stage := stage.next) is not None:
+    chain, stage = [], route.first
+    while stage is not END:
         chain.append(stage)
+        stage = stage.next
     assert [type(each) for each in chain] == [Admit, Pick, Connect, Send]
-    assert isinstance(route.relay, Relay)
+    assert isinstance(route.back, Relay)
     assert (route.upstream, route.request_edits, route.response_edits) == ("app", None, None)
 
 
 def test_routes_of_one_upstream_share_its_group() -> None:
     plan = plan_of(f"{APP}routes: [{{path: /a, upstream: app}}, {{path: /b, upstream: app}}]\n")
-    first, second = (plan.routes.find(head(path)).first.next.group for path in (b"/a", b"/b"))
+    first, second = (plan.routes.find(head(path)).pick.target.group for path in (b"/a", b"/b"))
     assert first is second is plan.groups["app"]
     assert isinstance(plan.balancers["app"][0], RoundRobin)
 
@@ -235,7 +242,8 @@ def test_the_time_of_one_try_bounds_that_of_the_response_head() -> None:
 
 
 def test_other_actions_have_one_stage() -> None:
-    assert isinstance(route_of("redirect: {to: /x}").first, Redirect)
+    assert isinstance(route_of("redirect: {to: /x}").first, Fixed)  # the same for every request
+    assert isinstance(route_of("redirect: {to: 'https://{host}{path}'}").first, Redirect)
     assert isinstance(route_of("respond: {}").first, Fixed)
 
 
@@ -326,7 +334,7 @@ def blocks(balance: str, route: str = "upstream: app") -> str:
 def test_what_only_the_code_refuses_has_a_place(text: str, place: str) -> None:
     loaded = load_text(text, "c.yaml")
     with pytest.raises(ConfigError) as caught:
-        compile_plan(loaded.config, loaded.report)
+        linked(loaded.config, loaded.report)
     (problem,) = caught.value.problems
     assert str(problem).startswith(place)
 
@@ -338,7 +346,7 @@ def test_all_that_only_the_code_refuses_is_placed_in_the_order_of_the_file() -> 
     )
     loaded = load_text(text, "c.yaml")
     with pytest.raises(ConfigError) as caught:
-        compile_plan(loaded.config, loaded.report)
+        linked(loaded.config, loaded.report)
     assert [(p.line, p.column, p.key) for p in caught.value.problems] == [
         (3, 16, "upstreams.b.balance"),
         (4, 16, "upstreams.a.balance"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.configuration.diff import Diff, diff, diff_against
-from proxy.configuration.effects import DEFAULT, DRAINED, EFFECTS, RESTART, TAKES, Change, effect_of
+from proxy.configuration.effects import DEFAULT, DRAINED, RESTART, TAKES, Change, effect_of, effects
 from proxy.configuration.load import load_text
 from proxy.configuration.schema import Config
 from proxy.errors import ConfigError
@@ -246,7 +246,7 @@ def test_a_setting(old: str, new: str, what: str, was: str, now: str, effect: st
 
 
 def test_every_pattern_of_the_effects_is_reached() -> None:
-    for pattern, effect in EFFECTS:
+    for pattern, effect in effects():
         assert effect_of(pattern.replace(".*.", ".app.").replace("*", ".x")) == effect, pattern
 
 

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from proxy.configuration import load as load_module
 from proxy.configuration.load import load, load_text
-from proxy.configuration.schema import HeaderMatch, Limits, Pool, Timeouts
-from proxy.configuration.sections.balance import Backend
+from proxy.configuration.sections.backends import BackendSection
+from proxy.configuration.sections.limits import LimitsSection
+from proxy.configuration.sections.match import HeaderMatch
+from proxy.configuration.sections.pool import PoolSection
+from proxy.configuration.sections.timeouts import TimeoutsSection
 from proxy.configuration.values import Address
 from proxy.errors import ConfigError
 
@@ -73,8 +76,8 @@ def test_defaults_of_an_upstream() -> None:
         (),
         {},
     )
-    assert upstream.backends == (Backend(address=Address("tcp", "127.0.0.1", 9001), weight=1, region=None),)
-    assert upstream.pool == Pool(min=0, max=1024, idle="55s", lifetime="1h", pending=1024)  # type: ignore[arg-type]
+    assert upstream.backends == (BackendSection(address=Address("tcp", "127.0.0.1", 9001), weight=1, region=None),)
+    assert upstream.pool == PoolSection(min=0, max=1024, idle="55s", lifetime="1h", pending=1024)  # type: ignore[arg-type]
     assert set(upstream.timeouts.model_dump().values()) == {None}
     assert upstream.health is None
 
@@ -124,14 +127,14 @@ routes:
     ("text", "seconds"), [("250ms", 0.25), ("2s", 2.0), ("5m", 300.0), ("1h", 3600.0), ("0.5s", 0.5)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert Timeouts.model_validate({"head": text}).head == seconds
+    assert TimeoutsSection.model_validate({"head": text}).head == seconds
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("64KiB", 65536), ("1MiB", 1 << 20), ("1GiB", 1 << 30), ("7B", 7), (512, 512)]
 )
 def test_sizes(text: str | int, size: int) -> None:
-    assert Limits.model_validate({"body_size": text}).body_size == size
+    assert LimitsSection.model_validate({"body_size": text}).body_size == size
 
 
 def test_aliases_share_a_value() -> None:

@@ -12,7 +12,6 @@ from proxy.balancing.round_robin import RoundRobin
 from proxy.balancing.wrappers.priorities import Priorities
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
-from proxy.configuration.picking import compile_balance
 from proxy.control.discovery.base import backend
 from proxy.errors import ConfigError
 from proxy.features.sticky.balancer import StickySpec
@@ -22,6 +21,7 @@ from proxy.stages.request_key import RequestKey
 from proxy.upstream.picker import Selector
 from tests.balancing.algorithms import LastByKey
 from tests.support.exchanges import pick_of
+from tests.support.plans import linked
 
 HEAD = "listeners: [{bind: ':0'}]\n"
 
@@ -33,7 +33,7 @@ upstreams: {{app: {{backends: [{{address: 'a:1', priority: 0}}, 'b:1'], {upstrea
 routes: [{{upstream: app, {route}}}]
 {more}
 """
-    return compile_plan(load_text(text, "test.yaml").config)
+    return linked(load_text(text, "test.yaml").config)
 
 
 def spec_of(upstream: str, more: str = "") -> BalanceSpec:
@@ -82,7 +82,7 @@ def test_only_algorithms_of_ones_own_are_watched(balance: str, slow: float) -> N
 )
 def test_each_layer_is_there_if_it_is_asked_for(upstream: str, top: str, layers: tuple[Any, ...]) -> None:
     config = load_text(f"{HEAD}{top}\nupstreams: {{app: {{{upstream}}}}}\nroutes: [{{upstream: app}}]").config
-    spec = compile_balance(config.upstreams["app"], config, None)
+    spec = compile_plan(config).groups["app"].balance
     assert (spec.overprovisioning, spec.zone, spec.subset, spec.sticky) == (*layers, None)
 
 
@@ -96,7 +96,7 @@ def test_priorities_are_those_of_the_members_and_of_the_file() -> None:
         (flat, (first, later), Priorities),
         (levels, (first,), Priorities),
     ):
-        plan = compile_plan(config, members={"app": members})
+        plan = linked(config, members={"app": members})
         balance = plan.specs["app"].balance
         assert balance.overprovisioning == (None if found is type(None) else 1.4)
         assert isinstance(plan.balancers["app"][0], Priorities) is (found is Priorities)
@@ -119,7 +119,7 @@ def test_an_algorithm_is_not_made_for_each_route(monkeypatch: pytest.MonkeyPatch
         balance = "{algorithm: 'tests.balancing.algorithms:LastByKey', key: 'header:x-user'}"
         text = f"{HEAD}upstreams: {{app: {{backends: ['a:1'], balance: {balance}}}}}\nroutes: [{listed}]"
         made.clear()
-        compile_plan(load_text(text).config)
+        linked(load_text(text).config)
         counts.append(len(made))
     assert counts[0] == counts[1]
 
@@ -165,7 +165,7 @@ def test_a_fallback_that_needs_a_key_is_refused() -> None:
 
 def routed(routes: str, backends: str = "{address: 'a:1', labels: {version: canary}}, 'b:1'") -> Plan:
     text = f"{HEAD}upstreams: {{app: {{slow_start: null, backends: [{backends}]}}}}\nroutes: [{routes}]\n"
-    plan = compile_plan(load_text(text).config)
+    plan = linked(load_text(text).config)
     plan.settle_groups()
     return plan
 

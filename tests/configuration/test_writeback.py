@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.configuration import writeback
 from proxy.configuration.load import load, load_text
-from proxy.configuration.sections.balance import spec_of
+from proxy.configuration.sections.backends import spec_of
 from proxy.configuration.writeback import edit, write_back
 from proxy.control.discovery.base import backend
 from proxy.errors import WriteBackError

@@ -9,10 +9,11 @@ import pytest
 
 from proxy import scoreboard
 from proxy.configuration.load import load_text
-from proxy.control.explain import explain, parse_client, request_bytes
+from proxy.control.explain import parse_client, request_bytes
 from proxy.limits.buckets import Buckets
 from proxy.limits.rate import bucket_key, salt_of
 from proxy.scoreboard import DRAIN, EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, STATE
+from tests.support.plans import explained
 
 YAML = """
 listeners: [{bind: '127.0.0.1:0'}]
@@ -33,7 +34,7 @@ routes:
 
 
 def told(url: str, method: str = "GET", headers: tuple[tuple[str, str], ...] = (), **more: Any) -> dict[str, Any]:
-    return explain(load_text(YAML).config, request_bytes(method, url, headers), **more)
+    return explained(load_text(YAML).config, request_bytes(method, url, headers), **more)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0"
 
 def traced(tracing: str, *headers: tuple[str, str], client: str = "10.1.2.3") -> dict[str, Any]:
     config = load_text(f"{YAML}tracing: {tracing}\n").config
-    found = explain(config, request_bytes("GET", "/api", headers), client)
+    found = explained(config, request_bytes("GET", "/api", headers), client=client)
     return dict(found["tracing"])
 
 
@@ -199,7 +200,7 @@ routes:
 
 
 def placed(url: str, client: str, *headers: tuple[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = explain(load_text(PLACED).config, request_bytes("GET", url, headers), client=client)
+    found: dict[str, Any] = explained(load_text(PLACED).config, request_bytes("GET", url, headers), client=client)
     return found
 
 

@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,7 +206,7 @@ async def connect_to_backend(way: Way) -> None:
 
 def resize(way: Way, send: int, receive: int) -> None:
     """Set the buffers of the only backend connection, in bytes."""
-    sending = next(iter(way.pool.idle), None) or next(connection.x.upstream for connection in way.open)
+    sending: Any = next(iter(way.pool.idle), None) or next(connection.x.attempt.upstream for connection in way.open)
     sending.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send)
     receiving = way.origin.peers[0].writer.get_extra_info("socket")
     receiving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)

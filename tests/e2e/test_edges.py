@@ -103,7 +103,7 @@ async def test_bytes_that_wait_when_the_second_side_of_a_tunnel_ends() -> None:
         await way.client.response(upgrade=b"websocket")
         assert await way.client.read() == b""
         (connection,) = way.open
-        backend, sent = connection.x.upstream.transport, 0
+        backend, sent = connection.x.attempt.upstream.transport, 0
         while not backend.get_write_buffer_size():
             await way.client.send(b"x" * 10_000)
             sent += 10_000

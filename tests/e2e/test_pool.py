@@ -17,8 +17,8 @@ import pytest
 from proxy.deadlines import Sweep
 from proxy.errors import POOL_TIMEOUT, Reason
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.connection import Requester
 from proxy.upstream.pool import Pool
+from proxy.upstream.ports import Requester
 from proxy.upstream.settings import PoolSettings
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, close, end_of_input, request, reset, response, tell, until, wait
@@ -167,7 +167,8 @@ async def test_an_idle_connection_is_closed() -> None:
 async def test_an_old_connection_takes_no_more_requests() -> None:
     async with path(ECHO, forever=True, upstream="pool: {lifetime: 20ms}") as way:
         await way.client.request(GET)
-        await until_true(lambda: not way.pool.idle or monotonic() - way.pool.idle[0].born > 0.02)
+        connection: Any = way.pool.idle[0] if way.pool.idle else None
+        await until_true(lambda: connection is None or monotonic() - connection.born > 0.02)
         await way.client.request(GET)
         assert len(way.origin.peers) == 2
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.metrics import U_QUEUE_LENGTH
 from proxy.scoreboard import DOWN, HEALTH
@@ -24,6 +23,7 @@ from tests.support.client import RawClient, Response, connect
 from tests.support.mmdb import write
 from tests.support.origin import Origin, Script, origins, request, reset, response
 from tests.support.path import get, made, until_true
+from tests.support.plans import linked
 from tests.support.running import Running, running
 
 TRUSTED = "trusted_proxies: [127.0.0.0/8]"
@@ -139,7 +139,7 @@ access_log: null
 upstreams: {{app: {{backends: [{listed}], balance: geographic}}}}
 routes: [{{upstream: app}}]
 """
-        await there.running.proxy.adopt(compile_plan(load_text(text).config, registry=there.running.proxy.registry))
+        await there.running.proxy.adopt(linked(load_text(text).config, registry=there.running.proxy.registry))
         assert await there.who(line) == {"us-east"}
 
 

@@ -283,8 +283,8 @@ async def status_of(client: RawClient) -> int:
 
 
 async def test_a_plan_that_is_adopted_keeps_what_is_known() -> None:
-    from proxy.configuration.compile import compile_plan
     from proxy.configuration.load import load_text
+    from tests.support.plans import linked
 
     refusing = await gone()
     async with Origin(OK, forever=True) as origin, running(yaml(refusing, origin)) as running_proxy:
@@ -295,7 +295,7 @@ async def test_a_plan_that_is_adopted_keeps_what_is_known() -> None:
             balancer = proxy.plan.groups["app"].balancer
             text = yaml(origin, refusing, upstream="limits: {requests: 9}") + "via: other\naccess_log: null\n"
             listeners = "listeners: [{bind: '127.0.0.1:0'}]\n"
-            await proxy.adopt(compile_plan(load_text(text + listeners).config, registry=proxy.registry))
+            await proxy.adopt(linked(load_text(text + listeners).config, registry=proxy.registry))
             after = proxy.plan.groups["app"].members
             assert after == (before[1], before[0])
             assert proxy.plan.groups["app"].balancer is balancer

@@ -16,7 +16,6 @@ import pytest
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
 from proxy.balancing.wrappers.time_guard import TimeGuard
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from tests.balancing.algorithms import Blocks
@@ -24,6 +23,7 @@ from tests.support import service
 from tests.support.client import connect
 from tests.support.origin import origins, request, response
 from tests.support.path import GET
+from tests.support.plans import linked
 from tests.support.running import Running, running, unwatched
 
 
@@ -87,7 +87,7 @@ async def test_a_reload_gives_it_another_chance() -> None:
             assert [(await client.request(GET)).status for _ in range(10)] == [200] * 10
             assert isinstance(group.balancer, PowerOfTwo)
             assert group.rows[U_BALANCER_SLOW] == times
-            await proxy.proxy.adopt(compile_plan(load_text(text).config, registry=proxy.proxy.registry))
+            await proxy.proxy.adopt(linked(load_text(text).config, registry=proxy.proxy.registry))
             assert algorithm_of(proxy).blocked == {}
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import orjson
 import pytest
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.features.tracing.trace import WHY
 from proxy.scoreboard import C_TRACES_DROPPED, C_TRACES_EXPORTED, C_TRACES_FAILED, C_TRACES_KEPT
@@ -19,6 +18,7 @@ from tests.support.client import connect
 from tests.support.collector import CLIENT, ERROR, SERVER, Collector, Span
 from tests.support.origin import Origin, Peer, Script, close, never, request, reset, response, tell, until, wait
 from tests.support.path import GET, made, until_true
+from tests.support.plans import linked
 from tests.support.running import running
 from tests.support.service import running as processes
 
@@ -412,7 +412,7 @@ async def test_headers_go_to_the_collector_and_nowhere_else() -> None:
 
 def plan_of(text: str, proxy: Proxy) -> object:
     listener = "listeners: [{bind: '127.0.0.1:0'}]\naccess_log: null\n"
-    return compile_plan(load_text(text + listener).config, registry=proxy.registry)
+    return linked(load_text(text + listener).config, registry=proxy.registry)
 
 
 async def test_a_reload_changes_the_collector_and_loses_nothing() -> None:

@@ -157,7 +157,7 @@ def test_what_stands_left_of_the_client_changes_nothing(claims: str, client: obj
     ],
 )
 def test_static_lines(mode: str, address: str, via: str | None, expected: bytes) -> None:
-    assert forwarded.static_lines(mode, address, "http", via) == expected
+    assert forwarded.static_fields(mode, address, "http", via).lines == expected
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,9 @@ def test_an_element_of_forwarded(address: str, host: bytes, expected: bytes) -> 
 
 def lines(mode: str, *came: bytes, trusted: bool = True, via: str | None = None) -> dict[str, str]:
     """The lines that the backend gets beside those that pass."""
-    block = forwarded.lines_for(head(*came), mode, "10.0.0.1", "http", via, trusted).decode("latin-1")
+    block = forwarded.fields_for(head(*came), mode, "10.0.0.1", "http", via=via, trusted=trusted).lines.decode(
+        "latin-1"
+    )
     assert block == "" or block.endswith("\r\n")
     found: dict[str, str] = dict(line.split(": ", 1) for line in block.split("\r\n")[:-1])
     return found

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import BAD_HOST, METHOD_REFUSED, NO_ROUTE, POOL_FULL, REASONS, TOO_MANY_FROM_CLIENT, Reason
-from proxy.http import local_replies as canned
+from proxy.errors import BAD_HOST, FIXED, METHOD_REFUSED, NO_ROUTE, POOL_FULL, REASONS, TOO_MANY_FROM_CLIENT, Reason
+from proxy.http import local_replies
+from proxy.http1.rendering import render
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 HOSTILE_ID = '"><script>alert(1)</script>&\x27'
@@ -45,8 +46,12 @@ def header(head: h11.Response, name: bytes) -> bytes | None:
 def error(
     reason: Reason, accept: bytes = b"", request_id: str = "abc", *, keep: bool = True, minor: int = 1
 ) -> tuple[h11.Response, bytes]:
-    data = canned.error(reason, "qantara", accept, request_id, minor=minor, keep=keep, head_only=False)
-    return parse(data)
+    reply = local_replies.error_reply(reason, "qantara", accept, request_id)
+    return parse(render(reply, minor == 0, keep, False))
+
+
+def reply(status: int, fields: tuple[tuple[str, str], ...] = (), body: bytes = b"") -> local_replies.LocalReply:
+    return local_replies.LocalReply(FIXED._replace(status=status), fields, body)
 
 
 class Strict(HTMLParser):
@@ -122,17 +127,16 @@ def test_every_reason_gives_a_valid_response(reason: Reason, accept: bytes) -> N
     [("qantara", "qantara"), ("edge-7.x", "edge-7.x"), ("7up", '"7up"'), ("'a", '"\'a"'), ("-", '"-"'), ("*", "*")],
 )
 def test_the_name_in_proxy_status(name: str, expected: str) -> None:
-    line = canned.proxy_status(name, NO_ROUTE)
-    assert line.startswith("Proxy-Status: ")
-    assert line.endswith("\r\n")
-    found, parameters = proxy_status(line[14:-2])
+    field, value = local_replies.proxy_status(name, NO_ROUTE)
+    assert field == "Proxy-Status"
+    found, parameters = proxy_status(value)
     assert found == expected
     assert parameters == {"error": "destination_not_found", "details": '"route.no_route"'}
 
 
 @given(st.text("!#$%&'*+-.^_`|~0189AZaz", min_size=1, max_size=20))
 def test_any_token_of_http_makes_a_valid_proxy_status(name: str) -> None:
-    found, _ = proxy_status(canned.proxy_status(name, BAD_HOST)[14:-2])
+    found, _ = proxy_status(local_replies.proxy_status(name, BAD_HOST)[1])
     assert found.strip('"') == name
 
 
@@ -170,12 +174,12 @@ BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,ima
     ],
 )
 def test_wants_html(accept: bytes, html: bool) -> None:
-    assert canned.wants_html(accept) is html
+    assert local_replies.wants_html(accept) is html
 
 
 @given(st.binary(max_size=80))
 def test_any_accept_has_an_answer(accept: bytes) -> None:
-    canned.wants_html(accept)
+    local_replies.wants_html(accept)
 
 
 # --- bodies and heads -----------------------------------------------------------------------------------
@@ -216,7 +220,7 @@ def test_connection(minor: int, keep: bool, expected: bytes | None) -> None:
 
 
 def test_a_response_to_head_has_the_length_and_no_body() -> None:
-    data = canned.response(200, "X: 1\r\n", b"hello", head_only=True)
+    data = render(reply(200, (("X", "1"),), b"hello"), False, True, True)
     head, body = parse(data, b"HEAD")
     assert (header(head, b"content-length"), body) == (b"5", b"")
     assert data.endswith(b"\r\n\r\n")
@@ -224,19 +228,19 @@ def test_a_response_to_head_has_the_length_and_no_body() -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_status_without_a_body(status: int) -> None:
-    head, body = parse(canned.response(status, "", b"ignored"))
+    head, body = parse(render(reply(status, (), b"ignored"), False, True, False))
     assert (header(head, b"content-length"), body) == (None, b"")
 
 
 @pytest.mark.parametrize("status", [200, 299, 404, 599])
 def test_any_status_makes_a_valid_line(status: int) -> None:
-    head, _ = parse(canned.response(status, "", b""))
+    head, _ = parse(render(reply(status), False, True, False))
     assert head.status_code == status
 
 
 def test_date() -> None:
     before = int(time.time())
-    head, _ = parse(canned.response(200, "", b""))
+    head, _ = parse(render(reply(200), False, True, False))
     date = (header(head, b"date") or b"").decode()
     assert date.endswith(" GMT")
     assert before <= parsedate_to_datetime(date).timestamp() <= int(time.time())

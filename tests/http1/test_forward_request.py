@@ -230,12 +230,12 @@ EDITS: list[tuple[str, HeaderEdits, bytes, bytes]] = [
     ),
     (
         "more_lines",
-        HeaderEdits(set={b"Referer": b"1"}, remove=[b"C"]).plus(b"Cookie: a=b\r\n", b"cookie"),
+        HeaderEdits(set={b"Referer": b"1"}, remove=[b"C"]).plus(((b"Cookie", b"a=b"),), b"cookie"),
         get(b"COOKIE: x", b"referer: x", b"c: x", b"D: x", b"cookie: y"),
         get(b"D: x", b"Referer: 1", b"Cookie: a=b"),
     ),
-    ("more_lines_alone", HeaderEdits().plus(b"B: c\r\n"), get(b"A: b", b"B: b"), get(b"A: b", b"B: b", b"B: c")),
-    ("less_alone", HeaderEdits().plus(b"", b"a"), get(b"A: b", b"B: b"), get(b"B: b")),
+    ("more_lines_alone", HeaderEdits().plus(((b"B", b"c"),)), get(b"A: b", b"B: b"), get(b"A: b", b"B: b", b"B: c")),
+    ("less_alone", HeaderEdits().plus((), b"a"), get(b"A: b", b"B: b"), get(b"B: b")),
     ("nothing", HeaderEdits(), get(b"A: b"), get(b"A: b")),
 ]
 
@@ -248,7 +248,7 @@ def test_edits(edits: HeaderEdits, data: bytes, expected: bytes) -> None:
 def test_further_edits_leave_those_that_they_came_from() -> None:
     edits = HeaderEdits(set={b"A": b"1", b"Via": b"q"})
     before = edits.names, edits.lines, edits.mask
-    more = edits.plus(b"B: 2\r\n", b"c")
+    more = edits.plus(((b"B", b"2"),), b"c")
     assert (edits.names, edits.lines, edits.mask) == before
     assert (more.names, more.lines, more.mask) == ((b"a", b"c"), b"A: 1\r\nVia: q\r\nB: 2\r\n", edits.mask)
 

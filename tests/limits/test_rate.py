@@ -12,9 +12,11 @@ def test_numbers() -> None:
 
 
 def test_a_refusal_says_when_to_come_again_rounded_up() -> None:
-    lines = RateSpec("per-client", 100, 60.0, 20).refusal(1_200_000_000)
-    assert lines == (
-        'Retry-After: 2\r\nRateLimit-Policy: "per-client";q=100;w=60\r\nRateLimit: "per-client";r=0;t=2\r\n'
+    fields = RateSpec("per-client", 100, 60.0, 20).refusal(1_200_000_000)
+    assert fields == (
+        ("Retry-After", "2"),
+        ("RateLimit-Policy", '"per-client";q=100;w=60'),
+        ("RateLimit", '"per-client";r=0;t=2'),
     )
 
 

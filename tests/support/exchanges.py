@@ -5,13 +5,13 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 from proxy.deadlines import Sweep
-from proxy.exchange import Client, Exchange
+from proxy.exchange import ClientStream, Exchange
+from proxy.http.peer import Peer
 from proxy.metrics import Counters
-from proxy.pipeline import Pick
-from proxy.plan import Plan, Settings
-from proxy.routing import RouteTable
+from proxy.plan import Plan, PlanSpec, Settings
 from proxy.runtime import Registry
 from proxy.scoreboard import alone
+from proxy.stages.pick import Pick
 
 
 def exchange(lines: str = "", address: str = "10.0.0.7", trusted: str | None = None) -> Exchange:
@@ -19,10 +19,10 @@ def exchange(lines: str = "", address: str = "10.0.0.7", trusted: str | None = N
     settings = Settings(trusted_proxies=(ip_network(trusted),) if trusted is not None else ())
     x = Exchange()
     assert x.head.parse(f"GET /?q=1 HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode(), 0)
-    x.client = Client(Counters(), None)
-    x.client.address = address
-    x.client.introduce(settings)
-    x.plan = Plan((), settings, {}, Registry(alone(), Sweep()), {}, RouteTable([]), None)
+    x.client = ClientStream(Peer(), Counters())
+    x.client.peer.address = address
+    x.client.peer.introduce(settings)
+    x.plan = Plan(PlanSpec((), settings, {}, ()), Registry(alone(), Sweep()))
     return x
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from proxy.balancing.wrappers.time_guard import TimeGuard
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.server.proxy import Proxy
+from tests.support.plans import linked
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Running:
 @asynccontextmanager
 async def running(yaml: str) -> AsyncIterator[Running]:
     """Runs `yaml`, on a free port and with the access log off unless the text says otherwise."""
-    async with Proxy(compile_plan(load_text(completed(yaml), "test.yaml").config)) as proxy:
+    async with Proxy(linked(load_text(completed(yaml), "test.yaml").config)) as proxy:
         first = proxy.addresses[0]
         address = first if isinstance(first, str) else (first[0], first[1])
         yield Running(proxy, address)
@@ -55,7 +55,7 @@ def completed(yaml: str) -> str:
 async def adopt(proxy: Proxy, yaml: str) -> None:
     """Take another configuration up, compiled beside the loop, as a reload does."""
     config = load_text(completed(yaml)).config
-    await proxy.adopt(await asyncio.to_thread(compile_plan, config, registry=proxy.registry))
+    await proxy.adopt(await asyncio.to_thread(linked, config, registry=proxy.registry))
 
 
 def unwatched(balancer: Any, kind: type[T]) -> T:

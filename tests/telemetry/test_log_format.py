@@ -28,7 +28,7 @@ from tests.support.running import running
 
 RECORD = Record(
     at=1_700_000_000.25, seconds=0.0123456, client="192.0.2.1", method=b"GET", target=b"/a?b=c", host=b"example.com",
-    minor=1, status=200, bytes_in=3, bytes_out=5, route="app", upstream="app", backend="127.0.0.1:9001", tries=1,
+    version="1.1", status=200, bytes_in=3, bytes_out=5, route="app", upstream="app", backend="127.0.0.1:9001", tries=1,
     reason="", request_id=b"abc", referer=b"", user_agent=b"curl/8",
 )  # fmt: skip
 COMBINED = re.compile(

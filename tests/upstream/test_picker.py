@@ -19,10 +19,10 @@ from proxy.metrics import U_BALANCER_FAILED, U_QUEUE_LENGTH
 from proxy.runtime import Registry
 from proxy.scoreboard import DOWN, DRAIN, HEALTH, STATE, WEIGHT, alone
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.connection import Requester
 from proxy.upstream.group import PASSED, Group
 from proxy.upstream.load.report import LoadReport
 from proxy.upstream.picker import Selector
+from proxy.upstream.ports import Requester
 from proxy.upstream.settings import LimitSpec
 from proxy.upstream.spec import GroupSpec
 from tests.balancing.algorithms import FailsIn
@@ -205,13 +205,13 @@ class Waiting(Requester):
         self.picker = group if selector is None else group.subset(selector)
         self.told: list[str] = []
 
-    def room(self) -> None:
+    def slot_free(self) -> None:
         backend = self.group.with_room(self.picker, (), self.key)
         assert backend is not None
         backend.in_flight += 1
         self.told.append(backend.name[:2])
 
-    def fits(self) -> bool:
+    def can_use_slot(self) -> bool:
         return self.picker.any_of((), self.key, self.group)
 
     def connect_failed(self, reason: Reason) -> None:

@@ -1,4 +1,98 @@
-"""The sections of the configuration that are large enough for a file of their own, one each.
+"""The sections of the configuration: one file each, and the table of them.
 
-Law of this package: models only. What a section is compiled to is decided where it is compiled.
+A file has the model of its section and, under these names, what else there is to know of it; all but the model may be
+absent:
+
+    ABOUT             a sentence on the key, for editors and docs   (optional sections: the key is added to the schema)
+    FIELD             annotation of the key and arguments of its Field, where it is more than "the model, or null"
+    rules(...)        findings in plain data, which may be wrong in every other way; keys that contradict each other.
+                      Called with (path, parent, document) for each mapping that the section may stand in
+    check(config)     findings that need the checked models
+    lint(config)      findings that refuse nothing: what is allowed but not what it seems
+    EFFECTS           pairs of a pattern of keys, relative to the section's, and what a change of them means
+    to_spec(...)      the plain spec that a process links: (section, site). Raises ValueError, or RefusedAt
+    absent(site)      the spec where the section is absent
+    route_spec(...)   the spec for one route: (spec, site) with the route in it. The same spec if absent
+    hides_request     header names that backends do not get from clients, hides_response those that clients do not get:
+                      (spec)
+
+A new optional feature is one file here and one line in SECTIONS; its hot side is one line in the chain of the pipeline.
 """
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+TOP, UPSTREAM, ROUTE = "top", "upstream", "route"
+
+
+class Entry:
+    """A line of the table. An optional section names its model, and the key that it follows in the schema; others are
+    declared there."""
+
+    def __init__(self, key: str, where: str, target: str, after: str = "") -> None:
+        self.key = key
+        self.where = where
+        self.file, _, self.model_name = target.partition(":")
+        self.after = after
+
+    @property
+    def prefix(self) -> str:
+        """The pattern of dotted keys that it stands at."""
+        return {TOP: "", UPSTREAM: "upstreams.*.", ROUTE: "routes[*]."}[self.where] + self.key
+
+    @cached_property
+    def module(self) -> Any:
+        return import_module(f".{self.file}", __name__)
+
+    @property
+    def model(self) -> Any:
+        return getattr(self.module, self.model_name)
+
+    def hook(self, name: str) -> Any:
+        """What the file has under this name, None if it has nothing."""
+        return getattr(self.module, name, None)
+
+
+# fmt: off
+SECTIONS = (
+    Entry("listeners", TOP, "listeners"),
+    Entry("admin", TOP, "admin"),
+    Entry("geo", TOP, "geo:GeoSection", after="identity"),
+    Entry("access_log", TOP, "access_log"),
+    Entry("tracing", TOP, "tracing:TracingSection", after="access_log"),
+    Entry("timeouts", TOP, "timeouts"),
+    Entry("limits", TOP, "limits"),
+    Entry("shedding", TOP, "shedding:SheddingSection", after="limits"),
+    Entry("rate_limits", TOP, "rate_limits"),
+    Entry("cache", TOP, "cache"),
+    Entry("chaos", TOP, "chaos:ChaosSection", after="shards"),
+    Entry("sticky", UPSTREAM, "sticky:StickySection", after="balance"),
+    Entry("zones", UPSTREAM, "zones:ZonesSection", after="overprovisioning"),
+    Entry("balance", UPSTREAM, "balance"),
+    Entry("backends", UPSTREAM, "backends"),
+    Entry("discover", UPSTREAM, "discover:DiscoverSection", after="backends"),
+    Entry("pool", UPSTREAM, "pool"),
+    Entry("timeouts", UPSTREAM, "timeouts"),
+    Entry("health", UPSTREAM, "health:HealthSection", after="timeouts"),
+    Entry("load_reports", UPSTREAM, "load_reports:LoadReportsSection", after="health"),
+    Entry("outlier", UPSTREAM, "outlier:OutlierSection", after="load_reports"),
+    Entry("slow_start", UPSTREAM, "slow_start:SlowStartSection", after="panic"),
+    Entry("retry", UPSTREAM, "retry"),
+    Entry("limits", UPSTREAM, "upstream_limits"),
+    Entry("concurrency", UPSTREAM, "concurrency:ConcurrencySection", after="limits"),
+    Entry("breaker", UPSTREAM, "breaker:BreakerSection", after="concurrency"),
+    Entry("match", ROUTE, "match"),
+    Entry("respond", ROUTE, "respond"),
+    Entry("rewrites", ROUTE, "rewrites"),
+    Entry("headers", ROUTE, "headers"),
+)
+# fmt: on
+"""Those that others need come first: the spec of a section is made before those of the lines below it."""
+
+
+def sections(where: str) -> list[Entry]:
+    """Those that stand at a place."""
+    return [entry for entry in SECTIONS if entry.where == where]

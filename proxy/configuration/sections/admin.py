@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from .. import values as units
+from ..effects import RESTART
 from ..fields import Bind, File, Section
+from ..findings import Document, Finding, mapping
+from ..findings import Path as FindingPath
 
 SECRET_MIN = 16
 """Characters: what cannot be guessed in time."""
@@ -18,10 +23,28 @@ def check_secret(value: str) -> str:
     return value
 
 
-class Admin(Section):
+class AdminSection(Section):
     bind: Bind
     """Where the admin API listens, besides the control socket: host:port."""
     token: Annotated[str, AfterValidator(check_secret)] | None = None
     """What clients have to send as "Authorization: Bearer TOKEN". Needed on any address but a loopback one."""
     token_file: File | None = None
     """A file that holds the token, so that it need not stand here."""
+
+
+EFFECTS = (("*", RESTART),)
+
+
+def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    """It can stop the proxy: beyond this machine it is for those who have the token."""
+    admin = mapping(parent.get("admin"))
+    if admin.get("token") is not None and admin.get("token_file") is not None:
+        yield Finding(("admin", "token_file"), "excludes token; give one of the two", at_key=True)
+    try:
+        address = units.parse_bind(admin.get("bind"))
+    except ValueError:
+        return  # reported already
+    if address.kind == "unix":
+        yield Finding(("admin", "bind"), "must be host:port; a Unix socket is there anyway (see --run-dir)")
+    elif not (units.is_loopback(address.host) or admin.get("token") or admin.get("token_file")):
+        yield Finding(("admin", "bind"), "is no loopback address: add a token or a token_file, or listen on 127.0.0.1")

@@ -1,19 +1,26 @@
-"""How the backends of an upstream are picked: the algorithm, and what stands before it."""
+"""How a backend of an upstream is picked: the algorithm and its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from socket import gethostname
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict
 
-from ...upstream.backend import BackendSpec
-from .. import values as units
-from ..fields import BackendAddress, Count, GraceDuration, List, Section, Whole, duration
-from .overload import RateKey
+from ...balancing.compose import BalanceSpec, SubsetSpec
+from ...balancing.user_code import named_inside
+from ..fields import GraceDuration, List, Section, duration
+from ..findings import Document, Finding, did_you_mean
+from ..findings import Path as FindingPath
+from ..values import quoted
+from .geo import locations
+from .names import Algorithm
+from .rate_limits import RateKey
 
-Algorithm = Annotated[str, AfterValidator(units.check_algorithm)]
-Name = Annotated[str, AfterValidator(units.check_place)]
+if TYPE_CHECKING:
+    from ..schema import Config
+    from ..site import Site
 
 
 def in_a_list(value: object) -> object:
@@ -21,13 +28,7 @@ def in_a_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def named_inside(params: Mapping[str, Any]) -> object:
-    """What the parameters of an algorithm name as the one inside of it."""
-    inner = params.get("inner")
-    return inner.get("algorithm") if isinstance(inner, Mapping) else inner
-
-
-class Balance(Section):
+class BalanceSection(Section):
     """An algorithm and its parameters; keys other than these are handed to it as they stand."""
 
     model_config = ConfigDict(extra="allow")
@@ -55,32 +56,42 @@ class Balance(Section):
         return ":" in self.algorithm or (isinstance(named, str) and ":" in named)
 
 
-class Backend(Section):
-    address: BackendAddress
-    """Where the backend listens: host:port, [v6]:port or unix:/path."""
-    weight: Annotated[int, Field(ge=0, le=256)] = 1
-    """The share of requests, relative to the other backends; 0 takes none."""
-    region: str | None = None
-    """Where the backend is; for geographic, the name of a location."""
-    zone: Name | None = None
-    """The zone that it is in; see zones."""
-    labels: Mapping[Name, Name] = Field(default_factory=dict)
-    """What it is, as names and values of your own; see routes[].subset."""
-    priority: Annotated[int, Field(ge=0, le=127)] = 0
-    """Those of 0 are used first; those of a higher one as far as the ones before cannot serve everything."""
+EFFECTS = (("*", "picks from the next request on; what was learned of the backends stays"),)
 
 
-class Zones(Section):
-    proxies: Mapping[Name, Count] = Field(default_factory=dict)
-    """How many proxies each zone has; equally many, if it is not said."""
-    min_backends: Whole = 6
-    """With fewer backends zones are ignored: too few to share fairly."""
+def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    balance = parent.get("balance")
+    name, where = balance, (*path, "balance")
+    if isinstance(balance, dict):
+        name, where = balance.get("algorithm"), (*where, "algorithm")
+    algorithms = document.algorithms
+    if isinstance(name, str) and ":" not in name and name not in algorithms:
+        yield Finding(where, f"there is no algorithm {quoted(name)}{did_you_mean(name, algorithms)}")
 
 
-def spec_of(section: Backend) -> BackendSpec:
-    """What the data path knows of a backend of the configuration."""
-    at = section.address
-    return BackendSpec(
-        *(str(at), at.host, at.port, at.path, section.weight),
-        *(section.region, section.priority, section.zone, tuple(sorted(section.labels.items()))),
+def lint(config: Config) -> Iterator[Finding]:
+    for name, upstream in config.upstreams.items():
+        balance = upstream.balance
+        if "slow" in balance.model_fields_set and not balance.own_code:
+            words = f"has no effect: {balance.algorithm} is no algorithm of your own"
+            yield Finding(("upstreams", name, "balance", "slow"), words, at_key=True)
+
+
+def to_spec(balance: BalanceSection, site: Site) -> BalanceSpec:
+    """There are priorities if a backend that the file lists has one, or if a source may find one."""
+    config, upstream = site.config, site.upstream_section
+    subset = upstream.subset
+    levels = any(backend.priority for backend in upstream.backends) or upstream.discover is not None
+    params = dict(balance.params)
+    if balance.algorithm == "geographic":
+        params.setdefault("locations", dict(locations(config.geo)))
+    return BalanceSpec(
+        balance.algorithm,
+        params,
+        balance.fallback,
+        upstream.overprovisioning if levels else None,
+        site.specs.get("zones"),
+        SubsetSpec(subset, config.identity or gethostname()) if subset is not None else None,
+        site.specs.get("sticky"),
+        balance.slow if balance.own_code else 0.0,
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from ...features.chaos.experiment import Experiment
+from ...features.chaos.experiment import OFF_PATH, Experiment, malformed
 from ...features.chaos.rules import STAGES_OF
 from ..fields import (
     BackendAddress,
@@ -29,6 +29,8 @@ from ..fields import (
     size,
 )
 from ..fields import duration as lasting  # `duration` is a key here
+from ..findings import Document, Finding, dotted, entries, mapping, no_upstream
+from ..findings import Path as FindingPath
 from ..values import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -156,7 +158,7 @@ class ChaosMonkey(Section):
     """What its dice are seeded with."""
 
 
-class Chaos(Section):
+class ChaosSection(Section):
     enabled: bool = False
     """Whether experiments may be run at all."""
     dry_run: bool = True
@@ -177,6 +179,10 @@ class Chaos(Section):
     """Experiments that may be started by name."""
     monkey: ChaosMonkey | None = None
     """A Chaos Monkey that picks a random victim now and then; null for none."""
+
+
+ABOUT = "Faults on purpose: experiments that may be run, and what keeps them from becoming an outage."
+FIELD = (ChaosSection, {"default_factory": ChaosSection})
 
 
 def experiment_of(rule: ChaosRule, longest: float) -> Experiment:
@@ -203,3 +209,36 @@ def experiment_of(rule: ChaosRule, longest: float) -> Experiment:
         header=rule.header or "",
         healthy=rule.healthy,
     )
+
+
+def rules(_: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    path, chaos = ("chaos",), mapping(parent.get("chaos"))
+    if chaos.get("enabled") is True and chaos.get("audit") is None:
+        yield Finding(path, "needs audit where it is enabled: a file that experiments are written down in")
+    monkey = mapping(chaos.get("monkey"))
+    first, last = monkey.get("from_hour", 9), monkey.get("to_hour", 15)
+    if isinstance(first, int) and isinstance(last, int) and first >= last:
+        yield Finding((*path, "monkey"), f"from_hour has to be before to_hour: {first} is not before {last}")
+    seen: dict[str, str] = {}
+    for where, entry in entries((*path, "rules"), chaos.get("rules")):
+        rule = mapping(entry)
+        name = rule.get("name")
+        if isinstance(name, str) and name in seen:
+            yield Finding((*where, "name"), f"{quoted(name)} is given twice; the first is {seen[name]}")
+        if isinstance(name, str):
+            seen.setdefault(name, dotted(where))
+        yield from _rule(where, rule, document)
+
+
+def _rule(path: FindingPath, rule: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    fault, stage, header = rule.get("fault"), rule.get("stage"), rule.get("header") or ""
+    match = mapping(rule.get("match"))
+    for index, name in enumerate(match.get("upstreams") or ()):
+        yield from no_upstream((*path, "match", "upstreams", index), name, document)
+    known = fault in OFF_PATH or fault in STAGES_OF
+    if not known or not isinstance(header, str) or not (stage is None or stage in STAGES_OF["delay"]):
+        return  # reported already
+    found = stage or STAGES_OF.get(str(fault), ("",))[0]
+    backends = ("some",) if match.get("backends") else ()
+    for message in malformed(Experiment("", str(fault), found, backends=backends, header=header)):
+        yield Finding(path, message)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from ..fields import (
-    Count,
-    Duration,
-    HeaderValue,
-    List,
-    Method,
-    Path,
-    Percent,
-    Regex,
-    Section,
-    Token,
-    duration,
-    percent,
-)
+from ...upstream.health import HealthSpec
+from ..fields import Count, Duration, HeaderValue, List, Method, Path, Percent, Regex, Section, Token, duration, percent
 from ..values import described
+
+if TYPE_CHECKING:
+    from ..site import Site
 
 
 def check_status_range(value: int | str) -> int | str:
@@ -57,7 +48,7 @@ class Expect(Section):
     """A regular expression that is found in the first 64 KiB of a good body."""
 
 
-class Health(Section):
+class HealthSection(Section):
     type: Literal["http", "tcp", "grpc"] = "http"
     """An HTTP request, only a TCP connection, or a call of the gRPC health protocol (HTTP/2 without TLS)."""
     service: Annotated[str, AfterValidator(check_service)] = ""
@@ -88,3 +79,28 @@ class Health(Section):
     """What a backend is until its first check."""
     reported: bool = True
     """Whether a backend may say in X-Backend-State that it is ready, drain or maint, or wants a share of its weight."""
+
+
+ABOUT = "Active health checks; null for none."
+EFFECTS = (("*", "checks go on with it; what is known of the backends stays"),)
+
+
+def to_spec(health: HealthSection, site: Site) -> HealthSpec:
+    return HealthSpec(
+        kind=health.type,
+        method=health.method,
+        path=health.path,
+        headers=tuple(health.headers.items()),
+        port=health.port or 0,
+        statuses=tuple(status_range(entry) for entry in health.expect.status),
+        body=re.compile(health.expect.body) if health.expect.body is not None else None,
+        interval=health.interval,
+        timeout=health.timeout,
+        fall=health.fall,
+        rise=health.rise,
+        fast_interval=min(health.fast_interval, health.interval),
+        jitter=health.jitter,
+        initial_up=health.initial == "up",
+        reported=health.reported,
+        service=health.service,
+    )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
+from ...upstream.passive_health import OutlierSpec
 from ..fields import Count, Duration, Percent, Section, Whole, duration, percent
+
+if TYPE_CHECKING:
+    from ..site import Site
 
 
 class FailurePercentage(Section):
@@ -25,7 +31,7 @@ class SuccessRate(Section):
     """Requests in an interval that are enough."""
 
 
-class Outlier(Section):
+class OutlierSection(Section):
     consecutive_5xx: Whole = 5
     """Failures in a row, statuses of 500 and above included, that eject a backend; 0 for never."""
     consecutive_gateway: Whole = 5
@@ -48,8 +54,26 @@ class Outlier(Section):
     """Ejects a backend that does much worse than the others; null for not at all."""
 
 
-class SlowStart(Section):
-    window: Duration = duration("30s")
-    """A backend that comes back, or is new, gets its whole share after this time."""
-    floor: Percent = percent("10%")
-    """The share of its weight that it gets at first."""
+ABOUT = "Passive health: ejects backends that fail requests; null for not at all."
+FIELD = (OutlierSection | None, {"default_factory": OutlierSection})
+EFFECTS = (("*", "ejections and counters stay"),)
+
+
+def to_spec(outlier: OutlierSection, site: Site) -> OutlierSpec:
+    percentage, rate = outlier.failure_percentage, outlier.success_rate
+    return OutlierSpec(
+        outlier.consecutive_5xx,
+        outlier.consecutive_gateway,
+        outlier.connect_failures,
+        outlier.connect_ejection,
+        outlier.base_ejection,
+        outlier.max_ejection,
+        outlier.max_ejected,
+        outlier.interval,
+        percentage.threshold if percentage is not None else 0.0,
+        percentage.hosts if percentage is not None else 0,
+        percentage.requests if percentage is not None else 0,
+        rate.factor if rate is not None else 0.0,
+        rate.hosts if rate is not None else 0,
+        rate.requests if rate is not None else 0,
+    )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ..fields import Count, Duration, List, Percent, Section, Size, Whole, duration, percent, size
+from ...upstream.hedge import HedgeSpec
+from ...upstream.retry import RetrySpec
+from ..fields import Count, Duration, List, Percent, Section, Size, duration, percent, size
+
+if TYPE_CHECKING:
+    from ..site import Site
 
 Status = Annotated[int, Field(ge=400, le=599)]
 
@@ -18,7 +23,7 @@ class Hedge(Section):
     """With auto: so many of the responses come sooner."""
 
 
-class Retry(Section):
+class RetrySection(Section):
     attempts: Annotated[int, Field(ge=0, le=15)] = 2
     """How often a request is sent again, each time to another backend; 0 for never."""
     on: List[Literal["error", "timeout"] | Status] = ("error", "timeout")
@@ -46,14 +51,26 @@ class Retry(Section):
     """A second try beside the first when the answer is late, of requests that are idempotent; null for none."""
 
 
-class UpstreamLimits(Section):
-    requests: Whole = 0
-    """Requests in flight at the upstream, over all workers; 0 for no limit."""
-    requests_per_backend: Whole = 1024
-    """Requests in flight at one backend, over all workers; 0 for no limit."""
-    queue: Whole = 1024
-    """Requests that may wait in each worker, for each `routes[].subset`, when these limits are reached; 0 for none."""
-    queue_timeout: Duration = duration("1s")
-    """How long a request waits before it is answered with 503."""
-    queue_target: Duration = duration("100ms")
-    """If a queue has not been empty for queue_timeout, nobody waits longer than this, and the last come is first."""
+def to_spec(retry: RetrySection, site: Site) -> RetrySpec:
+    return RetrySpec(
+        attempts=retry.attempts,
+        errors="error" in retry.on,
+        timeouts="timeout" in retry.on,
+        statuses=frozenset(entry for entry in retry.on if isinstance(entry, int)),
+        non_idempotent=retry.non_idempotent,
+        per_try=retry.per_try or 0.0,
+        deadline=retry.deadline,
+        backoff=retry.backoff,
+        backoff_max=retry.backoff_max,
+        budget=retry.budget,
+        budget_min=retry.budget_min,
+        buffer=retry.buffer,
+        retry_after_max=retry.retry_after_max,
+        hedge=compile_hedge(retry.hedge),
+    )
+
+
+def compile_hedge(hedge: Hedge | None) -> HedgeSpec | None:
+    if hedge is None:
+        return None
+    return HedgeSpec(0.0 if hedge.delay == "auto" else hedge.delay, hedge.quantile)

@@ -1,16 +1,33 @@
-"""Sticky sessions: how a client stays at its backend."""
+"""Sticky sessions: how a client stays at its backend.
+
+Law of this file: what signs cookies is the same in every worker and after every restart. Without a secret of the user's
+it is derived from the machine's identity, which systemd asks to be used in just this way (machine-id(5)) and which a
+client cannot know; in a container without one, from the identity of the kernel's boot. A file that holds a secret is
+read with the configuration, and by nobody after that: what it says later counts from the next reload on.
+"""
 
 from __future__ import annotations
 
+import hmac
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, PlainSerializer, model_validator
 
+from ...features.sticky.balancer import StickySpec
+from ...features.sticky.spec import CookieSpec, SessionSpec, StickyRouteSpec
 from .. import values as units
 from ..fields import Duration, File, List, Section, Token, bare, duration
+from ..findings import Finding, RefusedAt
 from ..render import SECRET
-from .admin import check_secret
+from .admin import SECRET_MIN, check_secret
+from .headers import ResponseHeaders
+
+if TYPE_CHECKING:
+    from ..schema import Config
+    from ..site import Site
 
 TTL_MOST = 90 * 24 * 3600.0
 """Seconds: what the table of sessions can tell apart is a little more (features/sticky/sessions.py)."""
@@ -92,7 +109,7 @@ class StickyLearned(Section):
     """A session that is unused for so long is forgotten."""
 
 
-class Sticky(Section):
+class StickySection(Section):
     """Exactly one of cookie and learn."""
 
     cookie: StickyCookie | None = None
@@ -107,3 +124,100 @@ class Sticky(Section):
         if (self.cookie is None) == (self.learn is None):
             raise ValueError("needs exactly one of cookie and learn; write {cookie: {}} for the usual")
         return self
+
+
+ABOUT = "How clients stay at their backend: by a cookie or a header; null for not at all."
+IDENTITIES = (FilePath("/etc/machine-id"), FilePath("/proc/sys/kernel/random/boot_id"))
+
+
+def to_spec(sticky: StickySection, site: Site) -> StickySpec:
+    """How the upstream knows a backend again. Raises RefusedAt if there is no secret to be had."""
+    try:
+        return StickySpec(site.name, () if sticky.cookie is None else secrets_of(sticky.cookie), sticky.draining)
+    except ValueError as error:
+        raise RefusedAt(("cookie",), str(error)) from error
+
+
+def secrets_of(cookie: StickyCookie) -> tuple[bytes, ...]:
+    """What a cookie is signed with, and after it what cookies were signed with before. Raises ValueError."""
+    if cookie.secret_file is not None:
+        return read_secrets(cookie.secret_file)
+    first = cookie.secret.encode() if cookie.secret is not None else machine_secret()
+    return (first, *(secret.encode() for secret in cookie.old_secrets))
+
+
+def read_secrets(file: str) -> tuple[bytes, ...]:
+    """The secrets of a file, one a line. Raises ValueError."""
+    try:
+        lines = FilePath(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"secret_file: cannot read {file}: {error}") from error
+    secrets = [line.strip() for line in lines if line.strip()]
+    if not secrets:
+        raise ValueError(f"secret_file: there is no secret in {file}")
+    if any(len(secret) < SECRET_MIN for secret in secrets):
+        raise ValueError(f"secret_file: a secret in {file} has fewer than {SECRET_MIN} characters")
+    return tuple(secret.encode() for secret in secrets)
+
+
+def machine_secret() -> bytes:
+    """A secret of this machine's. Raises ValueError."""
+    for path in IDENTITIES:
+        try:
+            identity = path.read_bytes().strip()
+        except OSError:
+            continue
+        if len(identity) >= SECRET_MIN:
+            return hmac.digest(identity, b"qantara sticky sessions", "sha256")
+    raise ValueError("this machine has no identity to derive a secret from: give a secret or a secret_file")
+
+
+def route_spec(tokens: StickySpec, site: Site) -> StickyRouteSpec:
+    """What keeps the clients of a route at their backends."""
+    sticky, route = site.upstream_section.sticky, site.route_section
+    assert sticky is not None
+    cookie, learned = sticky.cookie, sticky.learn
+    if cookie is not None:
+        strip = cookie.strip and not touches(route.request_headers, "cookie")
+        return StickyRouteSpec(tokens, CookieSpec(cookie.name.encode(), attributes_of(cookie).encode(), strip))
+    assert learned is not None
+    return StickyRouteSpec(tokens, session=SessionSpec(learned.session, learned.ttl))
+
+
+def touches(headers: ResponseHeaders, name: str) -> bool:
+    """Whether a header is replaced or removed by the route."""
+    return name in {each.lower() for each in (*headers.set, *headers.remove)}
+
+
+def attributes_of(cookie: StickyCookie) -> str:
+    """The attributes of a cookie (RFC 6265 4.1)."""
+    attributes = f"; Path={cookie.path}"
+    if cookie.domain is not None:
+        attributes += f"; Domain={cookie.domain}"
+    if cookie.max_age is not None:
+        attributes += f"; Max-Age={max(1, int(cookie.max_age))}"
+    attributes += "; HttpOnly" if cookie.http_only else ""
+    attributes += f"; SameSite={cookie.same_site.capitalize()}"
+    return attributes + ("; Secure" if cookie.secure else "")
+
+
+def lint(config: Config) -> Iterator[Finding]:
+    """Upstreams whose cookie overwrites that of another one before it."""
+    seen: dict[tuple[str, str, str | None], list[str]] = {}
+    for name, upstream in config.upstreams.items():
+        cookie = upstream.sticky.cookie if upstream.sticky is not None else None
+        if cookie is None:
+            continue
+        before = seen.setdefault((cookie.name, cookie.path, cookie.domain), [])
+        hosts = _hosts(config, name)
+        for other in before:
+            if cookie.domain is not None or not hosts.isdisjoint(_hosts(config, other)):
+                where = "at the same host" if cookie.domain is None else "in the same domain"
+                words = f"overwrites that of upstream {other} {where}: give it another name or path"
+                yield Finding(("upstreams", name, "sticky", "cookie"), words)
+                break  # one is enough to know what is wrong
+        before.append(name)
+
+
+def _hosts(config: Config, upstream: str) -> set[str]:
+    return {route.host for route in config.routes if route.upstream == upstream}

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from ...plan import TraceSpec
 from ..fields import Duration, HeaderButHost, HeaderValue, Percent, Section, duration, percent
+from ..findings import Document, Finding, mapping, routes_of
+from ..findings import Path as FindingPath
 from ..render import SECRET
 from ..values import quoted
+
+if TYPE_CHECKING:
+    from ..site import Site
+
+PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+OWN = ("traceparent", "tracestate")
+"""The headers that are the tracer's."""
 
 
 def check_endpoint(value: str) -> str:
@@ -44,7 +55,7 @@ class Keep(Section):
     """This share of all, decided by the trace id."""
 
 
-class Tracing(Section):
+class TracingSection(Section):
     endpoint: Annotated[str, AfterValidator(check_endpoint)] = "http://127.0.0.1:4318/v1/traces"
     """The collector's URL for traces, by OTLP over HTTP (protobuf)."""
     headers: Mapping[HeaderButHost, Annotated[HeaderValue, SECRET]] = Field(default_factory=dict)
@@ -67,3 +78,56 @@ class Tracing(Section):
     """They are sent at the latest after this time."""
     timeout: Duration = duration("5s")
     """The collector has this long to take a batch, further attempts included; then the batch is lost and counted."""
+
+
+ABOUT = "OpenTelemetry traces: where they go and which are kept; null for none."
+EFFECTS = (("*", "holds for requests that end after the reload; what waits is sent as before"),)
+
+
+def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    """Where a route would write a header of the tracer's too: two of them are as good as none."""
+    if not isinstance(parent.get("tracing"), dict):
+        return
+    for where, route in routes_of(document):
+        headers = mapping(route.get("request_headers"))
+        for change in ("set", "append"):
+            for name in mapping(headers.get(change)):
+                if isinstance(name, str) and name.lower() in OWN:
+                    words = "is written by tracing; remove it here"
+                    yield Finding((*where, "request_headers", change, name), words, at_key=True)
+
+
+def to_spec(wanted: TracingSection, site: Site) -> TraceSpec:
+    """Raises ValueError if the packages that send traces are not installed."""
+    if not all(map(installed, PACKAGES)):
+        raise ValueError("needs the packages of OpenTelemetry: pip install qantara[otel]")
+    keep = wanted.keep
+    return TraceSpec(
+        wanted.endpoint,
+        tuple(wanted.headers.items()),
+        wanted.service,
+        tuple(wanted.attributes.items()),
+        wanted.believe,
+        wanted.sampled_flag,
+        keep.errors,
+        keep.slow or 0.0,
+        keep.sampled,
+        keep.share,
+        wanted.buffer,
+        min(wanted.batch, wanted.buffer),
+        wanted.interval,
+        wanted.timeout,
+    )
+
+
+def installed(package: str) -> bool:
+    """Whether a package is there, without importing it."""
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the one that it is in
+        return False
+
+
+def hides_request(spec: TraceSpec) -> tuple[str, ...]:
+    """What the client sent of a trace is read, and said anew."""
+    return OWN

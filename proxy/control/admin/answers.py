@@ -13,7 +13,8 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from ...configuration.rules import Finding, dotted, model_findings
+from ...configuration.findings import Finding, dotted
+from ...configuration.rules import model_findings
 from .guard import Handler, refused
 
 log = logging.getLogger("qantara")

@@ -15,10 +15,11 @@ from pydantic import AfterValidator, Strict
 
 from ...configuration.diff import diff_against
 from ...configuration.fields import HeaderValue, List, Section, Token
-from ...configuration.sections.balance import Backend, spec_of
-from ...configuration.sticking import sticky_of
+from ...configuration.picking import try_own
+from ...configuration.sections.backends import BackendSection, spec_of
 from ...configuration.writeback import write_back
 from ...errors import ConfigError, DiscoveryError, WriteBackError
+from ...plan import PlanSpec
 from ...upstream.backend import BackendSpec
 from ..explain import explain, parse_client, request_bytes
 from ..reload import problems_of
@@ -28,7 +29,7 @@ from .contract import Control
 from .guard import refused
 
 
-class NewBackend(Backend):
+class NewBackend(BackendSection):
     """A backend as the configuration writes one, and whether it is written there."""
 
     write_back: bool = False
@@ -128,20 +129,25 @@ class BackendEndpoints:
         if isinstance(wanted, web.Response):
             return wanted
         control = self.control
-        specs = control.specs()
-        members = {name: spec.backends for name, spec in specs.items()}
+        members = {name: spec.backends for name, spec in control.specs().items()}
+        plan = control.checked.plan.with_members(members)
         try:
             data = request_bytes(wanted.method, wanted.url, wanted.headers)
         except ValueError as error:
             return refused(400, f"url: {error}")
-        sticky = sticky_of(specs)
         try:
-            told = await asyncio.to_thread(explain, control.config, data, wanted.client, control.board, members, sticky)
+            told = await asyncio.to_thread(explained_now, control, plan, data, wanted.client)
         except (ConfigError, ValueError) as error:
             return refused(422, "; ".join(problems_of(error)))
         if "forward" in told:
             told["balance"]["workers"] = await explained(control, told["forward"]["upstream"])
         return answer(told)
+
+
+def explained_now(control: Control, plan: PlanSpec, request: bytes, client: str) -> dict[str, Any]:
+    """What would happen to a request, unless an algorithm of a user's own fails with the backends that there are."""
+    try_own(plan.groups.values())
+    return explain(control.config, plan, request, client, control.board)
 
 
 def _shown(fields: dict[str, Any]) -> dict[str, Any]:

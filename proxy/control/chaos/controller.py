@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from ...configuration.sections.chaos import Chaos, experiment_of
+from ...configuration.sections.chaos import ChaosSection, experiment_of
 from ...errors import ChaosRefused, QantaraError
 from ...features.chaos import Rule, Tally
 from ...features.chaos.experiment import OFF_PATH, Experiment, from_json
@@ -69,7 +69,7 @@ class Controller:
     """All experiments of one proxy."""
 
     def __init__(
-        self, settings: Chaos, hands: Hands, clock: Clock, audit: Audit | None, dice: Random | None = None
+        self, settings: ChaosSection, hands: Hands, clock: Clock, audit: Audit | None, dice: Random | None = None
     ) -> None:
         self.settings = settings
         self.hands = hands
@@ -95,7 +95,7 @@ class Controller:
             if record.get("event") == "end" and record.get("proven"):
                 self.proven.add(str(record["proven"]))
 
-    async def adopt(self, settings: Chaos, audit: Audit | None) -> None:
+    async def adopt(self, settings: ChaosSection, audit: Audit | None) -> None:
         """The configuration has changed. What is going on goes on only if it is still allowed as it stands."""
         if settings == self.settings:
             return

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import NamedTuple
 
-from ...configuration.sections.chaos import Chaos, ChaosLimits
+from ...configuration.sections.chaos import ChaosLimits, ChaosSection
 from ...features.chaos.experiment import Experiment, malformed
 from .contract import Member, Upstream
 
@@ -29,7 +29,7 @@ class Targets(NamedTuple):
 
 def draw(
     experiment: Experiment,
-    settings: Chaos,
+    settings: ChaosSection,
     upstreams: Mapping[str, Upstream],
     workers: Sequence[int],
     seed: int,
@@ -53,7 +53,7 @@ def draw(
     return Targets(tuple(found))
 
 
-def radius(settings: Chaos, members: Collection[object]) -> int:
+def radius(settings: ChaosSection, members: Collection[object]) -> int:
     """How many backends of an upstream may be hit: the blast radius, but always one."""
     return max(1, int(settings.limits.blast_radius * len(members)))
 
@@ -65,7 +65,7 @@ def opted_out(upstream: str, address: str, patterns: Sequence[str]) -> bool:
 
 def objections(
     experiment: Experiment,
-    settings: Chaos,
+    settings: ChaosSection,
     upstreams: Mapping[str, Upstream],
     workers: Sequence[int],
     targets: Targets,
@@ -99,7 +99,7 @@ def objections(
         yield "nothing is left to be hit: no backend matches, or all have opted out"
 
 
-def _environment(settings: Chaos) -> Iterator[str]:
+def _environment(settings: ChaosSection) -> Iterator[str]:
     if not settings.enabled:
         yield "chaos is not enabled; set chaos.enabled"
     if settings.environment not in settings.environments and not settings.i_understand:
@@ -107,7 +107,7 @@ def _environment(settings: Chaos) -> Iterator[str]:
         yield f"{named} is not among chaos.environments ({', '.join(settings.environments)})"
 
 
-def _spared(name: str, hit: Collection[str], settings: Chaos) -> Iterator[str]:
+def _spared(name: str, hit: Collection[str], settings: ChaosSection) -> Iterator[str]:
     for address in sorted(hit):
         if opted_out(name, address, settings.opt_out):
             yield f"backend {name}/{address} has opted out (chaos.opt_out)"

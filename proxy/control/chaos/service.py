@@ -10,7 +10,7 @@ import logging
 from datetime import datetime
 from time import monotonic
 
-from ...configuration.sections.chaos import Chaos
+from ...configuration.sections.chaos import ChaosSection
 from .audit import Audit
 from .contract import Clock, Hands
 from .controller import Controller
@@ -34,17 +34,17 @@ class SystemClock:
 class ChaosService:
     """Everything about chaos that is not on the data path. Costs a look per second, none while it is not enabled."""
 
-    def __init__(self, settings: Chaos, hands: Hands, clock: Clock | None = None) -> None:
+    def __init__(self, settings: ChaosSection, hands: Hands, clock: Clock | None = None) -> None:
         self.clock = clock or SystemClock()
         self.controller = Controller(settings, hands, self.clock, _audit(settings))
         self.monkey = self._monkey(settings)
 
-    def _monkey(self, settings: Chaos) -> Monkey | None:
+    def _monkey(self, settings: ChaosSection) -> Monkey | None:
         if settings.monkey is None or not settings.enabled:
             return None
         return Monkey(settings.monkey, self.controller, self.clock)
 
-    async def adopt(self, settings: Chaos) -> None:
+    async def adopt(self, settings: ChaosSection) -> None:
         """The configuration has changed."""
         changed = settings != self.controller.settings
         await self.controller.adopt(settings, _audit(settings))
@@ -71,5 +71,5 @@ class ChaosService:
             log.exception("a defect of the proxy, while watching chaos experiments")
 
 
-def _audit(settings: Chaos) -> Audit | None:
+def _audit(settings: ChaosSection) -> Audit | None:
     return Audit(settings.audit) if settings.audit is not None else None

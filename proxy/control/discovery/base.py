@@ -21,8 +21,8 @@ import random
 import time
 from typing import Any
 
-from ...configuration.sections.balance import Backend, spec_of
-from ...configuration.sections.discovery import Each
+from ...configuration.sections.backends import BackendSection, spec_of
+from ...configuration.sections.discover import Each
 from ...upstream.backend import BackendSpec
 from ...upstream.source import Answer, Source
 
@@ -53,7 +53,7 @@ def backend(address: str, weight: int = 1, region: str | None = None, **more: An
 
     Raises ValueError with a sentence for people.
     """
-    return spec_of(Backend.model_validate({"address": address, "weight": weight, "region": region, **more}))
+    return spec_of(BackendSection.model_validate({"address": address, "weight": weight, "region": region, **more}))
 
 
 def completed(spec: BackendSpec, each: Each) -> BackendSpec:

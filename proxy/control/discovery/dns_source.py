@@ -21,7 +21,7 @@ import dns.rdatatype
 import dns.resolver
 
 from ...configuration.render import show_duration
-from ...configuration.sections.discovery import Discover
+from ...configuration.sections.discover import DiscoverSection
 from ...configuration.values import Address
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
@@ -63,7 +63,7 @@ class DnsSource(Source):
 
     kind = "dns"
 
-    def __init__(self, discover: Discover, clock: Clock) -> None:
+    def __init__(self, discover: DiscoverSection, clock: Clock) -> None:
         if discover.dns is None:
             raise ValueError("discover.dns is missing")
         self.discover = discover

@@ -13,12 +13,13 @@ from typing import Annotated, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from ...configuration.fields import List, Section, bare
+from ...configuration.findings import Finding
 from ...configuration.load import read_document
-from ...configuration.rules import Finding, model_findings
-from ...configuration.sections.balance import Backend, spec_of
-from ...configuration.sections.discovery import Discover
-from ...configuration.threads import READ_WITHIN, beside
+from ...configuration.rules import model_findings
+from ...configuration.sections.backends import BackendSection, spec_of
+from ...configuration.sections.discover import DiscoverSection
 from ...errors import ConfigError, DiscoveryError
+from ...threads import READ_WITHIN, run_in_thread
 from ...upstream.backend import BackendSpec
 from .base import Answer, Clock, Source
 
@@ -31,7 +32,7 @@ MOST_TOLD = 3
 class BackendFile(Section):
     """What the list in the file is checked as."""
 
-    backends: List[Annotated[Backend, bare("address", Backend)]]
+    backends: List[Annotated[BackendSection, bare("address", BackendSection)]]
 
 
 class Seen(NamedTuple):
@@ -46,7 +47,7 @@ class FileSource(Source):
 
     kind = "file"
 
-    def __init__(self, discover: Discover, clock: Clock) -> None:
+    def __init__(self, discover: DiscoverSection, clock: Clock) -> None:
         if discover.file is None:
             raise ValueError("discover.file is missing")
         self.path = discover.file
@@ -81,7 +82,7 @@ class FileSource(Source):
     async def _soon(self, read: Callable[[str], T]) -> T:
         """What `read` finds in the file, in good time."""
         try:
-            return await beside(READ_WITHIN, read, self.path)
+            return await run_in_thread(READ_WITHIN, read, self.path)
         except TimeoutError:
             raise DiscoveryError(f"{self.path}: cannot be read within {READ_WITHIN:g} s") from None
 
@@ -96,7 +97,7 @@ def read_backends(path: str) -> tuple[BackendSpec, ...]:
         raise DiscoveryError(f"{words}; and {more} more" if more > 0 else words) from None
 
 
-def _checked(path: str) -> tuple[Backend, ...]:
+def _checked(path: str) -> tuple[BackendSection, ...]:
     document = read_document(path, "a list of backends; write [] if there are none")
     if not isinstance(document.data, list):
         raise ConfigError(document.report([Finding((), "must be a list of backends, such as [127.0.0.1:9001]")]))

@@ -16,10 +16,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from ...configuration.discovery_rules import find_class
-from ...configuration.schema import Upstream
-from ...configuration.sections.balance import spec_of
-from ...configuration.sections.discovery import Discover
+from ...configuration.schema import UpstreamSection
+from ...configuration.sections.backends import spec_of
+from ...configuration.sections.discover import DiscoverSection, find_class
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
 from .base import Clock, Source
@@ -34,7 +33,7 @@ OnChange = Callable[[str, tuple[BackendSpec, ...]], None]
 class Adoption(NamedTuple):
     """A configuration that can be taken up."""
 
-    upstreams: Mapping[str, Upstream]
+    upstreams: Mapping[str, UpstreamSection]
     members: dict[str, tuple[BackendSpec, ...]]
     """The backends that each upstream will have: what a new plan has to begin with."""
     sources: dict[str, Watched]
@@ -73,7 +72,7 @@ class Discovery:
 
     # --- the configuration ---
 
-    async def prepare(self, upstreams: Mapping[str, Upstream], patience: float = 5.0) -> Adoption:
+    async def prepare(self, upstreams: Mapping[str, UpstreamSection], patience: float = 5.0) -> Adoption:
         """Everything that can fail about a new configuration; changes nothing. New sources are asked already, so that
         they have answered when they are needed; that takes at most `patience` seconds.
 
@@ -115,11 +114,11 @@ class Discovery:
             self._stop(name)
         await asyncio.gather(*self.closing)
 
-    def _asked(self, name: str) -> Discover | None:
+    def _asked(self, name: str) -> DiscoverSection | None:
         watched = self.sources.get(name)
         return watched.discover if watched is not None else None
 
-    def _start(self, name: str, upstream: Upstream, source: Source) -> Watched:
+    def _start(self, name: str, upstream: UpstreamSection, source: Source) -> Watched:
         """Ask a new source. Until it answers, the upstream has what it had before."""
         assert upstream.discover is not None
         before = self._found(name)
@@ -129,7 +128,7 @@ class Discovery:
         watched.start(before)
         return watched
 
-    def _preview(self, name: str, upstream: Upstream, new: Watched | None) -> tuple[BackendSpec, ...]:
+    def _preview(self, name: str, upstream: UpstreamSection, new: Watched | None) -> tuple[BackendSpec, ...]:
         """The backends that an upstream has once this is adopted."""
         found = new.backends if new is not None else self._found(name) if upstream.discover is not None else ()
         static = [spec_of(section) for section in upstream.backends]
@@ -229,7 +228,7 @@ async def first_answers(sources: Mapping[str, Watched], patience: float) -> None
 # --- making sources ---------------------------------------------------------------------------------------
 
 
-def make_source(discover: Discover, clock: Clock) -> Source:
+def make_source(discover: DiscoverSection, clock: Clock) -> Source:
     """The source that a configuration asks for. Raises ValueError with a sentence for people."""
     if discover.dns is not None:
         from .dns_source import DnsSource  # here, for the library takes a while to load

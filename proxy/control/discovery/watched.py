@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
-from ...configuration.sections.discovery import Discover
+from ...configuration.sections.discover import DiscoverSection
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
 from .base import Answer, Clock, Source, completed
@@ -30,7 +30,7 @@ class Watched:
     """A source, its last answer, and how it fares."""
 
     def __init__(
-        self, upstream: str, discover: Discover, source: Source, clock: Clock, changed: Callable[[str], None]
+        self, upstream: str, discover: DiscoverSection, source: Source, clock: Clock, changed: Callable[[str], None]
     ) -> None:
         self.upstream = upstream
         self.discover = discover

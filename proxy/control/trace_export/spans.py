@@ -134,7 +134,7 @@ def server_attributes(done: Finished) -> Attributes:
         "server.port": port,
         "client.address": done.client,
         "network.peer.address": done.peer,
-        "network.protocol.version": f"1.{done.minor}" if done.method else "",
+        "network.protocol.version": done.version if done.method else "",
         "user_agent.original": text(done.user_agent),
         "http.request.body.size": done.bytes_in,
         "http.response.body.size": done.bytes_out,

@@ -9,10 +9,11 @@ rules.py      what a rule says; its dice and its tally
 holding.py    an exchange that is held back: what lets go of it, and when
 stages.py     faults on the way to the backend
 returning.py  faults on the way back
-injector.py   the rules of one worker, put into the chains of a plan
+injector.py   the rules of one worker
+links.py      faults, put into the chains of a plan
 """
 
-from .injector import OFF, Chain, Injector
+from .injector import OFF, Injector
 from .rules import Delay, Rule, Tally
 
-__all__ = ["OFF", "Chain", "Delay", "Injector", "Rule", "Tally"]
+__all__ = ["OFF", "Delay", "Injector", "Rule", "Tally"]

@@ -13,8 +13,10 @@ from time import monotonic
 from typing import Any
 
 from ...errors import Reason
-from ...exchange import Exchange, ReturnStage
+from ...exchange import Exchange, ResponseStage
 from ...http1.codec import ResponseHead
+from ...http1.rendering import copied
+from ...upstream.ports import Trailers
 from .holding import Held, Hold, reset
 from .rules import Live
 
@@ -28,7 +30,7 @@ Failure = tuple[Reason]
 class Flow(Hold):
     """A response on its way. What subclasses decide is when `pour` may hand on how much."""
 
-    def __init__(self, x: Exchange, held: Held, inner: ReturnStage, live: Live) -> None:
+    def __init__(self, x: Exchange, held: Held, inner: ResponseStage, live: Live) -> None:
         super().__init__(x, held)
         self.inner = inner
         self.live = live
@@ -39,6 +41,7 @@ class Flow(Hold):
         self.queue: deque[bytes] = deque()
         self.size = 0
         self.throttled = False
+        self.trailers: Trailers = ()
         self.over: Failure | tuple[()] | None = None
         """How the response has ended: () as it should, or why not."""
 
@@ -46,11 +49,7 @@ class Flow(Hold):
 
     def begin(self, head: ResponseHead, body_end: int, complete: bool) -> None:
         """The head, and what of the body came with it."""
-        assert head.data is not None
-        copy = ResponseHead()
-        copy.max_size, copy.max_count = head.max_size, head.max_count
-        copy.parse(head.data[head.start : head.end], 0)
-        self.start = copy
+        self.start = copied(head)
         self.whole = complete and body_end == head.end
         if body_end > head.end:
             self._put(head.data[head.end : body_end])
@@ -62,7 +61,8 @@ class Flow(Hold):
         self._put(bytes(data))
         self.came()
 
-    def end(self) -> None:
+    def end(self, trailers: Trailers) -> None:
+        self.trailers = trailers
         self._ended(())
 
     def failed(self, reason: Reason) -> None:
@@ -74,7 +74,7 @@ class Flow(Hold):
 
     def _ended(self, how: Failure | tuple[()]) -> None:
         if self.x is not None:
-            self.x.upstream = None  # it belongs to the pool again
+            self.x.let_go()  # the connection belongs to the pool again
         self.over = how
         self.came()
 
@@ -86,7 +86,7 @@ class Flow(Hold):
     def throttle(self) -> None:
         """Keep the backend from sending more than may wait. A client that reads again lets it send, too: so it is told
         each time that something comes."""
-        upstream = self.x.upstream if self.x is not None else None
+        upstream = self.x.source if self.x is not None else None
         if upstream is None:
             return
         if self.size >= MOST_HELD:
@@ -99,8 +99,8 @@ class Flow(Hold):
     def go_on(self) -> None:
         """The time is over: everything goes on, and what comes after it goes its own way."""
         x = self.x
-        if x is not None and self.holds() and x.upstream is not None:
-            x.upstream.resume_reading()  # first: what follows may find that the client takes no more
+        if x is not None and self.holds() and x.source is not None:
+            x.source.resume_reading()  # first: what follows may find that the client takes no more
         self.pour(self.size)
         self.let_go()
 
@@ -134,7 +134,7 @@ class Flow(Hold):
         if how:
             self.inner.failed(x, how[0], False)
         else:
-            self.inner.end(x)
+            self.inner.end(x, self.trailers)
 
 
 class Delayed(Flow):
@@ -142,8 +142,8 @@ class Delayed(Flow):
 
     def begin(self, head: ResponseHead, body_end: int, complete: bool) -> None:
         super().begin(head, body_end, complete)
-        if self.x is not None and self.x.upstream is not None:
-            self.x.upstream.pause_reading()
+        if self.x is not None and self.x.source is not None:
+            self.x.source.pause_reading()
         self.wait(self.live.seconds())
 
     def came(self) -> None:
@@ -207,9 +207,8 @@ class Truncated(Flow):
     def _cut(self) -> None:
         """What was written leaves at the end of this turn of the loop; cutting now would lose it."""
         x = self.x
-        if x is not None and x.upstream is not None:
-            x.upstream.discard()
-            x.upstream = None
+        if x is not None:
+            x.drop_source()
         self.over = (self.live.reason,)
         self.queue.clear()
         self.size = 0

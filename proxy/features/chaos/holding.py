@@ -1,6 +1,6 @@
 """An exchange that is held back.
 
-Law of this file: a `Hold` is the `timer` of its exchange, which everything that ends an exchange cancels
+Law of this file: a `Hold` is the `wait` of its exchange, which everything that ends an exchange cancels
 (ending.detach). Exchanges are reused: a hold acts only as long as it still is that timer, so that nothing that was
 meant for one request can reach the next.
 """
@@ -14,8 +14,9 @@ from typing import Any
 from ...deadlines import NEVER
 from ...errors import INTERNAL, Reason
 from ...exchange import Exchange, Stage
-from ...stages.finish import abandon, answer
-from ...upstream.connection import UpstreamConnection
+from ...stages.attempt import wait_for_connection
+from ...stages.finish import abort, local_error
+from ...upstream.ports import UpstreamStream
 
 log = logging.getLogger("qantara")
 
@@ -31,7 +32,7 @@ class Hold:
         self.held = held
         self.handle: asyncio.TimerHandle | None = None
         held.add(self)
-        x.timer = self
+        x.wait = self
 
     def wait(self, seconds: float) -> None:
         """Go on after a while."""
@@ -47,13 +48,13 @@ class Hold:
 
     def holds(self) -> bool:
         """Whether the exchange is still the one that was held back."""
-        return self.x is not None and self.x.timer is self
+        return self.x is not None and self.x.wait is self
 
     def let_go(self) -> Exchange | None:
         """Give the exchange back to whatever is to happen with it now; None if it is over."""
         x = self.x if self.holds() else None
         if x is not None:
-            x.timer = None
+            x.wait = None
         self.cancel()
         return x
 
@@ -65,7 +66,7 @@ class Hold:
             log.exception("a defect of the proxy, after an injected fault")
             x = self.let_go()
             if x is not None:
-                answer(x, INTERNAL)
+                local_error(x, INTERNAL)
 
     def go_on(self) -> None:
         """What happens when the time is over."""
@@ -75,13 +76,13 @@ class Pause(Hold):
     """A request that enters its next stage later. At `send` it has a connection, which is kept for it meanwhile, out
     of sight of the client: what comes of the body before the head was sent may not be written to it."""
 
-    def __init__(self, x: Exchange, held: Held, following: Stage, connection: UpstreamConnection | None) -> None:
+    def __init__(self, x: Exchange, held: Held, following: Stage, connection: UpstreamStream | None) -> None:
         super().__init__(x, held)
         self.following = following
         self.connection = connection
         self.reconnecting = False
-        x.upstream = None
-        x.waited = True  # its start is no longer the present time
+        x.let_go()
+        x.was_delayed = True
         if connection is not None:
             connection.deadline = NEVER
 
@@ -89,7 +90,7 @@ class Pause(Hold):
         connection, self.connection = self.connection, None
         super().cancel()
         if connection is not None:
-            give_back(connection)
+            connection.give_back()
 
     def go_on(self) -> None:
         if self.reconnecting:
@@ -100,19 +101,20 @@ class Pause(Hold):
             return
         x = self.let_go()
         if x is not None:
-            x.upstream = connection
+            if connection is not None:
+                x.take(connection)
             self.following.enter(x)
         elif connection is not None:
-            give_back(connection)
+            connection.give_back()
 
-    def reconnect(self, connection: UpstreamConnection) -> None:
-        """The backend did not wait as long: get another connection. As its `timer`, this remains the proof that the
+    def reconnect(self, connection: UpstreamStream) -> None:
+        """The backend did not wait as long: get another connection. As its `wait`, this remains the proof that the
         request has had its delay (see ChaosStage)."""
         connection.discard()
         x = self.x
-        if x is not None and self.holds() and x.backend is not None:
-            self.reconnecting = x.waiting = True
-            x.backend.pool.wait(x, True)
+        if x is not None and self.holds() and x.attempt.backend is not None:
+            self.reconnecting = True
+            wait_for_connection(x.attempt, True)
 
 
 class Silence(Hold):
@@ -127,24 +129,16 @@ class Silence(Hold):
         if x is None:
             return
         if self.reason.retryable:
-            x.connect_failed(self.reason)
+            x.attempt.connect_failed(self.reason)
         elif self.reason.stage == "relay":
-            x.failed(self.reason, False)
+            x.attempt.failed(self.reason, False)
         else:
-            answer(x, self.reason)
-
-
-def give_back(connection: UpstreamConnection) -> None:
-    """An idle connection that nothing was sent on goes back to its pool."""
-    if connection.usable():
-        connection.pool.release(connection)
-    else:
-        connection.discard()
+            local_error(x, self.reason)
 
 
 def reset(x: Exchange, reason: Reason) -> None:
     """Reset the connection of the client, and give the request up."""
     client = x.client
     assert client is not None
-    client.cut(True)
-    abandon(x, reason)
+    client.reset(x)
+    abort(x, reason)

@@ -159,7 +159,7 @@ class Live:
 
     def _matches(self, x: Exchange) -> bool:
         rule, head = self.rule, x.head
-        if rule.backends and x.backend_name not in rule.backends:
+        if rule.backends and x.attempt.backend_name not in rule.backends:
             return False
         if rule.methods and head.method not in rule.methods:
             return False

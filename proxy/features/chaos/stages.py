@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import monotonic
 
+from ...deadlines import Sweep
 from ...errors import Reason
 from ...exchange import Exchange, Stage
-from ...stages.finish import answer, respond
-from ...upstream.connection import Requester, UpstreamConnection
-from .holding import Held, Pause, Silence, give_back, reset
+from ...http.local_replies import LocalReply, proxy_status
+from ...stages.finish import local_error, local_reply
+from ...upstream.ports import OutgoingRequest, Requester, UpstreamStream
+from .holding import Held, Pause, Silence, reset
 from .rules import Live
 
 GATEWAY_TIMEOUT = 504
@@ -28,27 +30,23 @@ class ChaosStage(Stage):
         self.held = held
 
     def enter(self, x: Exchange) -> None:
-        following = self.next
-        assert following is not None
-        pause = x.timer
+        pause = x.wait
         if isinstance(pause, Pause):  # it was here already, and comes back with another connection
             pause.let_go()
-            following.enter(x)
+            self.next.enter(x)
             return
         for live in self.lives:
             if live.strikes(x):
                 FAULTS[live.rule.fault](self, x, live)
                 return
-        following.enter(x)
+        self.next.enter(x)
 
     def delay(self, x: Exchange, live: Live) -> None:
-        following = self.next
-        assert following is not None
         seconds = live.seconds()
         if live.rule.stage == "connect" and seconds >= _connect_timeout(x):
             self._no_connection(x, live)  # it fails when a real one would
         else:
-            Pause(x, self.held, following, x.upstream).wait(seconds)
+            Pause(x, self.held, self.next, x.attempt.upstream).wait(seconds)
 
     def _no_connection(self, x: Exchange, live: Live) -> None:
         x.tries += 1
@@ -56,14 +54,17 @@ class ChaosStage(Stage):
         Silence(x, self.held, live.reason._replace(status=GATEWAY_TIMEOUT)).wait(seconds)
 
     def abort(self, x: Exchange, live: Live) -> None:
-        if x.upstream is not None:  # nothing was sent on it
-            connection, x.upstream = x.upstream, None
-            give_back(connection)
+        connection = x.attempt.upstream
+        if connection is not None:  # nothing was sent on it
+            x.let_go()
+            connection.give_back()
         reason = live.reason._replace(status=live.rule.status)
         if reason.status < 400:
-            respond(x, reason, "", b"")
+            plan = x.plan
+            assert plan is not None
+            local_reply(x, LocalReply(reason, (proxy_status(plan.settings.via or "qantara", reason),)))
         else:
-            answer(x, reason)
+            local_error(x, reason)
 
     def reset(self, x: Exchange, live: Live) -> None:
         reset(x, live.reason)
@@ -79,19 +80,19 @@ class ChaosStage(Stage):
 
     def _swallow(self, x: Exchange, live: Live) -> None:
         """Send the request to nobody, in place of the connection that was there for it."""
-        connection, following, backend = x.upstream, self.next, x.backend
-        assert connection is not None and following is not None and backend is not None
-        x.upstream = BlackHole(connection, live, self.held)
-        give_back(connection)
-        following.enter(x)
+        connection, backend = x.attempt.upstream, x.attempt.backend
+        assert connection is not None and backend is not None
+        x.take(BlackHole(backend.pool.sweep, live, self.held))
+        connection.give_back()
+        self.next.enter(x)
 
     def connect_refused(self, x: Exchange, live: Live) -> None:
         x.tries += 1
-        x.connect_failed(live.reason._replace(status=502))
+        x.attempt.connect_failed(live.reason._replace(status=502))
 
 
 def _connect_timeout(x: Exchange) -> float:
-    backend = x.backend
+    backend = x.attempt.backend
     assert backend is not None
     seconds: float = backend.pool.settings.connect_timeout
     return seconds
@@ -108,45 +109,36 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-class BlackHole(UpstreamConnection):
+class BlackHole(UpstreamStream):
     """A connection to a backend that takes everything and never answers. Nothing of it is real but its deadline."""
 
-    def __init__(self, instead_of: UpstreamConnection, live: Live, held: Held) -> None:
-        super().__init__(instead_of.pool, instead_of.head.max_size, instead_of.head.max_count)
+    def __init__(self, sweep: Sweep, live: Live, held: Held) -> None:
+        super().__init__()
+        self.sweep = sweep
+        self.requester: Requester | None = None
         self.reason: Reason = live.reason._replace(status=GATEWAY_TIMEOUT)
         self.until = live.rule.until
         self.held = held
 
-    def send(self, requester: Requester, head: bytes, body: object, deadline: float) -> None:
+    def send(self, requester: Requester, request: OutgoingRequest, body: object, deadline: float) -> None:
         self.requester = requester
         self.held.add(self)
-        self.pool.sweep.watched.add(self)
+        self.sweep.watched.add(self)
         self.deadline = min(deadline, self.until)
 
     def expect_head(self, deadline: float) -> None:
         self.deadline = min(deadline, self.until)
 
-    def write(self, data: object) -> None:
-        """Gone."""
-
-    def write_eof(self) -> None:
-        """Nobody hears it."""
-
-    def pause_reading(self) -> None:
-        """Nothing will come."""
-
-    def resume_reading(self) -> None:
-        """Nothing will come."""
-
     def discard(self) -> None:
         self.requester = None
         self.held.discard(self)
-        self.pool.sweep.watched.discard(self)
+        self.sweep.watched.discard(self)
 
     def close_gently(self, deadline: float) -> None:
         self.discard()
 
     def release(self) -> None:
+        """Go on now."""
         self.expire(monotonic())
 
     def expire(self, now: float) -> None:

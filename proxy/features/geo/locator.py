@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from socket import AF_INET, AF_INET6, inet_ntop
 
 from ...http1.codec import RequestHead
+from ...plan import LocatorSpec
 from .database import Database
 from .networks import Networks, packed
 
@@ -57,3 +58,16 @@ class Locator:
         if not found and self.networks is not None:
             found = self.networks.find(address) or b""
         return found
+
+
+def open_locator(spec: LocatorSpec) -> Locator:
+    """A locator with its database open. Raises ValueError in words for people if that cannot be read."""
+    source = spec.database
+    return Locator(
+        spec.header,
+        spec.values,
+        frozenset(name.encode() for name in spec.locations),
+        Database(source.path, source.field, source.values, spec.locations) if source is not None else None,
+        Networks(spec.networks) if spec.networks else None,
+        spec.default,
+    )

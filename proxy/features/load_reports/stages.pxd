@@ -1,21 +1,21 @@
 cimport cython
 
-from ...exchange cimport Exchange, ReturnStage
+from ...exchange cimport Attempt, Exchange, ResponseStage
 from ...http1.codec cimport ResponseHead
 from ...upstream.group cimport Group
-from ...upstream.load.report cimport LoadReport
 from ...upstream.load.orca cimport parse_binary, parse_header
+from ...upstream.load.report cimport LoadReport
 
 cdef int U_REPORTS_REFUSED
 
 
-cdef class ReportedRelay(ReturnStage):
-    cdef public Group group
-    cdef public ReturnStage following
+cdef class ReadReports(ResponseStage):
     cdef public bint metrics, binary, timing
 
+    @cython.locals(attempt=Attempt, group=Group, report=LoadReport)
+    cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     @cython.locals(value=bytes, report=LoadReport)
-    cpdef LoadReport listen(self, ResponseHead head)
+    cpdef LoadReport read(self, Exchange x, ResponseHead head)
 
 
 @cython.locals(cost=double)

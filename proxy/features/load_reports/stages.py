@@ -1,56 +1,53 @@
-"""relay, with an ear for load: what a backend says of its load in the head of a response is read.
+"""Load reports in response heads, read on the way back.
 
-The algorithm gets it once, with the end of the request (`Done.report`); of a tunnel at once, since that may last.
+The balancer gets a report once, with the end of the request (`Done.report`); that of a tunnel at once.
 
 Law of this file: a response goes on whatever is wrong with the report in it. The headers are removed for clients by
 `response_edits` (configuration/compile.py). Only heads are read: a report in trailers is passed on unread.
-Standing inside of hedging, it sees only the response that counts, after the exchange has gone over to its backend.
+Behind hedging in the chain, it sees only the response that counts, whose attempt is that of the exchange.
 """
 
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
 
-from ...errors import Reason
-from ...exchange import Exchange, ReturnStage
+from ...exchange import Exchange, ResponseStage
 from ...http1.codec import ResponseHead
 from ...metrics import U_REPORTS_REFUSED
-from ...upstream.connection import UpstreamConnection
-from ...upstream.group import Group
+from ...plan import LinkContext, RouteSpec
 from ...upstream.load.orca import parse_binary, parse_header, parse_server_timing
 from ...upstream.load.report import NAN, LoadReport
 
 METRICS, METRICS_BINARY, SERVER_TIMING = b"endpoint-load-metrics", b"endpoint-load-metrics-bin", b"server-timing"
 
 
-class ReportedRelay(ReturnStage):
-    """As `following`, and reads the headers with these names."""
+class ReadReports(ResponseStage):
+    """Reads the fields with these names."""
 
-    def __init__(self, group: Group, names: tuple[bytes, ...], following: ReturnStage) -> None:
-        self.group = group
-        self.following = following
+    def __init__(self, names: tuple[bytes, ...], following: ResponseStage) -> None:
+        super().__init__(following)
         self.metrics = METRICS in names
         self.binary = METRICS_BINARY in names
         self.timing = SERVER_TIMING in names
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
-        report = self.listen(head)
-        if report is not None and x.backend is not None:
-            if report.in_flight >= 1.0:  # it counts this request, which is over when anybody goes by the report
+        attempt, group = x.attempt, x.group
+        report = self.read(x, head)
+        if report is not None and attempt.backend is not None and group is not None:
+            if report.in_flight >= 1.0:  # it counts this request, which is over by the time that the report is used
                 report.in_flight -= 1.0
-            x.report = report
-            self.group.heard(x.backend, report, monotonic())
-        self.following.head(x, head, body_end, complete)
+            attempt.report = report
+            group.heard(attempt.backend, report, monotonic())
+        self.next.head(x, head, body_end, complete)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
-        report = self.listen(head)
-        if report is not None and x.backend is not None:
-            self.group.reported(x.backend, report, monotonic())
-        self.following.switched(x, head)
+        report = self.read(x, head)
+        if report is not None and x.attempt.backend is not None and x.group is not None:
+            x.group.reported(x.attempt.backend, report, monotonic())
+        self.next.switched(x, head)
 
-    def listen(self, head: ResponseHead) -> LoadReport | None:
-        """What this response says of its backend's load, None if it says nothing."""
+    def read(self, x: Exchange, head: ResponseHead) -> LoadReport | None:
+        """The load report in this response, None without one."""
         value = head.get(METRICS_BINARY) if self.binary else None
         report: LoadReport | None = None
         if value is not None:
@@ -60,33 +57,11 @@ class ReportedRelay(ReturnStage):
             if value is not None:
                 report = parse_header(value)
         if value is not None and report is None:
-            self.group.count(U_REPORTS_REFUSED)
+            assert x.group is not None
+            x.group.count(U_REPORTS_REFUSED)
         if self.timing and (report is None or report.cost != report.cost):
             report = with_cost(report, head)
         return report
-
-    # --- all else goes on as it comes ---
-
-    def room(self, x: Exchange) -> None:
-        self.following.room(x)
-
-    def connected(self, x: Exchange, connection: UpstreamConnection) -> None:
-        self.following.connected(x, connection)
-
-    def connect_failed(self, x: Exchange, reason: Reason) -> None:
-        self.following.connect_failed(x, reason)
-
-    def interim(self, x: Exchange, head: ResponseHead) -> None:
-        self.following.interim(x, head)
-
-    def data(self, x: Exchange, data: Any) -> None:
-        self.following.data(x, data)
-
-    def end(self, x: Exchange) -> None:
-        self.following.end(x)
-
-    def failed(self, x: Exchange, reason: Reason, silent: bool) -> None:
-        self.following.failed(x, reason, silent)
 
 
 def with_cost(report: LoadReport | None, head: ResponseHead) -> LoadReport | None:
@@ -104,3 +79,9 @@ def with_cost(report: LoadReport | None, head: ResponseHead) -> LoadReport | Non
         report = LoadReport()
     report.cost = cost
     return report
+
+
+def link_reports(spec: RouteSpec, context: LinkContext, following: ResponseStage) -> ResponseStage:
+    """On the way back, where the upstream reads reports in fields."""
+    reports = spec.group.reports if spec.group is not None else None
+    return ReadReports(reports.headers, following) if reports is not None and reports.headers else following

@@ -15,6 +15,9 @@ from typing import Any
 
 from siphashc import siphash
 
+from ...limits.rate import salt_of
+from ...scoreboard import Scoreboard
+
 WAYS = 8
 TAG, ROW, SECOND = 24, 15, 24
 ROW_MASK, SECOND_MASK = (1 << ROW) - 1, (1 << SECOND) - 1
@@ -83,3 +86,8 @@ class Sessions:
         """The first cell of a session's set, and its tag."""
         number = siphash(self.salt, session)
         return (number >> TAG) % self.sets * WAYS, number & (1 << TAG) - 1
+
+
+def sessions_on(board: Scoreboard, upstream: str, ttl: float) -> Sessions:
+    """The sessions of an upstream on a board."""
+    return Sessions(board.sessions(), salt_of(board.secret(), f"sticky {upstream}"), ttl)

@@ -1,10 +1,9 @@
 cimport cython
 
 from .balancer cimport Marks, packed, row_of
-from ...exchange cimport Exchange
+from ...exchange cimport Exchange, ResponseStage
 from ...http1.codec cimport HeaderEdits, ResponseHead
 from ...plan cimport RoutePlan
-from ...stages.relay cimport Relay
 from ...stages.request_key cimport RequestKey
 from ...upstream.backend cimport Backend
 from .sessions cimport Sessions
@@ -20,17 +19,17 @@ cdef class StickyKey(RequestKey):
 cdef class CookieKey(StickyKey):
     cdef public bytes prefix
     cdef public bint strip
-    @cython.locals(value=bytes, line=bytes, pair=bytes, others=list, edits=HeaderEdits)
+    @cython.locals(value=bytes, line=bytes, pair=bytes, others=list, kept=tuple, edits=HeaderEdits)
     cpdef bytes mark(self, Exchange x)
 
 
-cdef class CookieRelay(Relay):
+cdef class SetCookie(ResponseStage):
     cdef public Marks marks
     cdef public bytes start, attributes
     cpdef head(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     cpdef switched(self, Exchange x, ResponseHead head)
-    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, lines=bytes)
-    cpdef tell(self, Exchange x, ResponseHead head)
+    @cython.locals(backend=Backend, route=RoutePlan, edits=HeaderEdits, mark=bytes, fields=tuple)
+    cpdef set(self, Exchange x, ResponseHead head)
 
 
 cdef class LearnedKey(StickyKey):
@@ -40,7 +39,7 @@ cdef class LearnedKey(StickyKey):
     cpdef bytes mark(self, Exchange x)
 
 
-cdef class LearnedRelay(Relay):
+cdef class Learn(ResponseStage):
     cdef public str upstream
     cdef public object asked, named
     cdef public Sessions sessions

@@ -11,17 +11,15 @@ from collections.abc import Callable
 from time import monotonic
 
 from ...balancing.keys import Key
-from ...exchange import Exchange, Stage
+from ...exchange import Exchange, ResponseStage
 from ...http1.codec import HeaderEdits, ResponseHead
 from ...plan import RoutePlan
-from ...stages.relay import Relay
 from ...stages.request_key import RequestKey
-from ...upstream.group import Group
 from .balancer import TOKEN_LENGTH, Marks, packed, row_of
 from .sessions import Sessions
 
 NOTHING = HeaderEdits()
-PRIVATE = b"Cache-Control: private\r\n"
+PRIVATE = (b"Cache-Control", b"private")
 CACHED = frozenset((b"GET", b"HEAD"))
 """Methods whose responses caches keep."""
 
@@ -40,8 +38,8 @@ class StickyKey(RequestKey):
         key = self.key.of(x) if self.key is not None else None
         if x.tried is not None:  # it has left the backend that it was at
             return packed(None, key)
-        x.stuck = self.mark(x)
-        return packed(x.stuck, key)
+        x.sticky_token = self.mark(x)
+        return packed(x.sticky_token, key)
 
     def mark(self, x: Exchange) -> bytes | None:
         """What a request says of its backend; None if nothing, or nothing that it can have been told."""
@@ -77,43 +75,43 @@ class CookieKey(StickyKey):
             return None
         if x.route is not None:
             edits = x.route.request_edits
-            line = b"Cookie: %b\r\n" % b"; ".join(others) if others else b""
-            x.request_edits = (NOTHING if edits is None else edits).plus(line, b"cookie")
+            kept = ((b"Cookie", b"; ".join(others)),) if others else ()
+            x.request_edits = (NOTHING if edits is None else edits).plus(kept, b"cookie")
         return value if len(value) == TOKEN_LENGTH else None
 
 
-class CookieRelay(Relay):
-    """relay: a client that was not at the backend which answers gets a cookie for it.
+class SetCookie(ResponseStage):
+    """Sets a cookie for the backend that answers, unless the client has it.
 
-    A cache that serves others too would hand that cookie to all of them, so such a response is private, whatever else
-    it says of caches; one without the cookie is not touched.
+    A cache that serves several clients would hand that cookie to all of them, so such a response is private, whatever
+    else it says of caches; one without the cookie is not touched.
     """
 
-    def __init__(self, group: Group, pick: Stage, send: Stage, marks: Marks, name: bytes, attributes: bytes) -> None:
-        super().__init__(group, pick, send)
+    def __init__(self, marks: Marks, name: bytes, attributes: bytes, following: ResponseStage) -> None:
+        super().__init__(following)
         self.marks = marks
-        self.start = b"Set-Cookie: %b=" % name
-        self.attributes = attributes + b"\r\n"
+        self.start = name + b"="
+        self.attributes = attributes
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
-        self.tell(x, head)
-        Relay.head(self, x, head, body_end, complete)
+        self.set(x, head)
+        self.next.head(x, head, body_end, complete)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
-        self.tell(x, head)
-        Relay.switched(self, x, head)
+        self.set(x, head)
+        self.next.switched(x, head)
 
-    def tell(self, x: Exchange, head: ResponseHead) -> None:
-        """Set the cookie, unless the client has it."""
-        backend, route = x.backend, x.route
+    def set(self, x: Exchange, head: ResponseHead) -> None:
+        """Add the fields to the response."""
+        backend, route = x.attempt.backend, x.route
         assert backend is not None and route is not None
         edits = route.response_edits
         mark = self.marks.of(backend)
-        if mark != x.stuck and head.status < 500:
-            lines = self.start + mark + self.attributes
+        if mark != x.sticky_token and head.status < 500:
+            fields: tuple[tuple[bytes, bytes], ...] = ((b"Set-Cookie", self.start + mark + self.attributes),)
             if x.head.method in CACHED and shared(route, head):
-                lines += PRIVATE
-            edits = (NOTHING if edits is None else edits).plus(lines)
+                fields += (PRIVATE,)
+            edits = (NOTHING if edits is None else edits).plus(fields)
         x.response_edits = edits  # set in any case: an earlier try may have left something
 
 
@@ -123,8 +121,7 @@ def shared(route: RoutePlan, head: ResponseHead) -> bool:
     if edits is not None:
         if b"cache-control" in edits.names:
             values = []
-        named = (line.partition(b":") for line in edits.lines.split(b"\r\n"))
-        values = [*values, *(value for name, _, value in named if name.lower() == b"cache-control")]
+        values = [*values, *(value for name, value in edits.fields if name.lower() == b"cache-control")]
     if not values:
         return True
     said = {word.strip().lower() for value in values for word in value.split(b",")}
@@ -150,13 +147,11 @@ class LearnedKey(StickyKey):
         return b"%d" % row if row >= 0 else None
 
 
-class LearnedRelay(Relay):
-    """relay: a session is at the backend that has `named` it, and where it was answered since."""
+class Learn(ResponseStage):
+    """Remembers the backend of a session: the one that has `named` it, and where it was answered since."""
 
-    def __init__(
-        self, group: Group, pick: Stage, send: Stage, upstream: str, asked: Key, named: Named, sessions: Sessions
-    ) -> None:
-        super().__init__(group, pick, send)
+    def __init__(self, upstream: str, asked: Key, named: Named, sessions: Sessions, following: ResponseStage) -> None:
+        super().__init__(following)
         self.upstream = upstream
         self.asked = asked
         self.named = named
@@ -165,21 +160,21 @@ class LearnedRelay(Relay):
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
         if head.status < 500:
             self.learn(x, head)
-        Relay.head(self, x, head, body_end, complete)
+        self.next.head(x, head, body_end, complete)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
         self.learn(x, head)
-        Relay.switched(self, x, head)
+        self.next.switched(x, head)
 
     def learn(self, x: Exchange, head: ResponseHead) -> None:
-        """A session that the response names; or the one of the request, if it was known and has moved."""
-        backend = x.backend
+        """A session that the response names; or that of the request, if it was known and has moved."""
+        backend = x.attempt.backend
         assert backend is not None
         session = self.named(head)
-        if not session and x.stuck is None:
+        if not session and x.sticky_token is None:
             return
         row = row_of(backend, self.upstream)
-        if not session and x.stuck != b"%d" % row:
+        if not session and x.sticky_token != b"%d" % row:
             session = self.asked(x.head)
         if session:
             self.sessions.keep(session, row, monotonic())

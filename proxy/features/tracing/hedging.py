@@ -12,56 +12,53 @@ from ...balancing.base import CANCELLED
 from ...errors import Reason
 from ...exchange import Exchange
 from ...http1.codec import ResponseHead
-from ...stages.hedge import Attempt
+from ...stages.hedge import HedgedAttempt
+from ...upstream.backend import Backend
 from .trace import Trace, Try
 
 
-class TracedAttempt(Attempt):
-    """As an attempt that is not traced, and what became of it."""
+class TracedHedge(HedgedAttempt):
+    """As a second attempt that is not traced, and what became of it."""
 
-    def start(self) -> None:
-        x, backend = self.x, self.backend
-        assert x is not None and backend is not None
-        trace: Trace = x.trace
+    def start(self, backend: Backend) -> None:
+        trace: Trace = self.x.trace
         self.trace = trace
-        self.mine: Try = trace.begin_try(self.picked, backend.spec)
-        self.mine.hedge = True
-        super().start()
+        self.span: Try = trace.begin_try(monotonic(), backend.spec)
+        self.span.hedge = True
+        super().start(backend)
 
-    def request_head(self, x: Exchange) -> bytes:
-        self.mine.sent = monotonic()
-        payload, written = super().request_head(x), self.trace.written
-        assert written is not None
-        return payload.replace(self.trace.lines(written), self.trace.lines(self.mine), 1)
+    def address(self, x: Exchange) -> None:
+        self.span.sent = monotonic()
+        x.outgoing.own = self.trace.fields(self.span)
 
-    def lead(self, x: Exchange, outcome: int) -> None:
+    def lead(self, outcome: int) -> None:
         first = self.trace.current
         if first is not None:
             first.dropped = first.ended == 0.0 and first.status == 0
             first.end(monotonic())
-        self.trace.current = self.mine
-        super().lead(x, outcome)
+        self.trace.current = self.span
+        super().lead(outcome)
 
     def cancel(self, outcome: int = CANCELLED) -> None:
-        if not self.leads:  # else it ends with the exchange
-            self.mine.dropped = self.mine.ended == 0.0 and self.mine.status == 0
-            self.mine.end(monotonic())
+        self.span.dropped = self.span.ended == 0.0 and self.span.status == 0
+        self.span.end(monotonic())
         super().cancel(outcome)
 
     def response(self, head: ResponseHead, body_end: int, complete: bool) -> None:
-        self.mine.status = head.status
-        self.mine.headed = monotonic()
+        self.span.status = head.status
+        self.span.headed = monotonic()
         super().response(head, body_end, complete)
 
     def connect_failed(self, reason: Reason) -> None:
-        self._failed(reason)
+        self.end_span(reason)
         super().connect_failed(reason)
 
     def failed(self, reason: Reason, silent: bool) -> None:
-        self._failed(reason)
+        self.end_span(reason)
         super().failed(reason, silent)
 
-    def _failed(self, reason: Reason) -> None:
-        if self.mine.ended == 0.0:
-            self.mine.reason = reason
-            self.mine.end(monotonic())
+    def end_span(self, reason: Reason) -> None:
+        """The attempt has failed."""
+        if self.span.ended == 0.0:
+            self.span.reason = reason
+            self.span.end(monotonic())

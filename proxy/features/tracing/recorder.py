@@ -44,7 +44,7 @@ class Finished(NamedTuple):
     path: bytes
     sent_path: bytes
     """As backends see it."""
-    minor: int
+    version: str
     status: int
     bytes_in: int
     bytes_out: int
@@ -126,23 +126,23 @@ def finished(x: Exchange, trace: Trace, why: int, now: float) -> Finished:
         WHY[why],
         parent_of(head) if parsed and not trace.parent_id else None,
         x.started,
-        x.picked,
-        x.headed,
+        x.attempt.picked,
+        x.attempt.head_at,
         now,
-        client.address,
+        client.peer.address,
         x.client_address(),
-        client.scheme,
+        client.peer.scheme,
         head.method if parsed else b"",
         head.host_header()[:FIELD_LIMIT] if parsed else b"",
         path[:FIELD_LIMIT],
         sent[:FIELD_LIMIT].partition(b"?")[0],
-        head.minor,
+        head.version,
         x.status,
         x.bytes_in,
         x.bytes_out,
         route.name if route is not None else "",
         route.upstream if route is not None else "",
-        x.backend_name,
+        x.attempt.backend_name,
         x.tries,
         x.reason,
         head.request_id(),
@@ -157,6 +157,6 @@ def settle(attempt: Try | None, x: Exchange, now: float) -> None:
     if not x.responding and attempt.headed:  # its response was not passed on, and there was no further try
         attempt.end(attempt.headed)
         return
-    attempt.headed = attempt.headed or x.headed
+    attempt.headed = attempt.headed or x.attempt.head_at
     attempt.reason = x.reason
     attempt.end(now)

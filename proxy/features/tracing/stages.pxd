@@ -1,21 +1,18 @@
 cimport cython
 
-from ...exchange cimport Exchange, ReturnStage
+from ...exchange cimport Exchange, ResponseStage, Stage
 from ...http1.codec cimport ResponseHead
-from ...pipeline cimport Send
-from ...upstream.connection cimport UpstreamConnection
 from .trace cimport Rules, Trace, Try
 
 
-cdef class TracedSend(Send):
+cdef class TraceSend(Stage):
     cdef public Rules rules
     @cython.locals(trace=Trace, attempt=Try)
-    cpdef dispatch(self, Exchange x, bytes block, unsigned long long drop, bint add_host)
+    cpdef enter(self, Exchange x)
 
 
-cdef class TracedReturn(ReturnStage):
+cdef class TraceReturn(ResponseStage):
     cdef public Rules rules
-    cdef public ReturnStage inner
     @cython.locals(trace=Trace, attempt=Try)
     cpdef connect_failed(self, Exchange x, reason)
     @cython.locals(trace=Trace, attempt=Try)

@@ -7,47 +7,39 @@ only read where something went wrong or had to wait.
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
 
 from ...errors import Reason
-from ...exchange import Exchange, ReturnStage
+from ...exchange import Exchange, ResponseStage, Stage
 from ...http1.codec import ResponseHead
-from ...pipeline import Send
-from ...upstream.connection import UpstreamConnection
 from .trace import Rules, Trace, Try
 
 
-class TracedSend(Send):
-    """send: the backend is told which try of which trace it serves."""
+class TraceSend(Stage):
+    """Before send: the backend gets the fields that say which try of which trace it serves."""
 
-    def __init__(self, rules: Rules) -> None:
-        super().__init__()
+    def __init__(self, rules: Rules, following: Stage) -> None:
+        super().__init__(following)
         self.rules = rules
 
-    def dispatch(self, x: Exchange, block: bytes, drop: int, add_host: bool) -> None:
+    def enter(self, x: Exchange) -> None:
         trace: Trace = x.trace
         if trace is None:
             trace = self.rules.begin(x)
-        trace.written = attempt = trace.go(x)
-        attempt.sent = attempt.picked if x.tries == 1 and not x.waited else monotonic()
-        Send.dispatch(self, x, block + trace.lines(attempt), drop, add_host)
+        attempt = trace.go(x)
+        attempt.sent = attempt.picked if x.tries == 1 and not x.was_delayed else monotonic()
+        x.outgoing.own = trace.fields(attempt)
+        self.next.enter(x)
 
 
-class TracedReturn(ReturnStage):
-    """relay: as `inner`, and what became of each try."""
+class TraceReturn(ResponseStage):
+    """On the way back: what became of each try."""
 
-    def __init__(self, rules: Rules, inner: ReturnStage) -> None:
+    def __init__(self, rules: Rules, following: ResponseStage) -> None:
+        super().__init__(following)
         self.rules = rules
-        self.inner = inner
-
-    def room(self, x: Exchange) -> None:
-        self.inner.room(x)
-
-    def connected(self, x: Exchange, connection: UpstreamConnection) -> None:
-        self.inner.connected(x, connection)
 
     def connect_failed(self, x: Exchange, reason: Reason) -> None:
-        if x.backend is not None:
+        if x.attempt.backend is not None:
             trace: Trace = x.trace
             if trace is None:
                 trace = self.rules.begin(x)
@@ -55,10 +47,7 @@ class TracedReturn(ReturnStage):
             attempt.reason = reason
             attempt.end(monotonic())
             trace.current = None
-        self.inner.connect_failed(x, reason)
-
-    def interim(self, x: Exchange, head: ResponseHead) -> None:
-        self.inner.interim(x, head)
+        self.next.connect_failed(x, reason)
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
         trace: Trace = x.trace
@@ -67,13 +56,7 @@ class TracedReturn(ReturnStage):
             attempt.status = head.status
             if head.status >= 400:  # it may be tried elsewhere, and the exchange then keeps no time of it
                 attempt.headed = monotonic()
-        self.inner.head(x, head, body_end, complete)
-
-    def data(self, x: Exchange, data: Any) -> None:
-        self.inner.data(x, data)
-
-    def end(self, x: Exchange) -> None:
-        self.inner.end(x)
+        self.next.head(x, head, body_end, complete)
 
     def failed(self, x: Exchange, reason: Reason, silent: bool) -> None:
         trace: Trace = x.trace
@@ -81,11 +64,11 @@ class TracedReturn(ReturnStage):
         if attempt is not None:
             attempt.reason = reason
             attempt.end(monotonic())
-        self.inner.failed(x, reason, silent)
+        self.next.failed(x, reason, silent)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
         trace: Trace = x.trace
         attempt: Try | None = trace.current if trace is not None else None
         if attempt is not None:
             attempt.status = head.status
-        self.inner.switched(x, head)
+        self.next.switched(x, head)

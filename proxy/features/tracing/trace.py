@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import Reason
-from ...exchange import Client, Exchange
-from ...http1.codec import new_id
+from ...exchange import Exchange
+from ...http.peer import Peer
+from ...http1.codec import HeaderEdits, new_id
 from ...plan import TraceSpec
 from .context import parent_of, state_of, threshold
 
@@ -19,6 +20,7 @@ WHY = ("error", "slow", "sampled", "share")
 """What a trace is kept for; the first that holds."""
 ERROR, SLOW, FLAGGED, SHARED = range(4)
 NOT_KEPT = -1
+NOTHING = HeaderEdits()
 
 
 class Rules:
@@ -33,7 +35,7 @@ class Rules:
         self.slow = spec.slow
         self.threshold = threshold(spec.share)
 
-    def believes(self, client: Client) -> bool:
+    def believes(self, client: Peer) -> bool:
         """Whether the traceparent of a client is gone on with."""
         return self.everybody or (client.trusted and not self.nobody)
 
@@ -45,7 +47,7 @@ class Rules:
         trace.next_id = ids[16:]
         head, client = x.head, x.client
         assert client is not None
-        if head.data is not None and self.believes(client):
+        if head.data is not None and self.believes(client.peer):
             parent = parent_of(head)
             if parent is not None:
                 trace.trace_id = parent.trace_id
@@ -83,12 +85,10 @@ class Trace:
         """In the order in which they began."""
         self.current: Try | None = None
         """The one that the exchange is at."""
-        self.written: Try | None = None
-        """The one that the head was written for that the exchange keeps."""
 
     def go(self, x: Exchange) -> Try:
         """The exchange is at the backend that it was picked."""
-        before, backend, picked = self.current, x.backend, x.picked
+        before, backend, picked = self.current, x.attempt.backend, x.attempt.picked
         assert backend is not None
         if before is not None:
             before.end(before.headed or picked)  # the head of a response that was not passed on
@@ -106,17 +106,13 @@ class Trace:
         self.tries.append(attempt)
         return attempt
 
-    def lines(self, attempt: Try) -> bytes:
-        """The header lines that tell a backend where it stands."""
-        parts = (
-            b"traceparent: 00-",
-            self.trace_id,
-            b"-",
-            attempt.id,
-            b"-01\r\n" if self.announced else b"-00\r\n",
-        )
-        line = b"".join(parts)
-        return b"%btracestate: %b\r\n" % (line, self.state) if self.state else line
+    def fields(self, attempt: Try) -> HeaderEdits:
+        """The fields that tell a backend where it stands (W3C Trace Context 3)."""
+        parent = b"00-%b-%b-%b" % (self.trace_id, attempt.id, b"01" if self.announced else b"00")
+        fields: tuple[tuple[bytes, bytes], ...] = ((b"traceparent", parent),)
+        if self.state:
+            fields += ((b"tracestate", self.state),)
+        return NOTHING.plus(fields)
 
 
 class Try:

@@ -1,6 +1,6 @@
 from ...http1.codec cimport ResponseHead
 from ..backend cimport Backend
-from ..connection cimport Requester, UpstreamConnection
+from ..ports cimport OutgoingRequest, Requester, UpstreamStream
 from .report cimport LoadReport
 from .orca cimport parse_binary, parse_header
 
@@ -16,7 +16,7 @@ cdef class Probe(Requester):
     cdef public Prober prober
     cdef public Backend backend
     cdef public double deadline
-    cdef public UpstreamConnection connection
+    cdef public UpstreamStream connection
     cdef public bytes body
     cdef _tell(self, LoadReport report)
     cdef _over(self)

@@ -11,15 +11,19 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ...errors import Reason
-from ...http1.codec import ResponseHead
+from ...http1.codec import X_REQUEST_ID, ResponseHead, mask_of
+from ...http1.rendering import request_head
 from ...metrics import U_PROBES, U_PROBES_ANSWERED
 from ..backend import Backend
-from ..connection import Requester, UpstreamConnection
+from ..ports import OutgoingRequest, Requester, Trailers, UpstreamStream
 from .orca import SIZE_MAX, parse_binary, parse_body, parse_header
 
 GIVE_UP = 5.0
 """Seconds after which the connection of a probe is closed. An answer counts only within the probe's time-out, but to
 close connections for so little would cost a busy backend more than the probe."""
+
+
+FIELDS = (("User-Agent", "qantara-probe"), ("Accept", "application/json, text/plain"))
 
 
 class ProbeSpec(NamedTuple):
@@ -43,7 +47,7 @@ class Prober:
         self.out: dict[Backend, int] = {}
         """Probes that are under way."""
         self.total = 0
-        self.requests: dict[str, bytes] = {}
+        self.requests: dict[str, OutgoingRequest] = {}
         """What is sent to each backend."""
 
     def __call__(self, backend: Backend) -> None:
@@ -73,15 +77,14 @@ class Prober:
         if not self.out[backend]:
             del self.out[backend]
 
-    def request(self, backend: Backend) -> bytes:
-        """What is sent."""
+    def request(self, backend: Backend) -> OutgoingRequest:
+        """The request that is sent."""
         found = self.requests.get(backend.name)
         if found is None:
             host = "localhost" if backend.spec.path else backend.name
-            found = self.requests[backend.name] = (
-                f"GET {self.spec.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: qantara-probe\r\n"
-                "Accept: application/json, text/plain\r\n\r\n"
-            ).encode()
+            found = OutgoingRequest(request_head("GET", self.spec.path, host, FIELDS))
+            found.drop = mask_of(X_REQUEST_ID)
+            self.requests[backend.name] = found
         return found
 
 
@@ -91,15 +94,15 @@ class Probe(Requester):
     def __init__(self, prober: Prober, backend: Backend, now: float) -> None:
         super().__init__()
         self.request_done = True
-        self.decode_chunks = True
+        self.decode_body = True
         self.response_head = self.response_idle = GIVE_UP
         self.prober: Prober | None = prober
         self.backend = backend
         self.deadline = now + prober.spec.timeout
-        self.connection: UpstreamConnection | None = None
+        self.connection: UpstreamStream | None = None
         self.body = b""
 
-    def connected(self, connection: UpstreamConnection) -> None:
+    def connected(self, connection: UpstreamStream) -> None:
         prober = self.prober
         assert prober is not None
         self.connection = connection
@@ -122,7 +125,7 @@ class Probe(Requester):
         else:
             self.body = head.data[head.end : body_end]
             if complete:
-                self.end()
+                self.end(())
 
     def data(self, data: Any) -> None:
         if self.prober is not None:
@@ -131,7 +134,7 @@ class Probe(Requester):
                 self.connection.discard()
                 self._over()
 
-    def end(self) -> None:
+    def end(self, trailers: Trailers) -> None:
         if self.prober is not None:
             self._tell(parse_body(self.body) if monotonic() <= self.deadline else None)
 

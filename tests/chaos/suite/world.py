@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.control.chaos import view
 from proxy.control.chaos.contract import Sample, Upstream
@@ -23,6 +22,7 @@ from proxy.scoreboard import DOWN, HEALTH, STATE, STATES, UNKNOWN, UP
 from proxy.server.proxy import Proxy
 from proxy.upstream.backend import Backend
 from tests.support.path import until_true
+from tests.support.plans import linked
 
 from .backends import Server
 from .load import Address, Client, Outcome, Results
@@ -108,7 +108,7 @@ class World:
 
     def plan(self) -> Plan:
         registry = self.proxy.registry if hasattr(self, "proxy") else None
-        return compile_plan(load_text(self.text()).config, registry=registry, injector=self.injector)
+        return linked(load_text(self.text()).config, registry=registry, injector=self.injector)
 
     def spawn(self, coroutine: Any) -> None:
         """Let something go on beside the load, until it or the world ends."""

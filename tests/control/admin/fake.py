@@ -43,17 +43,25 @@ class Fake:
         self.board = create(3)
         self.board.set_used(3)
         self.monitor = Monitor(self.board)
-        self.config: Config = load_text(YAML).config
         self.path = "q.yaml"
-        self.checked = Checked(self.config, compile_plan(self.config), ())
+        self.serve(YAML)
         self.discovery = Discovery(lambda *_: None)
         self.chaos = ChaosService(self.config.chaos, FakeHands(FakeClock(), app=20))
         self.last_reload = ReloadResult(1000.0, True, 0.1)
         self.is_ready = True
         self.asked: list[tuple[str, object]] = []
 
+    def serve(self, text: str) -> None:
+        """Serve this configuration from now on."""
+        config = load_text(text).config
+        self.checked = Checked(config, compile_plan(config), ())
+
+    @property
+    def config(self) -> Config:
+        return self.checked.config
+
     def specs(self) -> Mapping[str, GroupSpec]:
-        return compile_plan(self.config).specs
+        return self.checked.plan.groups
 
     def status(self) -> dict[str, Any]:
         return {"pid": 1}

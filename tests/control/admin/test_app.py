@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.configuration.load import load_text
-from proxy.configuration.sections.admin import Admin
+from proxy.configuration.sections.admin import AdminSection
 from proxy.control.reload import read_token
 from proxy.errors import REASONS, BindError, ConfigError
 from proxy.scoreboard import (
@@ -52,7 +52,7 @@ async def test_the_configuration_as_it_runs_without_its_secrets() -> None:
 async def test_headers_for_the_collector_are_not_shown() -> None:
     async with admin() as call:
         text = "listeners: [{bind: ':80'}]\nroutes: [{respond: {}}]\ntracing: {headers: {x-key: hush-hush}}\n"
-        call.fake.config = load_text(text).config
+        call.fake.serve(text)
         _, shown = await call("GET", "/config")
         assert shown["tracing"]["headers"] == {"x-key": "(not shown)"}
 
@@ -223,7 +223,7 @@ def test_what_is_allowed_in_the_configuration(section: str) -> None:
 
 def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
     def token(name: str) -> str | None:
-        return read_token(Admin.model_validate({"bind": ":1", "token_file": str(tmp_path / name)}))
+        return read_token(AdminSection.model_validate({"bind": ":1", "token_file": str(tmp_path / name)}))
 
     (tmp_path / "good").write_text("a-secret-of-many-characters\n")
     (tmp_path / "short").write_text("secret")
@@ -237,7 +237,7 @@ def test_the_token_may_be_in_a_file(tmp_path: Path) -> None:
 async def test_the_password_of_a_shared_store_is_not_shown() -> None:
     async with admin() as call:
         text = YAML + "rate_limits: {a: {rate: 1/s, shared: 'redis://me:secret@10.0.0.1:6379/0'}, b: {rate: 1/s}}"
-        call.fake.config = load_text(text).config
+        call.fake.serve(text)
         _, shown = await call("GET", "/config")
         assert shown["rate_limits"]["a"]["shared"]["url"] == "(not shown)@10.0.0.1:6379/0"
         assert shown["rate_limits"]["b"]["shared"] is None

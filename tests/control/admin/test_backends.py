@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.configuration.load import load_text
-
 from .fake import Client, admin
 
 TWO = """
@@ -20,7 +18,7 @@ routes: [{path: /f, upstream: flat}, {path: /l, upstream: levels}]
 async def adopt(call: Client, text: str) -> None:
     """A reload from the fake's configuration to this one."""
     fake = call.fake
-    fake.config = load_text(text).config
+    fake.serve(text)
     fake.discovery.adopt(await fake.discovery.prepare(fake.config.upstreams))
 
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from proxy.configuration.load import load_text
-from proxy.configuration.sections.chaos import Chaos
+from proxy.configuration.sections.chaos import ChaosSection
 from proxy.control.chaos.audit import Audit
 from proxy.control.chaos.contract import Member, Sample, Upstream
 from proxy.control.chaos.controller import Controller
@@ -104,7 +104,7 @@ def address(number: int) -> str:
     return f"10.0.0.{number}:80"
 
 
-def settings(more: str = "", audit: str = "audit.jsonl") -> Chaos:
+def settings(more: str = "", audit: str = "audit.jsonl") -> ChaosSection:
     """The section `chaos` of a configuration, enabled; `more` are further keys in flow style."""
     usual = {"enabled": "true", "environment": "test", "audit": audit}
     given = ", ".join(f"{key}: {value}" for key, value in usual.items() if f"{key}:" not in more)

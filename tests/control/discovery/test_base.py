@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.configuration.sections.discovery import Each
+from proxy.configuration.sections.discover import Each
 from proxy.control.discovery.base import Clock, Source, backend, completed
 from proxy.upstream.backend import BackendSpec
 

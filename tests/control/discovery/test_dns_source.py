@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.configuration.sections.discovery import Discover
+from proxy.configuration.sections.discover import DiscoverSection
 from proxy.control.discovery.base import Answer
 from proxy.control.discovery.dns_source import DnsSource, scaled
 from proxy.errors import DiscoveryError
@@ -17,7 +17,7 @@ from tests.support.dns import DnsServer, dns_server
 
 def source_of(server: DnsServer, clock: WoundClock | None = None, **keys: Any) -> DnsSource:
     keys = {"dns": "app.internal:80", "resolvers": [f"127.0.0.1:{server.port}"], "timeout": "500ms"} | keys
-    return DnsSource(Discover.model_validate(keys), clock or WoundClock())
+    return DnsSource(DiscoverSection.model_validate(keys), clock or WoundClock())
 
 
 def listed(answer: Answer) -> list[str]:
@@ -323,8 +323,8 @@ async def test_it_is_asked_again_when_the_ttl_is_over_and_no_sooner() -> None:
 def test_what_it_asks_is_said() -> None:
     keys: dict[str, Any] = {"dns": "app.internal:80", "resolvers": ["10.0.0.2", "fd00::2"]}
     assert (
-        DnsSource(Discover.model_validate(keys), WoundClock()).asks()
+        DnsSource(DiscoverSection.model_validate(keys), WoundClock()).asks()
         == "A of app.internal at 10.0.0.2:53, [fd00::2]:53"
     )
-    other = Discover.model_validate({"dns": "app.internal:80", "type": "ip"})
+    other = DiscoverSection.model_validate({"dns": "app.internal:80", "type": "ip"})
     assert DnsSource(other, WoundClock()).asks() == "A and AAAA of app.internal at the resolvers of the system"

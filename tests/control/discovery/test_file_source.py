@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.configuration.sections.discovery import Discover
+from proxy.configuration.sections.discover import DiscoverSection
 from proxy.control.discovery.base import Answer
 from proxy.control.discovery.file_source import FileSource, read_backends
 from proxy.control.discovery.watched import Watched
@@ -92,7 +92,7 @@ class Watching:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.clock = WoundClock()
-        discover = Discover.model_validate({"file": str(path), "interval": "1s"})
+        discover = DiscoverSection.model_validate({"file": str(path), "interval": "1s"})
         self.source = FileSource(discover, self.clock)
         self.watched = Watched("app", discover, self.source, self.clock, lambda name: None)
 
@@ -208,7 +208,7 @@ async def test_a_file_that_stays_is_read_once(tmp_path: Path) -> None:
 
     clock = WoundClock()
     answers: AsyncGenerator[Answer | Sequence[BackendSpec], None] = Counting(
-        Discover.model_validate({"file": str(file)}), clock
+        DiscoverSection.model_validate({"file": str(file)}), clock
     ).watch()
     await anext(answers)
     later = asyncio.ensure_future(anext(answers))

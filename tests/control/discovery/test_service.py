@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.configuration.schema import Config
 from proxy.control.discovery.base import backend
@@ -20,6 +19,7 @@ from proxy.upstream.backend import BackendSpec
 from tests.support.clock import EPOCH, WoundClock
 from tests.support.dns import dns_server
 from tests.support.path import until_true
+from tests.support.plans import linked
 
 OWN = """
 import asyncio
@@ -376,7 +376,7 @@ def test_a_source_that_cannot_be_used_is_refused_with_the_configuration(keys: st
     text = f"listeners: [{{bind: ':0'}}]\nroutes: [{{respond: {{}}}}]\nupstreams: {{a: {{discover: {{{keys}}}}}}}\n"
     loaded = load_text(text, "c.yaml")
     with pytest.raises(ConfigError) as caught:
-        compile_plan(loaded.config, loaded.report)
+        linked(loaded.config, loaded.report)
     (problem,) = caught.value.problems
     assert (problem.line, problem.column, problem.message) == (3, 36, words)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.configuration.sections.discovery import Discover
+from proxy.configuration.sections.discover import DiscoverSection
 from proxy.control.discovery import watched as watched_module
 from proxy.control.discovery.base import Answer, Source, backend
 from proxy.control.discovery.watched import Watched
@@ -21,7 +21,7 @@ from tests.support.clock import EPOCH, WoundClock
 from tests.support.path import until_true
 
 A, B, C = (backend(f"{name}:80") for name in "abc")
-DISCOVER = Discover(source="m:C")
+DISCOVER = DiscoverSection(source="m:C")
 
 
 class Script(Source):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.exchange import Exchange
 from proxy.features.chaos import Injector, Rule
@@ -22,6 +21,7 @@ from proxy.server.proxy import Proxy
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, Script, request, response
 from tests.support.path import backend_of, until_true
+from tests.support.plans import linked
 from tests.support.running import Running
 
 LONG = 60.0
@@ -83,7 +83,7 @@ async def injected(
             f"upstreams: {{app: {{backends: {[server.address, *others]}, {upstream}}}}}\n"
             f"routes: [{{name: all, upstream: app, {route}}}]\n"
         )
-        async with Proxy(compile_plan(load_text(text).config, injector=injector)) as proxy:
+        async with Proxy(linked(load_text(text).config, injector=injector)) as proxy:
             address = proxy.addresses[0]
             async with connect(address, receive_buffer=receive_buffer) as client:
                 way = Injected(server, Running(proxy, address), client, injector)

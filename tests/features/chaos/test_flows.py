@@ -5,31 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.errors import RESPONSE_INCOMPLETE
-from proxy.exchange import Exchange, ReturnStage
+from proxy.exchange import Exchange, ResponseStage
 from proxy.features.chaos.flows import LateEnd, ResetEnd, Truncated
 from proxy.features.chaos.rules import Live
 from proxy.http1.codec import ResponseHead
+from proxy.upstream.ports import Trailers
 from tests.features.chaos.injected import rule
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
 
 
-class Recorder(ReturnStage):
+class Recorder(ResponseStage):
     """Takes down what arrives; `leaves` at the head, as a retry does."""
 
     def __init__(self, leaves: bool = False) -> None:
+        super().__init__()
         self.events: list[Any] = []
         self.leaves = leaves
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
         self.events.append((head.status, complete))
         if self.leaves:
-            x.timer = object()
+            x.wait = object()
 
     def data(self, x: Exchange, data: Any) -> None:
         self.events.append(bytes(data))
 
-    def end(self, x: Exchange) -> None:
+    def end(self, x: Exchange, trailers: Trailers) -> None:
         self.events.append("end")
 
     def failed(self, x: Exchange, reason: Any, silent: bool) -> None:
@@ -81,7 +83,7 @@ def test_a_body_of_just_the_size_is_not_cut() -> None:
     cut = flow(Truncated, recorder, size=6)
     cut.begin(*parsed(HEAD + b"abc"), False)
     cut.data(b"def")
-    cut.end()
+    cut.end(())
     assert recorder.events == [(200, False), b"abc", b"def", "end"]
 
 

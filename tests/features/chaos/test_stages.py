@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.features.chaos import Delay, Injector
 from proxy.features.chaos.rules import FORWARD, STAGES_OF
@@ -19,6 +18,7 @@ from tests.features.chaos.injected import ECHO, Injected, injected, rule
 from tests.support.client import connect
 from tests.support.origin import Origin, close, end_of_input, request, response
 from tests.support.path import CHUNKED_POST, GET, backend_of, made, post, reason_of, until_counted, until_true
+from tests.support.plans import linked
 
 SHORT = Delay(0.02)
 LONG = Delay(30.0)
@@ -196,7 +196,7 @@ class Pair:
             "listeners: [{bind: '127.0.0.1:0'}]\naccess_log: null\n"
             f"upstreams: {{app: {{backends: [{backends}], {more}}}}}\nroutes: [{{upstream: app}}]\n"
         )
-        plan = compile_plan(load_text(text).config, injector=self.injector)
+        plan = linked(load_text(text).config, injector=self.injector)
         self.proxy = await self.stack.enter_async_context(Proxy(plan))
         self.client = await self.stack.enter_async_context(connect(self.proxy.addresses[0]))
         return self
@@ -286,7 +286,7 @@ async def test_a_fixed_response_can_be_struck_too() -> None:
     )
     injector = Injector([rule("route", "abort", status=500)])
     async with (
-        Proxy(compile_plan(load_text(text).config, injector=injector)) as proxy,
+        Proxy(linked(load_text(text).config, injector=injector)) as proxy,
         connect(proxy.addresses[0]) as client,
     ):
         assert made(await client.request(GET)) == (500, "route.chaos")

@@ -1,5 +1,0 @@
-from .hashed cimport Hashed
-
-
-cdef class RendezvousHash(Hashed):
-    cdef public int slots

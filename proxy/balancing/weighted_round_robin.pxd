@@ -1,5 +1,0 @@
-from .round_robin cimport RoundRobin
-
-
-cdef class WeightedRoundRobin(RoundRobin):
-    pass

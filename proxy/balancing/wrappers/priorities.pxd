@@ -1,5 +1,0 @@
-from .partition cimport Partition
-
-
-cdef class Priorities(Partition):
-    cdef public double factor

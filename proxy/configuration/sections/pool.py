@@ -1,0 +1,42 @@
+"""Connections to each backend that are kept and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...upstream.settings import PoolSettings
+from ..fields import Count, Duration, Section, Whole, duration
+from ..findings import Document, Finding, mapping
+from ..findings import Path as FindingPath
+
+if TYPE_CHECKING:
+    from ..site import Site
+
+
+class PoolSection(Section):
+    min: Whole = 0
+    """Connections kept open to each backend without traffic."""
+    max: Count = 1024
+    """Connections to each backend, busy and idle."""
+    idle: Duration = duration("55s")
+    """An idle connection is closed after this time."""
+    lifetime: Duration = duration("1h")
+    """A connection takes no further request after this time."""
+    pending: Whole = 1024
+    """Requests that may wait for a connection to a backend that has `max` open."""
+
+
+EFFECTS = (("*", "pools keep their connections"),)
+
+
+def rules(path: FindingPath, parent: Mapping[str, Any], document: Document) -> Iterator[Finding]:
+    pool = mapping(parent.get("pool"))
+    least, most = pool.get("min"), pool.get("max", 1024)
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        yield Finding((*path, "pool", "min"), f"must be at most pool.max, which is {most}; not {least}")
+
+
+def to_spec(pool: PoolSection, site: Site) -> PoolSettings:
+    connect = site.upstream_section.timeouts.connect or site.config.timeouts.connect
+    return PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect)

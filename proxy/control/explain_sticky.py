@@ -1,0 +1,52 @@
+"""Where the stickiness of an upstream would lead a request.
+
+Law of this file: by the code that would lead it, and nothing that it asks counts as a use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from ..exchange import Exchange
+from ..features.sticky.sessions import sessions_on
+from ..features.sticky.spec import StickyRouteSpec
+from ..features.sticky.stages import LearnedKey, StickyKey
+from ..scoreboard import Scoreboard
+from ..upstream.backend import Backend
+
+
+def explain_sticky(
+    spec: StickyRouteSpec,
+    balancer: Any,
+    members: Sequence[Backend],
+    key: StickyKey,
+    x: Exchange,
+    *,
+    board: Scoreboard | None,
+) -> dict[str, Any]:
+    """Where the stickiness of an upstream leads a request, and why. `balancer` is that before its algorithm."""
+    cookie, session, marks = spec.cookie, spec.session, balancer.marks
+    by = f"cookie {cookie.name.decode()}" if cookie is not None else (session.source if session is not None else "")
+    given = key.asked(x.head) if isinstance(key, LearnedKey) else key.mark(x)
+    if given is None:
+        return {"by": by, "leads_to": None, "why": "the request has none"}
+    balancer.now_ns = monotonic_ns()  # no tick reaches a plan that serves nothing
+    found: Backend | None = None
+    if cookie is not None:
+        found = marks.known(members).get(given)
+    elif session is not None and board is not None:
+        name = _remembered(spec.tokens.upstream, session.ttl, given, board)
+        found = next((backend for backend in members if backend.name == name), None)
+    if found is None:
+        return {"by": by, "leads_to": None, "why": "no backend is known by it"}
+    if balancer.target(marks.of(found)) is None:
+        return {"by": by, "leads_to": None, "why": f"{found.name} cannot serve it now"}
+    return {"by": by, "leads_to": found.name, "why": "it is usable"}
+
+
+def _remembered(upstream: str, ttl: float, session: bytes, board: Scoreboard) -> str | None:
+    row = sessions_on(board, upstream, ttl).look(session, monotonic())
+    names = {number: name for name, number in board.backends.rows.items()}
+    return names.get(row, "").rpartition("\n")[2] or None
