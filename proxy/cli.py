@@ -7,6 +7,7 @@ Law of this file: it reads arguments and prints; what a command does is in contr
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -180,8 +181,10 @@ def print_answer(name: str, told: dict[str, Any]) -> None:
 
 def check_command(arguments: argparse.Namespace) -> int:
     from .configuration.compile import compile_plan
+    from .configuration.former_hooks import former_hook_findings
     from .configuration.load import load
 
+    logging.getLogger("qantara.balancing").addHandler(logging.NullHandler())  # printed below, with its place
     try:
         loaded = load(arguments.config)
         compile_plan(loaded.config, loaded.report)
@@ -191,7 +194,7 @@ def check_command(arguments: argparse.Namespace) -> int:
         count = len(error.problems)
         print(f"{arguments.config}: {count} error{'s' if count != 1 else ''}", file=sys.stderr)
         return 2
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *loaded.report(former_hook_findings(loaded.config))):
         print(f"{warning} (warning)", file=sys.stderr)
     config = loaded.config
     print(f"{arguments.config}: good ({len(config.routes)} routes, {len(config.upstreams)} upstreams)")

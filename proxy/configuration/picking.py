@@ -59,9 +59,7 @@ def try_out(spec: GroupSpec) -> None:
     own = user_algorithms(spec.balance)
     trial = call_guarded(own, "__init__", compose, spec.balance._replace(slow=0.0))  # no request waits for it
     members = [Backend(backend) for backend in spec.backends]
-    call_guarded(own, "roster", trial.roster, members)
-    call_guarded(own, "census", trial.census, members)
-    call_guarded(own, "rebuild", trial.rebuild, members)
+    call_guarded(own, "members", type(trial).members, trial, members, members, members)
 
 
 def try_own(specs: Iterable[GroupSpec]) -> None:

@@ -95,7 +95,7 @@ def explain(
     if board is not None:
         _copy_states(plan, board)
     own = sorted({name for spec in plan.specs.values() if (name := user_algorithms(spec.balance))})
-    call_guarded(" or ".join(own), "rebuild", plan.settle_groups)
+    call_guarded(" or ".join(own), "members", plan.settle_groups)
     x = _exchange(head, plan, client)
     found: Explanation = {
         "request": {

@@ -47,7 +47,7 @@ def begin(x: Exchange, attempt: Attempt, backend: Backend, balancer: Balancer, n
     attempt.balancer = balancer
     attempt.request_done = x.request_done
     try:
-        balancer.took(backend)
+        balancer.assigned(backend)
     except Exception:
         if x.picker is not None:
             attempt.balancer = x.picker.balancer_failed(balancer)
@@ -112,7 +112,7 @@ def drop(x: Exchange, attempt: Attempt, now: float, outcome: int) -> None:
     report = attempt.report
     done.report = report if report is None or still_true(x, attempt, now) else None
     try:
-        balancer.dropped(backend, done)
+        balancer.released(backend, done)
     except Exception:  # a user's algorithm must not keep a request from ending
         if x.picker is not None:
             x.picker.balancer_failed(balancer)

@@ -111,9 +111,8 @@ class Picker:
         if self.balancer is None:
             return
         try:
-            self.balancer.roster(self.everyone)
-            self.balancer.census(self.rotating)
-            self.balancer.rebuild(self.usable)
+            # by its class: an algorithm of a user's own may have a field of this name
+            type(self.balancer).members(self.balancer, self.everyone, self.rotating, self.usable)
         except Exception:
             self.balancer_failed(self.balancer)
 
@@ -171,7 +170,7 @@ class Picker:
     ) -> Backend | None:
         """The least loaded usable backend of the first priority that was not tried and is within `limits`, of those
         that the algorithm lets a request with this key go to first."""
-        for rank in self._within_reach(key):
+        for rank in self._candidates(key):
             free = [backend for backend in rank if backend.weight > 0 and backend not in tried]
             if limits is not None:
                 free = [backend for backend in free if limits.below_limit(backend)]
@@ -181,19 +180,19 @@ class Picker:
 
     def any_of(self, tried: Sequence[Backend], key: bytes | None, limits: Overload) -> bool:
         """Whether `first_of` would find a backend."""
-        for rank in self._within_reach(key):
+        for rank in self._candidates(key):
             for backend in rank:
                 if backend.weight > 0 and limits.below_limit(backend) and backend not in tried:
                     return True
         return False
 
-    def _within_reach(self, key: bytes | None) -> Sequence[Sequence[Backend]]:
-        """Whom a request with this key may go to at all, whoever the algorithm would choose; the best first."""
+    def _candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]]:
+        """The groups of backends that a request with this key may go to, the best first."""
         try:
-            reach: Sequence[Sequence[Backend]] | None = self.balancer.reach(key)
+            candidates: Sequence[Sequence[Backend]] | None = self.balancer.candidates(key)
         except Exception:
-            reach = self.balancer_failed(self.balancer).reach(key)
-        return (self.usable,) if reach is None else reach
+            candidates = self.balancer_failed(self.balancer).candidates(key)
+        return (self.usable,) if candidates is None else candidates
 
 
 def precedence(backend: Backend) -> tuple[int, float]:

@@ -15,6 +15,8 @@ from proxy.features.sticky.balancer import Sticky, packed
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.load.report import LoadReport
 
+from .members import set_members
+
 PLACES = ("eu-west", "us-east", None)
 KEYS = (b"", b"eu-west", b"us-east\nuser-1", b"nowhere\n", *(b"user-%d" % n for n in range(9)))
 
@@ -45,9 +47,7 @@ class Life:
         """Tell the algorithm of its members, as a group does."""
         rotating = [backend for backend in self.members if backend not in self.drained]
         self.usable = [backend for backend in rotating if backend.healthy or self.panic]
-        self.balancer.roster(self.members)
-        self.balancer.census(rotating)
-        self.balancer.rebuild(self.usable)
+        set_members(self.balancer, self.usable, rotating, self.members)
 
     def step(self) -> None:
         """Something happens."""
@@ -76,14 +76,14 @@ class Life:
             assert backend in self.members or (backend is None and not weighty)
         else:
             assert backend in weighty or (backend is None and not weighty)
-        for rank in self.balancer.reach(key) or ():
+        for rank in self.balancer.candidates(key) or ():
             assert set(rank) <= set(self.usable)
         if backend is None:
             return
         if weighty and self.chance.random() < 0.1:  # the one that was picked is full
             backend = self.chance.choice(weighty)
         backend.in_flight += 1
-        self.balancer.took(backend)
+        self.balancer.assigned(backend)
         self.flying.append((backend, self.now, backend.load()))
 
     def end(self) -> None:
@@ -93,7 +93,7 @@ class Life:
         backend.in_flight -= 1
         outcome = self.chance.choice((ANSWERED, ANSWERED, ANSWERED, FAILED, CANCELLED))
         report = self.report() if self.chance.random() < 0.5 else None
-        self.balancer.dropped(backend, Done(self.now - since, outcome, self.now, beside, report))
+        self.balancer.released(backend, Done(self.now - since, outcome, self.now, beside, report))
 
     def report(self) -> LoadReport:
         number = self.chance.random

@@ -22,16 +22,16 @@ class Learns(Balancer):
     def __init__(self, seed: int = 0) -> None:
         self.turn = seed
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = list(members)
-        for backend in members:
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = list(usable)
+        for backend in usable:
             backend.learned.setdefault("learns", [0])
 
     def pick(self, key: bytes | None) -> Backend | None:
         self.turn += 1
-        return self.members[self.turn % len(self.members)]
+        return self.backends[self.turn % len(self.backends)]
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         backend.learned["learns"][0] += 1
 
 

@@ -129,7 +129,7 @@ def test_the_least_loaded_that_was_not_tried() -> None:
 
 
 class Fragile(RoundRobin):
-    def rebuild(self, members: object) -> None:
+    def members(self, listed: object, in_rotation: object, usable: object) -> None:
         raise RuntimeError("no")
 
 

@@ -12,7 +12,7 @@ import pytest
 from proxy.balancing.least_connections import LeastConnections
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.priorities import Priorities
 from proxy.deadlines import Sweep
 from proxy.metrics import U_BALANCER_FAILED
 from proxy.runtime import Registry
@@ -161,7 +161,7 @@ def test_one_that_fails_now_and_then_is_replaced_too() -> None:
 def test_a_dead_first_priority_is_no_panic_while_the_second_is_well() -> None:
     members = tuple(spec_of(f"{name}{n}", "x", priority) for priority, name in enumerate("pq") for n in (1, 2, 3, 4))
     spec = SPEC._replace(backends=members + tuple(spec_of(f"p{n}", "x") for n in range(5, 9)))
-    group = group_of(spec=spec, balancer=lambda: Levels(RoundRobin))
+    group = group_of(spec=spec, balancer=lambda: Priorities(RoundRobin))
     down(group, *[n for n, backend in enumerate(group.members.all) if backend.name[0] == "p"])
     assert (group.available, len(group.members.all), group.panicking) == (4, 12, False)
     assert {group.balancer.pick(None).name[0] for _ in range(40)} == {"q"}
@@ -181,7 +181,7 @@ def test_the_last_resort_is_not_picked_before_those_of_the_first_priority() -> N
 def test_a_census_that_changes_alone_is_told() -> None:
     """An ill member that is drained is no longer missed: 2 of 2 are well then, not 2 of 4."""
     members = (*(spec_of(f"p{n}", "x") for n in range(4)), spec_of("q1", "x", 1))
-    group = group_of(spec=SPEC._replace(backends=members), balancer=lambda: Levels(RoundRobin))
+    group = group_of(spec=SPEC._replace(backends=members), balancer=lambda: Priorities(RoundRobin))
     down(group, 2, 3)
     assert [round(part.share, 3) for part in group.balancer.parts] == [0.7, 0.3]
     for backend in group.members.all[2:4]:
@@ -196,11 +196,11 @@ def test_a_census_that_changes_alone_is_told() -> None:
 class Ranked(RoundRobin):
     """Lets a request go to the backends that its key names, in this order; without a key everywhere."""
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        super().rebuild(members)
-        self.known = {backend.name[:2]: backend for backend in members}
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        super().members(listed, in_rotation, usable)
+        self.known = {backend.name[:2]: backend for backend in usable}
 
-    def reach(self, key: bytes | None) -> list[list[Backend]] | None:
+    def candidates(self, key: bytes | None) -> list[list[Backend]] | None:
         if key is None:
             return None
         return [[self.known[name] for name in rank.split(",")] for rank in key.decode().split(";")]
@@ -246,9 +246,9 @@ def test_only_the_algorithms_whose_members_have_changed_are_told() -> None:
     told: list[str | None] = []
 
     class Told(RoundRobin):
-        def rebuild(self, members: Sequence[Backend]) -> None:
+        def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
             told.append(self.scope)
-            super().rebuild(members)
+            super().members(listed, in_rotation, usable)
 
     group = group_of(CANARY, balancer=Told)
     told.clear()
@@ -292,7 +292,7 @@ def test_algorithms_with_members_in_common_do_not_take_places_from_each_other() 
         for _ in range(40):
             backend = balancer.pick(None)
             backend.in_flight += 1
-            balancer.took(backend)
+            balancer.assigned(backend)
             counts[backend.name[0]] += 1
         assert counts == ({"s": 20, "c": 20} if balancer is group.balancer else {"c": 40})
         assert len({backend.in_flight for backend in group.members.all if backend.name[0] == "c"}) == 1
