@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import Origin, Peer, close, end_of_input, half_close, request, response, until, wait
 from tests.support.path import GET, config, made, path, until_true
@@ -89,7 +90,7 @@ async def test_bytes_for_a_backend_that_has_ended_its_side_of_a_tunnel() -> None
         go.set()
         await sending
         way.client.half_close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         assert len(way.origin.peers[0].received) > 20_000_000
         await until_true(lambda: not way.open and way.pool.size == 0)
@@ -111,7 +112,7 @@ async def test_bytes_that_wait_when_the_second_side_of_a_tunnel_ends() -> None:
         way.client.half_close()
         await until_true(lambda: connection.eof or connection.read_paused)
         go.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         assert way.origin.peers[0].received.count(b"x") >= sent
         await until_true(lambda: not way.open and way.pool.size == 0)

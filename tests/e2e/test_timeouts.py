@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import Peer, Step, end_of_input, request, response, until, wait
 from tests.support.path import CHUNKED_POST, GET, made, path, post, until_counted, until_true
@@ -22,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 async def backend_saw_the_end(peers: list[Peer]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await peers[0].closed_by_peer.wait()
 
 

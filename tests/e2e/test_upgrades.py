@@ -12,6 +12,7 @@ import pytest
 import websockets
 from websockets.asyncio.server import ServerConnection, serve
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import Peer, close, end_of_input, expect, half_close, request, reset, response, until, wait
 from tests.support.path import GET, Path, config, made, path, until_counted, until_true
@@ -196,7 +197,7 @@ async def test_the_client_disappears() -> None:
     async with path([until(HEAD_END), AGREE, end_of_input]) as way:
         await opened(way)
         way.client.reset()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_over(way)
 
@@ -217,7 +218,7 @@ async def test_a_silent_tunnel_is_closed() -> None:
     async with path([until(HEAD_END), AGREE, end_of_input], route="timeouts: {tunnel_idle: 50ms}") as way:
         await opened(way)
         assert await way.client.read_to_end() == b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_over(way)
 

@@ -11,31 +11,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from proxy.console.admin_client import ask
 from proxy.errors import ControlError
 from proxy.server.runtime_paths import Places, run_dir
 
+from . import PATIENCE
+from .launcher import Process, launch
 from .process import kill_group
 
-ROOT = Path(__file__).resolve().parents[2]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Running:
     """A proxy that was started with `qantara run`, and the commands about it."""
 
-    def __init__(self, file: Path, path: Path) -> None:
+    def __init__(self, file: Path, path: Path, constants: Mapping[str, Any] = NOTHING) -> None:
         self.file = file
+        self.constants = constants
+        """Of its supervisor, as for `launch`."""
         self.path = path
         """Of its Unix socket."""
         self.bind = f"unix:{path}"
         self.groups: list[int] = []
-        self.processes: list[asyncio.subprocess.Process] = []
+        self.processes: list[Process] = []
         self.logs: list[asyncio.Task[None]] = []
         self.said = ""
 
@@ -45,16 +49,10 @@ class Running:
         port = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.said)
         return ("127.0.0.1", int(port[1])) if port is not None else str(self.path)
 
-    async def start(self, *more: str) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "run", "-c", str(self.file), *more),
-            cwd=ROOT,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+    async def start(self, *more: str) -> Process:
+        process = await launch("run", "-c", str(self.file), *more, constants=self.constants)
         self.groups.append(process.pid)
         self.processes.append(process)
-        assert process.stderr is not None
         self.logs.append(asyncio.create_task(self._listen(process.stderr)))
         return process
 
@@ -86,8 +84,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, yaml: str, tcp: bool = False) -> AsyncIterator[Running]:
-    service = Running(folder / "qantara.yaml", folder / "q.sock")
+async def running(
+    folder: Path, yaml: str, tcp: bool = False, constants: Mapping[str, Any] = NOTHING
+) -> AsyncIterator[Running]:
+    service = Running(folder / "qantara.yaml", folder / "q.sock", constants)
     if tcp:
         service.bind = "127.0.0.1:0"
     service.write(yaml)
@@ -100,10 +100,11 @@ async def running(folder: Path, yaml: str, tcp: bool = False) -> AsyncIterator[R
             service.groups.append((await service.status())["pid"])
         for leader in service.groups:
             kill_group(leader)
-        await asyncio.gather(*service.logs, *(process.wait() for process in service.processes))
+        await asyncio.gather(*service.logs)
+        await asyncio.gather(*(process.communicate() for process in service.processes))
 
 
-async def until(condition: Any, patience: float = 15.0) -> None:
+async def until(condition: Any, patience: float = PATIENCE) -> None:
     """Until it holds; it may be a coroutine function."""
     async with asyncio.timeout(patience):
         while True:

@@ -135,7 +135,7 @@ def side(count: int) -> Step:
     """The load ends before these clients do: wait for them."""
 
     async def act(world: World) -> None:
-        await until_true(lambda: len(world.side.outcomes) >= count, 8)
+        await until_true(lambda: len(world.side.outcomes) >= count)
 
     return Step(1, "the others get their answers", act)
 
