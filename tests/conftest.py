@@ -27,8 +27,12 @@ from .support.servers import AppServers
 ROOT = Path(__file__).resolve().parents[1]
 CYTHON = sorted((ROOT / "proxy").glob("**/*.pyx"))
 
-# in CI the same examples every time: a new one is found by `make fuzz`, not by somebody else's change
-hypothesis.settings.register_profile("default", deadline=None, derandomize=bool(os.environ.get("CI")))
+# In CI the same examples every time: a new one is found by `make fuzz`, not by somebody else's change. The interpreted
+# form, several times slower, gets fewer: it is the same source.
+EXAMPLES = 30 if os.environ.get("QANTARA_FORM") == "interpreted" else 100
+hypothesis.settings.register_profile(
+    "default", deadline=None, max_examples=EXAMPLES, derandomize=bool(os.environ.get("CI"))
+)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=100_000, print_blob=True)
 hypothesis.settings.load_profile("default")
 

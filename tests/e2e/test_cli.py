@@ -24,6 +24,8 @@ from tests.support.launcher import Process, launch
 from tests.support.origin import Origin, request, response, tell, wait
 from tests.support.process import kill_group
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 RESPOND = "routes: [{respond: {body: hello}}]\n"
 LISTEN = "listeners: [{bind: '127.0.0.1:0'}]\n"

@@ -24,6 +24,8 @@ from tests.support.origin import Origin, request, response, tell, wait
 from tests.support.process import kill_group
 from tests.support.service import Running, running, until
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 HELLO = "routes: [{respond: {body: hello}}]\naccess_log: null\n"

@@ -464,6 +464,7 @@ async def test_without_tracing_nothing_is_linked_in(tmp_path: Path) -> None:
     assert b"trace_id" not in path.read_bytes()
 
 
+@pytest.mark.processes
 async def test_workers_send_what_waits_at_a_reload_and_at_the_end(tmp_path: Path) -> None:
     async with Collector() as collector:
         traced = (
