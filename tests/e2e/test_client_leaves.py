@@ -41,7 +41,7 @@ async def test_a_half_closed_client_gets_its_answer() -> None:
 
 async def test_a_half_closed_client_gets_a_long_answer_whole() -> None:
     body = b"x" * 3_000_000
-    async with path([request(), response(body)], more="timeouts: {half_close: 500ms}") as way:
+    async with path([request(), response(body)], more="timeouts: {half_close: 10s}") as way:
         await way.client.send(GET)
         way.client.half_close()
         assert (await way.client.response()).body == body

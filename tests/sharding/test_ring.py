@@ -37,6 +37,7 @@ def test_there_are_as_many_points_as_the_weight_says() -> None:
     assert len(Ring(equal(2)).points) == 1024
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(WEIGHTS, st.text("abcdefgh", min_size=1, max_size=3), st.floats(0.05, 4.0))
 def test_no_key_moves_between_two_others(weights: dict[str, float], name: str, weight: float) -> None:

@@ -56,6 +56,7 @@ def test_it_finds_what_an_overloaded_upstream_can_do() -> None:
     assert upstream.gradient.baseline == pytest.approx(0.02, rel=0.25)
 
 
+@pytest.mark.long
 def test_it_stays_there_for_hours() -> None:
     upstream = Upstream()
     upstream.run(3600.0)
