@@ -21,8 +21,8 @@ PYTEST = $(PYTHON_OF_TESTS) -m pytest -n $(JOBS) --dist loadgroup
 TREE := build/interpreted
 # What the interpreted form is tested with by `make test`: all that has a compiled module, and the path of a request.
 ON_PATH = $(wildcard tests/balancing tests/cache tests/downstream tests/features tests/http tests/http1 tests/limits \
-	tests/sharding tests/stages tests/telemetry tests/upstream tests/e2e tests/test_deadlines.py tests/test_errors.py \
-	tests/test_exchange.py tests/test_metrics.py tests/test_pipeline.py tests/test_plan.py tests/test_routing.py \
+	tests/server tests/sharding tests/stages tests/telemetry tests/upstream tests/e2e tests/test_deadlines.py \
+	tests/test_errors.py tests/test_exchange.py tests/test_metrics.py tests/test_pipeline.py tests/test_plan.py tests/test_routing.py \
 	tests/test_runtime.py tests/test_scoreboard.py)
 
 .DEFAULT_GOAL := help

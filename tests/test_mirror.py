@@ -29,7 +29,6 @@ ELSEWHERE = {
     "downstream/client_socket.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "downstream/http1/body.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "downstream/acceptor.py": ("e2e/test_data_path.py", "limits are told by connections that are refused"),
-    "downstream/listener.py": ("e2e/test_cli.py", "addresses in use, stale sockets: needs real ones"),
     "upstream/spec.py": ("upstream/test_group.py", "plain values, which a group takes up"),
     "upstream/http1.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "upstream/pool.py": ("e2e/test_data_path.py", "what it keeps is told by the backend's connections"),
