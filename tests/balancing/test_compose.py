@@ -71,6 +71,7 @@ def test_what_has_no_weight_or_is_ill_gets_nothing_and_the_rest_something(algori
     assert len(picked) >= (1 if algorithm == "first" else 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "first"])
 @layers
 def test_shares_inside_follow_the_weights(algorithm: str, layers: str) -> None:

@@ -198,6 +198,7 @@ class World:
         return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 2.0])
 def test_what_a_region_cannot_hold_goes_to_the_next(seconds: float) -> None:
     """Frankfurt may have 100 in flight and would have 200: half of it goes to Amsterdam, whatever requests take."""
@@ -211,6 +212,7 @@ def test_what_a_region_cannot_hold_goes_to_the_next(seconds: float) -> None:
     assert found["ams"] / total == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0])
 def test_it_settles_and_does_not_swing(seconds: float) -> None:
     """The spread is that of drawing lots (sigma 7 if half of 200 go there), and little more."""

@@ -43,6 +43,7 @@ def test_nobody_is_less_loaded_than_the_one_that_is_picked(weights: list[int], s
         flying.append(request)
 
 
+@pytest.mark.long
 def test_many_members_and_requests_stay_in_order() -> None:
     dice = Random(5)
     picker = StandalonePicker("least_connections", {f"b{n}:1": dice.randint(1, 256) for n in range(1000)}, seed=1)
@@ -151,6 +152,7 @@ def test_two_of_them_may_know_the_same_backend() -> None:
     assert new.pick(None) in members[1:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", ["least_connections", "latency", "least_time"])
 def test_one_that_fails_at_once_is_not_the_idlest(algorithm: str) -> None:
     """Round robin gives three of a hundred 3 %. (The marks are far from what was measured: 0.04 % and 20 % to 70 %.)"""

@@ -139,6 +139,7 @@ def test_configured_weights_are_factors() -> None:
     assert shares(of) == {"a": pytest.approx(0.4, abs=0.001), "b": pytest.approx(0.6, abs=0.001)}
 
 
+@pytest.mark.long
 def test_a_report_cannot_take_everything_or_nothing() -> None:
     members = backends(*[1] * 100)
     of = balancer(members, blackout_period=0)

@@ -18,6 +18,7 @@ from proxy.scoreboard import DOWN, HEALTH, UP
 from proxy.upstream.backend import BackendSpec
 from proxy.upstream.health import HealthSpec
 from proxy.upstream.spec import GroupSpec
+from tests.support import PATIENCE
 from tests.support.origin import Origin, Script, close, until
 from tests.support.path import until_true
 
@@ -45,7 +46,7 @@ async def server(folder: Path, **statuses: int) -> AsyncIterator[tuple[str, heal
 async def asked(path: str, service: str = "") -> str:
     reader, writer = await asyncio.open_unix_connection(path)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await check(reader, writer, "localhost", service)
     finally:
         await closed(writer)
@@ -95,7 +96,7 @@ async def test_what_is_no_grpc_server_is_told(script: Script, words: str) -> Non
         host, _, port = origin.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 assert words in await check(reader, writer, origin.address, "x")
         finally:
             await closed(writer)

@@ -105,6 +105,7 @@ async def test_it_can_be_polled(kind: str, tmp_path: Path) -> None:
             await poller.close()
 
 
+@pytest.mark.processes
 async def test_the_supervisor_polls_and_shows_what_it_learns(tmp_path: Path) -> None:
     """Two workers, one poll; a report in a header and one that was polled are both shown, with their age."""
     sock, address = listen("tcp", tmp_path, "uvicorn")

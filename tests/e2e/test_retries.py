@@ -99,7 +99,7 @@ async def test_nothing_is_sent_again_once_the_response_has_begun() -> None:
 
 async def test_a_time_out_goes_elsewhere() -> None:
     async with Origin([request(), never]) as bad, Origin(OK) as good:
-        text = yaml(bad, good, upstream="retry: {per_try: 100ms}")
+        text = yaml(bad, good, upstream="retry: {per_try: 500ms}")
         async with running(text) as proxy, connect(proxy.address) as client:
             assert (await client.request(GET)).body == b"ok"
 

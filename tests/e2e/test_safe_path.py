@@ -12,7 +12,8 @@ import pytest
 from tests.support.client import connect
 from tests.support.origin import Origin, request, response
 from tests.support.path import GET
-from tests.support.service import ROOT, Running, running
+from tests.support.launcher import ROOT
+from tests.support.service import Running, running
 
 POISONED = """
     aiohttp argparse asyncio encodings json logging maxminddb mmh3 numpy orjson own_near pydantic pydantic_core rich
@@ -73,7 +74,7 @@ async def test_nothing_is_imported_from_the_working_folder(
             f"python_path: [../own]\nupstreams: {{app: {{balance: {{algorithm: 'own_near:Near'}}, "
             f"backends: ['{origin.address}']}}}}\nroutes: [{{upstream: app}}]\nworkers: 1\naccess_log: null\n"
         )
-        async with running(here, yaml, command=command, cwd=here) as service:
+        async with running(here, yaml, command=command) as service:
             file = str(service.file)
             assert "good" in await told("check", file)
             assert await answered(service) == b"served"

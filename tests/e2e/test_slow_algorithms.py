@@ -124,6 +124,7 @@ routes: [{upstream: app}]
         assert isinstance(proxy.proxy.plan.groups["app"].balancer, TimeGuard)
 
 
+@pytest.mark.processes
 async def test_of_a_service_the_log_and_the_admin_api_tell(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         text = yaml(await addresses(stack)) + "workers: 1\naccess_log: null\n"

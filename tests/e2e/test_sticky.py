@@ -543,7 +543,7 @@ async def test_a_session_that_lives_in_a_cookie_of_the_app() -> None:
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.processes
 @pytest.mark.parametrize("sticky", ["{cookie: {}}", "{learn: 'header:X-Session'}"])
 async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path: Path, sticky: str) -> None:
     """Two workers; one is killed, the backends are listed in another order, and one of them is drained, then put into
@@ -594,7 +594,7 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
         assert await gone() == {b"1"}
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.processes
 @pytest.mark.parametrize("after", [None, "another secret that is longer"])
 async def test_the_secret_in_a_file_counts_until_a_reload(tmp_path: Path, after: str | None) -> None:
     """A worker that takes the place of another one, or follows chaos rules, knows the cookies that were given before

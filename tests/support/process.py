@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from pathlib import Path
 from proxy.console.admin_client import ask
 from proxy.server.runtime_paths import RuntimePaths, run_dir
 
-from .servers import ROOT
+from . import PATIENCE
+from .launcher import launch
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -48,15 +48,9 @@ async def process(folder: Path, yaml: str) -> AsyncIterator[Process]:
     path = folder / "proxy.sock"
     config = folder / "proxy.yaml"
     config.write_text(f"{yaml}\nlisteners: [{{bind: 'unix:{path}'}}]\naccess_log: null\n")
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", "run", "-c", str(config)),
-        cwd=ROOT,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    child = await launch("run", "-c", str(config))
     try:
-        assert child.stderr is not None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             said = b""
             while b"listening on" not in said:
                 line = await child.stderr.readline()

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.metrics import Histogram
 from proxy.upstream.hedge import LEARN, MAX_DELAY, SAMPLES, Hedger, HedgeSpec
+from tests.support import PATIENCE
 
 
 @dataclass
@@ -59,7 +60,7 @@ async def test_one_timer_serves_all() -> None:
     for each in requests[1:]:
         hedger.watch(each, monotonic(), stage)
     assert hedger.timer is timer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(stage.hedged) < 100:
             stage.some.clear()
             await stage.some.wait()

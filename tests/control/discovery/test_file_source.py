@@ -16,6 +16,7 @@ from proxy.control.discovery.file_source import FileSource, read_backends
 from proxy.control.discovery.watched import WatchedSource
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
+from tests.support import PATIENCE
 from tests.support.clock import WoundClock
 from tests.support.path import until_true
 
@@ -113,7 +114,7 @@ async def watching(path: Path) -> AsyncIterator[Watching]:
     made = Watching(path)
     made.watched.start()
     try:
-        await asyncio.wait_for(made.watched.first.wait(), 10)
+        await asyncio.wait_for(made.watched.first.wait(), PATIENCE)
         yield made
     finally:
         await made.watched.close()

@@ -17,6 +17,7 @@ from proxy.control.discovery.base import Answer, Source, backend
 from proxy.control.discovery.watched import WatchedSource
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
+from tests.support import PATIENCE
 from tests.support.clock import EPOCH, WoundClock
 from tests.support.path import until_true
 
@@ -218,7 +219,7 @@ async def test_a_source_that_never_waits_leaves_the_loop_to_others() -> None:
 
     eager = WatchedSource("app", DISCOVER, Eager(), WoundClock(), lambda name: None)
     eager.start()
-    await asyncio.wait_for(eager.first.wait(), 5)
+    await asyncio.wait_for(eager.first.wait(), PATIENCE)
     await eager.close()
 
 
