@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import connect
+from tests.support.launcher import ROOT
 from tests.support.origin import Origin, request, response
 from tests.support.path import GET
-from tests.support.launcher import ROOT
 from tests.support.service import Running, running
 
 POISONED = """

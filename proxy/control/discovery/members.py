@@ -22,7 +22,7 @@ class MemberChange(NamedTuple):
     """What the configuration said of it then."""
 
 
-class Members:
+class KnownMembers:
     """The backends of one upstream."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from ...configuration.sections.discover import DiscoverSection, find_class
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
 from .base import Clock, Source
-from .members import Members
+from .members import KnownMembers
 from .watched import WatchedSource
 
 log = logging.getLogger("qantara")
@@ -64,7 +64,7 @@ class Discovery:
     def __init__(self, on_change: OnChange, clock: Clock | None = None) -> None:
         self.on_change = on_change
         self.clock = clock or Clock()
-        self.members: dict[str, Members] = {}
+        self.members: dict[str, KnownMembers] = {}
         self.sources: dict[str, WatchedSource] = {}
         self.told: dict[str, tuple[BackendSpec, ...]] = {}
         """What others know: from `prepare`, or from `on_change`."""
@@ -97,7 +97,7 @@ class Discovery:
             del self.members[name]
             self._stop(name)
         for name, upstream in upstreams.items():
-            self.members.setdefault(name, Members()).configure([spec_of(section) for section in upstream.backends])
+            self.members.setdefault(name, KnownMembers()).configure([spec_of(section) for section in upstream.backends])
             if upstream.discover is None or name in adoption.sources:
                 self._stop(name)
             if name in adoption.sources:
@@ -132,7 +132,7 @@ class Discovery:
         """The backends that an upstream has once this is adopted."""
         found = new.backends if new is not None else self._found(name) if upstream.discover is not None else ()
         static = [spec_of(section) for section in upstream.backends]
-        return tuple(self.members.get(name, Members()).preview(static, found))
+        return tuple(self.members.get(name, KnownMembers()).preview(static, found))
 
     def _stop(self, name: str) -> None:
         watched = self.sources.pop(name, None)
@@ -185,7 +185,7 @@ class Discovery:
         """What `backends` of the file has to list so that run-time changes last: discovered ones are not in it."""
         return tuple(self._of(upstream).merged(()))
 
-    def _of(self, upstream: str) -> Members:
+    def _of(self, upstream: str) -> KnownMembers:
         members = self.members.get(upstream)
         if members is None:
             raise DiscoveryError(f"there is no upstream {upstream}; there are: {', '.join(self.members) or 'none'}")
