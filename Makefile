@@ -3,8 +3,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Worker processes of pytest; 0 runs the tests in one process, for a debugger.
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Worker processes of pytest: one more than there are cores, since most tests wait. 0 runs the tests in one process, for
+# a debugger.
+JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 # What else to hand to pytest: make test PYTEST_ARGS="-k codec -x"
 PYTEST_ARGS ?=
 # Which scenarios: make chaos CHAOS_ARGS="killed slow"
@@ -14,18 +15,26 @@ export QANTARA_OPTIMISE ?= g
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PYTEST = $(CURDIR)/$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+# Hundreds of processes are started: each would compile the .py files that it imports if none may leave what it compiled.
+PYTHON_OF_TESTS = env -u PYTHONDONTWRITEBYTECODE $(CURDIR)/$(BIN)/python
+PYTEST = $(PYTHON_OF_TESTS) -m pytest -n $(JOBS) --dist loadgroup
 TREE := build/interpreted
+# What the interpreted form is tested with by `make test`: all that has a compiled module, and the path of a request.
+ON_PATH = $(wildcard tests/balancing tests/cache tests/downstream tests/features tests/http tests/http1 tests/limits \
+	tests/server tests/sharding tests/stages tests/telemetry tests/upstream tests/e2e tests/test_deadlines.py \
+	tests/test_errors.py tests/test_exchange.py tests/test_metrics.py tests/test_pipeline.py tests/test_plan.py tests/test_routing.py \
+	tests/test_runtime.py tests/test_scoreboard.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-compiled test-interpreted lint format bench bench-quick fuzz soak dist clean \
-	chaos reliability build run-apps test-all test-sdist venv-run venv-demo venv-dev venv-bench
+.PHONY: help run dev test test-all test-compiled test-interpreted test-sdist lint \
+	.with-lint .compiled .tree .interpreted .interpreted-all .lint format bench bench-quick fuzz soak dist clean \
+	chaos reliability build run-apps venv-run venv-demo venv-dev venv-bench
 
 help:
 	@echo "make run          the proxy in front of three demo app servers (http://127.0.0.1:8080)"
 	@echo "make run-apps     the same in front of uvicorn, gunicorn and aiohttp"
-	@echo "make test         lint, then the whole test suite, compiled and interpreted"
-	@echo "make test-all     the same, and an installation from the sdist"
+	@echo "make test         lint, the whole test suite compiled, and what is on the path of a request interpreted"
+	@echo "make test-all     lint, the whole test suite in both forms, and an installation from the sdist"
 	@echo "make dev          develop: everything installed, the .py files run interpreted"
 	@echo "make build        develop: compile in place"
 	@echo "make lint         ruff, mypy, hadolint;  make format  ruff's formatter"
@@ -77,29 +86,55 @@ dev: $(VENV)/.ready-dev
 
 # --- checks ------------------------------------------------------------------------------------------
 
-test: lint test-compiled test-interpreted
+# Lint runs beside the tests, which mostly wait; what it says stands behind them, in one piece.
+test: venv-dev
+	@$(MAKE) --no-print-directory WITH_LINT=".compiled .interpreted" .with-lint
 
-# What `make test` does, and the build that a user of the sdist goes through: everything is compiled once more.
-test-all: test test-sdist
+# What `make test` leaves out: the rest in the interpreted form, and the build that a user of the sdist goes through.
+test-all: venv-dev
+	@$(MAKE) --no-print-directory WITH_LINT=".compiled .interpreted-all test-sdist" .with-lint
+
+.with-lint:
+	@mkdir -p build; $(MAKE) --no-print-directory .lint >build/lint.log 2>&1 & lint=$$!; \
+		$(MAKE) --no-print-directory $(WITH_LINT); tests=$$?; \
+		wait $$lint; lint=$$?; echo; cat build/lint.log; \
+		test $$lint -eq 0 || echo "lint: FAILED"; exit $$((tests + lint > 0))
 
 test-compiled: venv-dev
-	QANTARA_FORM=compiled $(PYTEST) -m "not soak and not sdist" $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory .compiled
+
+test-interpreted: venv-dev
+	@$(MAKE) --no-print-directory .interpreted
+
+lint: venv-dev
+	@$(MAKE) --no-print-directory .lint
+
+.compiled:
+	QANTARA_FORM=compiled $(PYTEST) -m "not sdist and not soak" $(PYTEST_ARGS)
+
+# In a copy of the checkout in which only what is written in Cython (.pyx) is compiled, with what that shares.
+.tree:
+	@rm -rf $(TREE) && mkdir -p $(TREE)
+	@tar -c --exclude-vcs --exclude='.venv*' --exclude='./build' --exclude='./dist' --exclude='*.so' \
+		--exclude='.*_cache' --exclude='.hypothesis' --exclude='*.egg-info' . | tar -x -C $(TREE)
+	@for source in $$(find proxy -name '*.pyx') proxy/_shared.; do \
+		for module in $${source%.*}.*.so; do test ! -e $$module || cp $$module $(TREE)/$$module; done; done
+
+# It measures what the tests run of each package, and fails if that is not enough; not if PYTEST_ARGS choose tests.
+.interpreted: .tree
+	cd $(TREE) && QANTARA_FORM=interpreted PYTHONPATH=$(CURDIR)/$(TREE) $(PYTHON_OF_TESTS) -m coverage run -m pytest \
+		-n $(JOBS) --dist loadgroup -m "not processes and not long and not packaging and not sdist and not soak" \
+		$(ON_PATH) $(PYTEST_ARGS)
+	cd $(TREE) && $(PYTHON_OF_TESTS) -m coverage combine --quiet
+	@cd $(TREE) && $(PYTHON_OF_TESTS) -m tests.coverage_law $(if $(PYTEST_ARGS),|| echo "PYTEST_ARGS: not judged")
+
+.interpreted-all: .tree
+	cd $(TREE) && QANTARA_FORM=interpreted PYTHONPATH=$(CURDIR)/$(TREE) $(PYTEST) $(PYTEST_ARGS)
 
 test-sdist: $(VENV)/.ready-dev
 	$(CURDIR)/$(BIN)/python -m pytest -m sdist $(PYTEST_ARGS) tests/test_packaging.py
 
-# The same tests once more, in a copy of the checkout in which only what is written in Cython (.pyx) is compiled.
-test-interpreted: venv-dev
-	@rm -rf $(TREE) && mkdir -p $(TREE)
-	@tar -c --exclude-vcs --exclude='.venv*' --exclude='./build' --exclude='./dist' --exclude='*.so' \
-		--exclude='__pycache__' --exclude='.*_cache' --exclude='.hypothesis' --exclude='*.egg-info' . | tar -x -C $(TREE)
-	@cp proxy/_shared*.so $(TREE)/proxy/
-	@cp proxy/http1/codec*.so $(TREE)/proxy/http1/
-	@cp proxy/limits/atomic*.so $(TREE)/proxy/limits/
-	@cp proxy/sharding/tables*.so $(TREE)/proxy/sharding/
-	cd $(TREE) && QANTARA_FORM=interpreted PYTHONPATH=$(CURDIR)/$(TREE) $(PYTEST) $(PYTEST_ARGS)
-
-lint: venv-dev
+.lint:
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; \

@@ -24,7 +24,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from proxy.console.admin_client import ask
-from proxy.server.runtime_paths import Places
+from proxy.server.runtime_paths import RuntimePaths
 
 from .origin import serve
 from .processes import free_port
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, folder: Path, origin_port: int) -> dict[str
     while b"1 workers" not in proxy.stderr.readline():
         if proxy.poll() is not None:
             raise SystemExit("the proxy does not start")
-    control = Places(folder, str(config)).control
+    control = RuntimePaths(folder, str(config)).control
     states, failed = [], 0
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("requests", total=options.requests)

@@ -21,7 +21,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from proxy.balancing import ALGORITHMS
-from proxy.balancing.standalone import Picker
+from proxy.balancing.standalone import StandalonePicker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def run(algorithm: str, seed: int, requests: int = REQUESTS, **params: object) -
     dice = Random(seed)
     params["seed"] = seed
     now = 0.0
-    picker = Picker(algorithm, [f"endpoint-{n}" for n in range(len(MOST_MS))], clock=lambda: now, **params)
+    picker = StandalonePicker(algorithm, [f"endpoint-{n}" for n in range(len(MOST_MS))], clock=lambda: now, **params)
     places = {name: n for n, name in enumerate(picker.backends)}
     counts = [0] * len(MOST_MS)
     flying: list[tuple[float, int, object]] = []

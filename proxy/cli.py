@@ -7,6 +7,7 @@ Law of this file: it reads arguments and prints; what a command does is in contr
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from . import __version__
 from .errors import ConfigError, NobodyServes, QantaraError
 
 if TYPE_CHECKING:
-    from .server.runtime_paths import Places
+    from .server.runtime_paths import RuntimePaths
 
 ASKED = {
     "reload": "have a running proxy load its configuration again; waits, and tells what was wrong",
@@ -117,16 +118,16 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def ask_command(arguments: argparse.Namespace) -> int:
-    """reload, upgrade, stop, status: ask the proxy that serves the file, and tell what it says."""
+    """reload, upgrade, stop, status: ask the proxy that serves the file, and print its answer."""
     from .console.admin_client import ask
 
     name: str = arguments.command
     try:
-        places = places_of(arguments, arguments.config)
+        paths = paths_of(arguments, arguments.config)
         try:
-            status, told = ask(places.control, "GET" if name == "status" else "POST", f"/{name}")
+            status, told = ask(paths.control, "GET" if name == "status" else "POST", f"/{name}")
         except NobodyServes as nobody:
-            return tell_of_orphans(places, name, nobody)
+            return report_orphans(paths, name, nobody)
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -137,15 +138,15 @@ def ask_command(arguments: argparse.Namespace) -> int:
     if status >= 400:
         print(f"{name}: refused; what was served before is served on", file=sys.stderr)
         return 2 if status == 422 else 1
-    print_told(name, told)
+    print_answer(name, told)
     return 0
 
 
-def tell_of_orphans(places: Places, name: str, nobody: QantaraError) -> int:
-    """What of a proxy whose supervisor has died serves on. `stop` can be done without it, the rest cannot."""
+def report_orphans(paths: RuntimePaths, name: str, nobody: QantaraError) -> int:
+    """Print the workers that serve on after their supervisor has died. `stop` works without it, the rest does not."""
     from .server.orphans import orphans
 
-    found = orphans(places, leave=name == "stop")
+    found = orphans(paths, leave=name == "stop")
     if not found:
         raise nobody
     if name == "stop":
@@ -157,14 +158,14 @@ def tell_of_orphans(places: Places, name: str, nobody: QantaraError) -> int:
     return 1
 
 
-def places_of(arguments: argparse.Namespace, config: str) -> Places:
-    """Where the proxy that serves a file can be found."""
-    from .server.runtime_paths import Places, run_dir
+def paths_of(arguments: argparse.Namespace, config: str) -> RuntimePaths:
+    """The sockets of the proxy that serves a file."""
+    from .server.runtime_paths import RuntimePaths, run_dir
 
-    return Places(run_dir(arguments.run_dir, asking=True), config)
+    return RuntimePaths(run_dir(arguments.run_dir, asking=True), config)
 
 
-def print_told(name: str, told: dict[str, Any]) -> None:
+def print_answer(name: str, told: dict[str, Any]) -> None:
     if name == "reload":
         print(f"reloaded in {told['seconds'] * 1e3:.0f} ms")
     elif name == "upgrade":
@@ -180,8 +181,10 @@ def print_told(name: str, told: dict[str, Any]) -> None:
 
 def check_command(arguments: argparse.Namespace) -> int:
     from .configuration.compile import compile_plan
+    from .configuration.former_hooks import former_hook_findings
     from .configuration.load import load
 
+    logging.getLogger("qantara.balancing").addHandler(logging.NullHandler())  # printed below, with its place
     try:
         loaded = load(arguments.config)
         compile_plan(loaded.config, loaded.report)
@@ -191,7 +194,7 @@ def check_command(arguments: argparse.Namespace) -> int:
         count = len(error.problems)
         print(f"{arguments.config}: {count} error{'s' if count != 1 else ''}", file=sys.stderr)
         return 2
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *loaded.report(former_hook_findings(loaded.config))):
         print(f"{warning} (warning)", file=sys.stderr)
     config = loaded.config
     print(f"{arguments.config}: good ({len(config.routes)} routes, {len(config.upstreams)} upstreams)")
@@ -204,7 +207,7 @@ def diff_command(arguments: argparse.Namespace) -> int:
     if arguments.new is not None:
         return show_diff(arguments.old, arguments.new)
     try:
-        return show_running_diff(places_of(arguments, arguments.old).control)
+        return show_running_diff(paths_of(arguments, arguments.old).control)
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -224,7 +227,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
         "client": arguments.client,
     }
     try:
-        control = None if arguments.offline else places_of(arguments, arguments.config).control
+        control = None if arguments.offline else paths_of(arguments, arguments.config).control
         told = ask_or_explain(control, arguments.config, question)
     except (QantaraError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -240,7 +243,7 @@ def top_command(arguments: argparse.Namespace) -> int:
         print("error: --interval must be from 0.1 to 3600", file=sys.stderr)
         return 2
     try:
-        control = places_of(arguments, arguments.config).control
+        control = paths_of(arguments, arguments.config).control
     except QantaraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

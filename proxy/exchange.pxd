@@ -11,7 +11,8 @@ from .upstream.load.report cimport LoadReport
 from .upstream.picker cimport Picker
 from .upstream.ports cimport BodySource, OutgoingRequest, Requester, UpstreamStream
 
-cdef Stage END
+
+
 cdef ResponseStage NO_WAY_BACK
 
 

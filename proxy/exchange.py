@@ -204,7 +204,7 @@ class Attempt(Requester):
     def can_use_slot(self) -> bool:
         x = self.x
         assert x.group is not None and x.picker is not None
-        return x.picker.any_of(x.tried or (), x.key, x.group)
+        return x.picker.any_of(x.tried or (), x.key, x.group.overload)
 
     def slot_free(self) -> None:
         x = self.x

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from .balancing import Balancer
 from .balancing.compose import BalanceSpec, compose, spare
-from .balancing.user_code import call_guarded, own_names
+from .balancing.user_code import call_guarded, user_algorithms
 from .deadlines import Sweep
 from .errors import ConfigError, Problem
-from .exchange import END, NO_WAY_BACK, ResponseStage, Stage
+from .exchange import END, NoWayBack, ResponseStage, Stage
 from .features.chaos import OFF, Injector
 from .features.chaos.links import faults_before, faults_on_return
 from .features.geo.key import link_location
@@ -77,7 +77,7 @@ def link_route(spec: RouteSpec, context: LinkContext) -> RoutePlan:
     plan = RoutePlan(spec)
     plan.request_edits = edits(spec.request_edits)
     plan.response_edits = edits(spec.response_edits)
-    back: ResponseStage = NO_WAY_BACK
+    back: ResponseStage = NoWayBack()
     following: Stage = END
     for stage, links, links_back in reversed(CHAIN):
         for link_back in reversed(links_back):
@@ -123,7 +123,7 @@ def link_plan(spec: PlanSpec, runtime: Registry | None = None, injector: Injecto
 def make_balancers(group: GroupSpec) -> Balancers:
     """Those of one picker. Raises ValueError."""
     balance: BalanceSpec = group.balance
-    own = own_names(balance)
+    own = user_algorithms(balance)
     return call_guarded(own, "__init__", compose, balance), call_guarded(own, "__init__", spare, balance)
 
 

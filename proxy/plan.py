@@ -221,6 +221,8 @@ class PlanSpec(NamedTuple):
     access_log: AccessLogSpec | None = None
     shed: ShedSpec | None = None
     tracing: TraceSpec | None = None
+    python_path: tuple[str, ...] = ()
+    """Folders that modules of a user's own are imported from."""
 
     def with_members(self, members: Mapping[str, tuple[BackendSpec, ...]]) -> PlanSpec:
         """The same with the backends that some upstreams have now. An upstream is divided by priority as soon as one of

@@ -1,7 +1,7 @@
-"""All groups and backends of one worker, by name, and its overload state: what lives on when the plan is swapped.
+"""The state of one worker that outlives a plan: groups and backends by name, rate limits, shedding.
 
 Law of this file: a backend is the same object for as long as its address stays in its upstream; its pool, counters,
-health and whatever an algorithm keeps about it stay with it. What leaves is retired: it serves what it has begun,
+health and the data of algorithms about it stay with it. A backend that leaves is retired: it completes its requests,
 keeps no connection afterwards, and is forgotten.
 """
 
@@ -31,16 +31,16 @@ class Registry:
         self.board = board
         self.sweep = sweep
         self.buckets = Buckets(board.buckets())
-        """What the keys of rate limits have used."""
+        """The usage of rate limits, by key."""
         self.shedder = Shedder()
         self.remotes: dict[Any, Any] = {}
-        """Buckets that other machines share, by where they are (stages/shared_limits.py)."""
+        """Clients of shared rate limits, by their store (stages/shared_limits.py)."""
         self.groups: dict[str, Group] = {}
         self.epoch = -1
         self.retired: list[tuple[str, Backend]] = []
 
     def remote(self, store: S, make: Callable[[S], T]) -> T:
-        """The buckets in a store: the same ones for all limits, and after a reload."""
+        """The client of a store: one for all limits, kept across reloads."""
         if store not in self.remotes:
             self.remotes[store] = make(store)
         found: T = self.remotes[store]
@@ -62,36 +62,36 @@ class Registry:
         spare: object = None,
         subsets: Mapping[Selector, tuple[Any, Any]] | None = None,
     ) -> None:
-        """Take up what a plan says of an upstream."""
+        """Take up the configuration of an upstream."""
         group = self.group(spec.name)
         members = self._members(group, spec.backends, spec, head_size, head_count)
-        leaving = set(group.members) - set(members)
+        leaving = set(group.members.all) - set(members)
         group.adopt(spec, members, balancer, spare, subsets)
         self._retire(group.name, leaving)
 
     def set_members(self, name: str, backends: Sequence[BackendSpec]) -> None:
-        """Discovery or an operator has changed the backends of an upstream."""
+        """Set the backends of an upstream, changed by discovery or an operator."""
         group = self.groups[name]
-        some = next(iter(group.members), None)
+        some = next(iter(group.members.all), None)
         head_size, head_count = (some.pool.head_size, some.pool.head_count) if some is not None else (32768, 100)
         members = self._members(group, backends, group.spec, head_size, head_count)
-        leaving = set(group.members) - set(members)
+        leaving = set(group.members.all) - set(members)
         group.spec = group.spec._replace(backends=tuple(backends))
         group.set_members(members)
         self._retire(group.name, leaving)
 
     def keep_only(self, names: Iterable[str]) -> None:
-        """Forget the groups that the plan has no more."""
+        """Forget the groups that the plan does not name."""
         for name in set(self.groups) - set(names):
             group = self.groups.pop(name)
-            self._retire(name, group.members)
+            self._retire(name, group.members.all)
 
     def tick(self, now: float, lag: float = 0.0) -> None:
-        """Once per tick, `lag` seconds late: see what others have said, end what is over."""
+        """Once per tick, `lag` seconds late: read the changes of other processes, and forget retired backends."""
         self.board.refresh()
         epoch = self.board.epoch()
         for group in self.groups.values():
-            if epoch != self.epoch or group.due <= now:
+            if epoch != self.epoch or group.members.refresh_at <= now:
                 group.refresh(now)
             group.tick(now, lag)
         self.epoch = epoch
@@ -101,7 +101,7 @@ class Registry:
     def _members(
         self, group: Group, specs: Sequence[BackendSpec], settings: GroupSpec, head_size: int, head_count: int
     ) -> list[Backend]:
-        known = {backend.name: backend for backend in group.members}
+        known = {backend.name: backend for backend in group.members.all}
         members = []
         for spec in specs:
             backend = known.get(spec.address)
@@ -120,23 +120,23 @@ class Registry:
             self.retired.append((name, backend))
 
     def _forget_retired(self) -> None:
-        """Those that serve nothing any more. In one process alone their rows of the board are free then."""
+        """Forget retired backends without requests. With a single process their rows of the board are freed too."""
         for name, backend in list(self.retired):
             if backend.pool.size or backend.pool.waiting or backend.in_flight:
                 continue
             self.retired.remove((name, backend))
             self.sweep.watched.discard(backend.pool)
             group = self.groups.get(name)
-            back = group is not None and any(member.name == backend.name for member in group.members)
+            back = group is not None and any(member.name == backend.name for member in group.members.all)
             if self.board.fd < 0 and not back:
                 self.board.forget_backend(name, backend.name)
 
     async def close(self) -> None:
-        """Close every pool, and what connects to other machines."""
+        """Close all pools and the clients of shared rate limits."""
         for remote in self.remotes.values():
             await remote.close()
         for group in self.groups.values():
-            for backend in group.members:
+            for backend in group.members.all:
                 await backend.pool.close()
         for _, backend in self.retired:
             await backend.pool.close()

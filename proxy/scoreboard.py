@@ -76,7 +76,6 @@ MOST_UPSTREAMS = 1024
 BUCKET_CELLS = 2 * 262_144
 SESSION_CELLS = 1_048_576
 """Sessions that can be remembered (features/sticky/sessions.py)."""
-MOST_SLOTS = 257
 
 
 class Directory:

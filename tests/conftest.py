@@ -7,11 +7,14 @@ Invariant: the package under test is the one beside this folder, in the form tha
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.machinery
+import inspect
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -24,8 +27,12 @@ from .support.servers import AppServers
 ROOT = Path(__file__).resolve().parents[1]
 CYTHON = sorted((ROOT / "proxy").glob("**/*.pyx"))
 
-# in CI the same examples every time: a new one is found by `make fuzz`, not by somebody else's change
-hypothesis.settings.register_profile("default", deadline=None, derandomize=bool(os.environ.get("CI")))
+# In CI the same examples every time: a new one is found by `make fuzz`, not by somebody else's change. The interpreted
+# form, several times slower, gets fewer: it is the same source.
+EXAMPLES = 30 if os.environ.get("QANTARA_FORM") == "interpreted" else 100
+hypothesis.settings.register_profile(
+    "default", deadline=None, max_examples=EXAMPLES, derandomize=bool(os.environ.get("CI"))
+)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=100_000, print_blob=True)
 hypothesis.settings.load_profile("default")
 
@@ -66,6 +73,30 @@ def must_be_built() -> list[Path]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test first: begun last, it would keep one process busy while the others are done."""
     items.sort(key=lambda item: item.get_closest_marker("packaging") is None)
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = limited(item.obj, IN_LOOP * seconds_for(item))
+
+
+IN_LOOP = 0.9
+"""The share of a test's time after which its task is cancelled. The alarm of pytest-timeout, which ends what does not
+await, comes to nothing while a loop waits: uvloop takes an exception of a signal handler for one of a callback."""
+
+
+def seconds_for(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout"))
+
+
+def limited(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[..., Awaitable[None]]:
+    """The test, which fails where it waits when its time is over, and cleans up."""
+
+    @functools.wraps(test)
+    async def within(*arguments: Any, **named: Any) -> None:
+        async with asyncio.timeout(seconds):
+            await test(*arguments, **named)
+
+    return within
 
 
 def pytest_report_header() -> str:

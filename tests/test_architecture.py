@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "proxy"
 
 # A unit imports only what stands in an earlier line; neighbours in one line do not import each other.
 LAYERS = (
-    ("deadlines", "errors", "middleware", "threads"),
+    ("deadlines", "errors", "middleware", "python_path", "safe_path", "threads"),
     ("scoreboard",),
     ("metrics",),
     ("http1", "sharding", "limits"),
@@ -70,7 +71,20 @@ WALL_CLOCKS = frozenset((Path("http1/rendering.py"), Path("telemetry/access_log.
 """The Date header, the log's time and a date in Retry-After are the wall clock."""
 LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log"))
 
+MOST_POSITIONAL = 6
+"""Arguments that a call may pass without their names."""
+LONGER = frozenset(("upstream/load/report.py:LoadReport.__init__",))
+"""Functions that have more still. The set only shrinks."""
+HOMONYMS: frozenset[str] = frozenset()
+"""Class names with more than one meaning: none, and so it stays."""
+READ_ELSEWHERE = {
+    "pipeline.py:STAGES": "the words of the documents and the tests",
+    "scoreboard.py:UNKNOWN": "the value of a row that was never written",
+}
+"""Constants that the package itself does not read, and what they are for."""
+
 Check = Callable[[Path, ast.Module], Iterator[str]]
+Trees = Mapping[Path, ast.Module]
 
 
 def unit_of(path: Path) -> str:
@@ -175,7 +189,77 @@ def header(path: Path, tree: ast.Module) -> Iterator[str]:
         yield f"{path}:1: no docstring that says what lives here"
 
 
-CHECKS: tuple[Check, ...] = (layers, relative, foreign, banned, sizes, header)
+def positional(path: Path, tree: ast.Module) -> Iterator[str]:
+    for name, count, line in sorted(long_signatures(tree)):
+        if f"{path}:{name}" not in LONGER:
+            yield f"{path}:{line}: {name} has {count} positional arguments, more than {MOST_POSITIONAL}: name the rest"
+
+
+def long_signatures(scope: ast.AST, prefix: str = "") -> Iterator[tuple[str, int, int]]:
+    """Functions with too many positional arguments: qualified name, their number without self, line."""
+    for node in ast.iter_child_nodes(scope):
+        inside = prefix
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inside = f"{prefix}{node.name}."
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            bound = isinstance(scope, ast.ClassDef) and "staticmethod" not in map(ast.unparse, node.decorator_list)
+            count = len(node.args.posonlyargs) + len(node.args.args) - bound
+            if count > MOST_POSITIONAL:
+                yield inside[:-1], count, node.lineno
+        yield from long_signatures(node, inside)
+
+
+CHECKS: tuple[Check, ...] = (layers, relative, foreign, banned, sizes, header, positional)
+
+
+# --- checks of the whole package ----------------------------------------------------------------------
+
+
+def one_meaning(trees: Trees) -> Iterator[str]:
+    """A class name belongs to one class."""
+    places = defaultdict(list)
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{path}:{node.lineno}")
+    for name, found in places.items():
+        if len(found) > 1 and name not in HOMONYMS:
+            yield f"{found[-1]}: the class name {name} is taken: {', '.join(found[:-1])}"
+
+
+def constants(tree: ast.Module) -> Iterator[ast.Name]:
+    """Names in capitals that a module sets."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+            yield from (name for name in names if re.fullmatch("_?[A-Z][A-Z0-9_]*", name.id))
+
+
+def module_of(path: Path, node: ast.ImportFrom) -> Path:
+    """The module that a relative import names, as a path without suffix."""
+    return path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+
+
+def unread(trees: Trees, compiled: str = "") -> Iterator[str]:
+    """A constant is read by its module, by one that imports it, as an attribute, by a string with its name (hooks of
+    sections), or in Cython source (`compiled`)."""
+    imported, attributes = set(), set(re.findall(r"\w+", compiled))
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                imported |= {(module_of(path, node), alias.name) for alias in node.names}
+            elif isinstance(node, ast.Attribute):
+                attributes.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                attributes.add(node.value)
+    for path, tree in trees.items():
+        loads = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+        own = path.parent if path.stem == "__init__" else path.with_suffix("")
+        for name in constants(tree):
+            read = loads[name.id] or name.id in attributes or (own, name.id) in imported
+            if not read and f"{path}:{name.id}" not in READ_ELSEWHERE:
+                yield f"{path}:{name.lineno}: {name.id} is never read"
 
 
 def cimports(path: Path, text: str) -> Iterator[str]:
@@ -200,17 +284,21 @@ def length(path: Path, text: str) -> Iterator[str]:
 
 
 def problems() -> Iterator[str]:
+    trees, compiled = {}, ""
     for source in sorted(PACKAGE.rglob("*.py*")):
         if source.suffix not in (".py", ".pyx", ".pxd"):
             continue
         path, text = source.relative_to(PACKAGE), source.read_text()
         yield from length(path, text)
         if source.suffix == ".py":
-            tree = ast.parse(text)
+            tree = trees[path] = ast.parse(text)
             for check in CHECKS:
                 yield from check(path, tree)
         else:
             yield from cimports(path, text)
+            compiled += text if source.suffix == ".pyx" else ""
+    yield from one_meaning(trees)
+    yield from unread(trees, compiled)
 
 
 # --- tests -------------------------------------------------------------------------------------------
@@ -241,6 +329,8 @@ def test_the_package_keeps_its_shape() -> None:
         (banned, "upstream/pool.py", "self.log.debug(f'{x}')"),
         (sizes, "configuration/load.py", "def f():\n" + "    x = 1\n" * FUNCTION_LINES),
         (header, "routing.py", "import asyncio"),
+        (positional, "routing.py", "def f(a, b, c, d, e, f, g): pass"),
+        (positional, "routing.py", "class C:\n    def f(self, a, b, c, /, d, e, f, g): pass"),
     ],
 )
 def test_a_culprit_is_found(check: Check, path: str, code: str) -> None:
@@ -258,6 +348,7 @@ def test_a_culprit_is_found(check: Check, path: str, code: str) -> None:
         (banned, "upstream/pool.py", "loop.create_task(x())"),
         (banned, "control/reload.py", "asyncio.create_task(x())"),
         (banned, "pipeline.py", "log.warning('%s', x)"),
+        (positional, "routing.py", "class C:\n    def f(self, a, b, c, d, e, f, *, g, h): pass"),
     ],
 )
 def test_what_is_allowed_passes(check: Check, path: str, code: str) -> None:
@@ -281,3 +372,33 @@ def test_cimports_obey_the_layers(text: str, count: int) -> None:
 def test_every_unit_of_the_package_has_a_layer() -> None:
     units = {unit_of(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
     assert units - set(LEVEL) <= {"__init__"}
+
+
+def trees_of(**files: str) -> dict[Path, ast.Module]:
+    return {Path(name.replace("__", "/") + ".py"): ast.parse(code) for name, code in files.items()}
+
+
+def test_a_class_name_that_is_taken_is_found() -> None:
+    assert not list(one_meaning(trees_of(a="class A: pass\nclass B: pass", b="class C: pass\nB = A")))
+    assert list(one_meaning(trees_of(a="class A: pass", u__b="def f():\n    class A: pass"))) == [
+        "u/b.py:2: the class name A is taken: a.py:1"
+    ]
+
+
+def test_a_constant_that_is_never_read_is_found() -> None:
+    assert not list(unread(trees_of(a="A = 1\nprint(A)", u__b="B: int = 1", u__c="from .b import B", d="_D = 1"), "_D"))
+    assert not list(unread(trees_of(a="A, B = range(2)", b="from . import a\nprint(a.A, a.B)")))
+    assert list(unread(trees_of(a="A, B = range(2)\nprint(A)", u__b="B = 1", u__c="from .b import B"))) == [
+        "a.py:1: B is never read"
+    ]
+
+
+def test_what_is_allowed_still_is_needed_still() -> None:
+    """What has got better is taken out of the sets, so that it stays so."""
+    trees = {path.relative_to(PACKAGE): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    longer = {f"{path}:{name}" for path, tree in trees.items() for name, _, _ in long_signatures(tree)}
+    assert longer >= LONGER
+    names = Counter(n.name for tree in trees.values() for n in ast.walk(tree) if isinstance(n, ast.ClassDef))
+    assert {name for name, count in names.items() if count > 1} >= HOMONYMS
+    set_ = {f"{path}:{name.id}" for path, tree in trees.items() for name in constants(tree)}
+    assert set_ >= READ_ELSEWHERE.keys()

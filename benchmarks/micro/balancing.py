@@ -1,6 +1,6 @@
 """proxy/balancing: what a request costs an algorithm, by how many backends there are, and what memory it keeps.
 
-A request is `pick`, `took` and, 64 requests later, `dropped`, with what the pipeline does around them: requests in
+A request is `pick`, `assigned` and, 64 requests later, `released`, with what the pipeline does around them: requests in
 flight are counted up and down, time goes on, and backends tell those of their load who listen. There are 4,096 keys.
 Law of this file: what is taken off is the same loop with picks that were drawn before. So neither the call of a method
 nor the first touch of a backend, which the pipeline needs anyway, is in a figure; they are in the row "nothing".
@@ -140,7 +140,7 @@ def cases() -> Iterator[Case]:
             mark = row.mark if count >= MARKED else None
             yield Case(f"{name}: request, {count} backends", partial(with_and_without, row, count), REQUESTS, mark)
         for count in SLOW_COUNTS:
-            yield Case(f"{name}: rebuild, {count} backends", partial(one_leaves_and_returns, row, count), 2)
+            yield Case(f"{name}: members, {count} backends", partial(one_leaves_and_returns, row, count), 2)
             yield Case(f"{name}: tick, {count} backends", partial(ticks, row, count))
 
 
@@ -180,7 +180,7 @@ class Clock:
 
 def loop(balancer: Balancer, keys: list[bytes | None], clock: Clock) -> Callable[[], None]:
     """What the pipeline does for a request, as far as an algorithm sees it: see Pick.enter and drop_backend there."""
-    pick, took, dropped = balancer.pick, balancer.took, balancer.dropped
+    pick, assigned, released = balancer.pick, balancer.assigned, balancer.released
     slots = list(range(FLYING)) * (len(keys) // FLYING)
     flying: list[Backend | None] = [None] * FLYING
     dones = endings(balancer.wants_reports)
@@ -194,15 +194,15 @@ def loop(balancer: Balancer, keys: list[bytes | None], clock: Clock) -> Callable
                 done.now = now
                 done.in_flight = load = before.load()
                 before.in_flight = load - 1
-                dropped(before, done)
+                released(before, done)
             backend = flying[slot] = pick(key)
             backend.count(IN_FLIGHT)
-            took(backend)
+            assigned(backend)
         for slot, done in enumerate(dones):
             before, flying[slot] = flying[slot], None
             done.now = now
             before.in_flight -= 1
-            dropped(before, done)
+            released(before, done)
         clock.now = now
 
     return call
@@ -213,8 +213,8 @@ def one_leaves_and_returns(row: Row, count: int) -> Callable[[], None]:
     balancer, others = settled(row, members), members[1:]
 
     def call() -> None:
-        balancer.rebuild(others)
-        balancer.rebuild(members)
+        balancer.members(members, members, others)
+        balancer.members(members, members, members)
 
     return call
 
@@ -235,9 +235,7 @@ def ticks(row: Row, count: int) -> Callable[[], None]:
 def settled(row: Row, members: Sequence[Backend]) -> Balancer:
     balancer = row.make()
     balancer.prober = deque[Backend](maxlen=1).append if row.asks else None
-    balancer.roster(members)
-    balancer.census(members)
-    balancer.rebuild(members)
+    balancer.members(members, members, members)
     return balancer
 
 
@@ -292,7 +290,7 @@ def tables(timings: Sequence[Timing]) -> Iterator[Table]:
 
 
 def request_table(names: Iterable[str], timings: Mapping[tuple[str, str, int], Timing]) -> Table:
-    made = Table(title="a request (pick, took, dropped), ns, by the number of backends", title_justify="left")
+    made = Table(title="a request (pick, assigned, released), ns, by the number of backends", title_justify="left")
     made.add_column("algorithm")
     for title in (*(f"{count:,}" for count in COUNTS), "more at 10,000", "mark from 1,000 on", "blocks kept"):
         made.add_column(title, justify="right")
@@ -324,7 +322,7 @@ def kept_by(row: Row) -> int:
 def slow_table(names: Iterable[str], timings: Mapping[tuple[str, str, int], Timing]) -> Table:
     made = Table(title="off the path of requests, ms, by the number of backends", title_justify="left")
     made.add_column("algorithm")
-    columns = [(what, count) for what in ("rebuild", "tick") for count in SLOW_COUNTS]
+    columns = [(what, count) for what in ("members", "tick") for count in SLOW_COUNTS]
     for what, count in columns:
         made.add_column(f"{what}, {count:,}", justify="right")
     for name in names:

@@ -94,7 +94,7 @@ def client_of(yaml: str) -> ClientConnection:
     plan = link_plan(compile_plan(load_text(HEAD + yaml, "bench.yaml").config))
     plan.settle_groups()
     for group in plan.groups.values():
-        for backend in group.members:
+        for backend in group.members.all:
             connection = Http1Connection(backend.pool, 32768, 100)
             connection.connection_made(Swallow())
             backend.pool.size += 1

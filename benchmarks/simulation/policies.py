@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.balancing import ALGORITHMS, create
 from proxy.balancing.base import Balancer, Done
-from proxy.balancing.structures.probe_pool import Probe, ProbePool, Prober
+from proxy.balancing.structures.probe_pool import PooledProbe, ProbePool, ProbeSchedule
 from proxy.balancing.structures.sampling import Urn, dice
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
@@ -43,8 +43,8 @@ class Oracle(Balancer):
         self.servers = list(servers)
         self.dice = Random(seed)
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = usable
 
     def pick(self, key: bytes | None) -> Backend | None:
         best, least = 0, 1e9
@@ -56,7 +56,7 @@ class Oracle(Balancer):
             score = ((full if full > 1.0 else 1.0) + 0.1 * full) / server.speed
             if score < least:
                 best, least = server.number, score
-        return self.members[best]
+        return self.backends[best]
 
 
 class C3(Balancer):
@@ -70,15 +70,15 @@ class C3(Balancer):
     def __init__(self, seed: int, probes: float = 3.0) -> None:
         self.urn = Urn(dice(seed))
         self.pool = ProbePool(16, 1.0)
-        self.asking = Prober(probes, self.urn, self.urn.dice)
+        self.asking = ProbeSchedule(probes, self.urn, self.urn.dice)
         self.prober: Callable[[Backend], None] | None = None
         self.serves: dict[Backend, float] = {}
         """Seconds per request: EWMA of the latency over the requests in flight."""
         self.now = 0.0
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.urn.fill(members)
-        self.serves = dict.fromkeys(members, 0.05)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.urn.fill(usable)
+        self.serves = dict.fromkeys(usable, 0.05)
 
     def pick(self, key: bytes | None) -> Backend | None:
         self.pool.expire(self.now)
@@ -90,17 +90,17 @@ class C3(Balancer):
         self.pool.used(best, True)
         return backend
 
-    def rank(self, probe: Probe) -> float:
+    def rank(self, probe: PooledProbe) -> float:
         backend = probe.backend
         assert backend is not None
         serves = self.serves[backend]
         return probe.latency - serves + (1 + backend.load() + probe.in_flight) ** 3 * serves
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         if self.prober is not None:
             self.asking.ask(self.prober)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         self.serves[backend] += 0.3 * (done.seconds / done.in_flight - self.serves[backend])
         if done.report is not None:
             self.reported(backend, done.report, done.now)

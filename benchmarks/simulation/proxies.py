@@ -40,8 +40,7 @@ class Proxy:
         self.picks = [0] * len(servers)
         if reporter.says and hasattr(balancer, "prober"):
             balancer.prober = self.ask
-        balancer.census(self.backends)
-        balancer.rebuild(self.backends)
+        balancer.members(self.backends, self.backends, self.backends)
 
     def send(self, now: float, request: Request) -> None:
         """A request comes in."""
@@ -53,7 +52,7 @@ class Proxy:
         cells[FLYING] = request.beside = cells[FLYING] + 1
         request.place = place
         self.picks[place] += 1
-        balancer.took(backend)
+        balancer.assigned(backend)
         if self.asked:
             self.probe(now)
         self.servers[place].take(now, request)
@@ -68,7 +67,7 @@ class Proxy:
         done.now = now
         done.in_flight = request.beside
         done.report = self.reporter.with_response(self.servers[place], request.work) if good else None
-        self.balancer.dropped(self.backends[place], done)
+        self.balancer.released(self.backends[place], done)
 
     def ask(self, backend: Backend) -> None:
         self.asked.append(self.place[backend])

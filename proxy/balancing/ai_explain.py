@@ -1,6 +1,6 @@
-"""What `ai_scored` knows and why it picks as it does, in words and numbers for people.
+"""The state of `ai_scored` and the reasons of its picks, in words and numbers for people.
 
-Law of this file: it only reads, and it is slow: it is called when somebody asks.
+Law of this file: it only reads, and it is slow: it is called on demand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def explain(balancer: AiScored) -> dict[str, Any]:
-    """`backends` by name, `picks` (the latest that were kept), and what holds for all."""
+    """`backends` by name, `picks` (the latest that were kept), and common values."""
     return {
         "mode": mode(balancer),
         "goes_by": "cost" if balancer.by_cost else "latency",
@@ -35,7 +35,7 @@ def mode(balancer: AiScored) -> str:
 
 
 def contest(balancer: AiScored) -> dict[str, Any]:
-    """How it does against power of two choices."""
+    """The comparison with power of two choices."""
     found = balancer.contest
     learned, even = found.last if found.last is not None else (None, None)
     return {
@@ -49,7 +49,7 @@ def contest(balancer: AiScored) -> dict[str, Any]:
 
 
 def backend(balancer: AiScored, state: Learned) -> dict[str, Any]:
-    """One backend: what was learned, and what it would mean for a request now."""
+    """One backend: its learned values, and the score of a request now."""
     in_flight = float(state.backend.load())
     full = (in_flight + 1.0) * state.inverse
     usual = balancer.fleet.cost if balancer.by_cost else balancer.fleet.latency
@@ -96,7 +96,7 @@ def why(balancer: AiScored, state: Learned, in_flight: float, full: float) -> st
 
 
 def pick(now: float, winner: str, candidates: list[tuple[str, float, float]]) -> dict[str, Any]:
-    """One pick: who was looked at, and why the winner won."""
+    """One pick: the candidates, and the reason of the choice."""
     ordered = sorted(candidates, key=lambda each: each[2])
     second = ordered[1] if len(ordered) > 1 else None
     reason = f"{winner} has the lowest score, {ordered[0][2]:.2f}"

@@ -1,8 +1,8 @@
-"""Champion and challenger: whether the learned algorithm is better than power of two choices, by what it does.
+"""Champion and challenger: a comparison of the learned algorithm with power of two choices, by outcomes.
 
-Law of this file: a small share of the requests, drawn by chance, goes the other way, as a control group. A request is
-slow if it fails or takes longer than nine tenths of all requests; the group with fewer slow ones is better. Requests of
-the control group are the only ones that say what an even choice does: what is fitted to features is fitted to them.
+Law of this file: a small random share of the requests is the control group, and picked for by the other algorithm. A
+request is slow if it fails or is above the ninth decile of response times; the group with the smaller share of slow
+ones is better. Only requests of the control group show the effect of an even choice: features are fitted to them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from math import sqrt
 ENOUGH = 50
 """Requests of the control group in a window."""
 TOLERATED = 1.1
-"""So many times the control group's share of slow requests is still as good."""
+"""The ratio to the control group's share of slow requests that still counts as equal."""
 LOST = 3
-"""Windows in a row after which the other one takes over."""
+"""Lost windows in a row after which the other algorithm takes over."""
 SIGMAS = 2.0
-"""Differences that chance makes in one window of forty are no differences."""
+"""Standard errors of a difference below which it is chance (one window of forty)."""
 
 
 class Contest:
-    """The two groups. The algorithm says what became of requests; it asks whether `fallen_back` is set."""
+    """The two groups. The algorithm reports the ends of requests, and goes by `fallen_back`."""
 
     def __init__(self) -> None:
         self.slow_above = 0.0
-        """The ninth decile of the seconds until the response."""
+        """The ninth decile of response times in seconds."""
         self.usual = self.usual_slow = 0
         self.control = self.control_slow = 0
         self.lost = 0
@@ -32,10 +32,10 @@ class Contest:
         """Whether power of two choices picks, and the learned algorithm is the control group."""
         self.falls = 0
         self.last: tuple[float, float] | None = None
-        """Share of slow requests of the learned algorithm and of power of two, in the last window."""
+        """The shares of slow requests of the learned algorithm and of power of two, in the last window."""
 
     def over(self, seconds: float, failed: bool, control: bool) -> None:
-        """A request is over."""
+        """Count a request."""
         slow = failed or seconds > self.slow_above
         if not failed:
             if seconds > self.slow_above:
@@ -50,11 +50,11 @@ class Contest:
             self.usual_slow += slow
 
     def judge(self) -> None:
-        """At the end of a window, if it is one: who was better?"""
+        """Compare the groups at the end of a window."""
         if self.control < ENOUGH:
             return
         usual, control = self.usual_slow / max(1, self.usual), self.control_slow / self.control
-        # the better group's share is the estimate of chance: of no slow ones among few nothing follows
+        # the better group's share is the estimate of chance: no slow ones among few prove nothing
         chance = SIGMAS * sqrt((control * (1.0 - control) + 0.25 / self.control) / self.control)
         if self.fallen_back:
             worse = control <= usual

@@ -22,7 +22,7 @@ cdef class Learned:
     cdef public double inverse, base, penalty
     cdef public int picks, tag, answers
     cdef public double latency, share, silence, prior
-    cdef public double capacity, variance, when, error, error_when, costs, costed, cost_when
+    cdef public double capacity, variance, when, error, costs, costed, cost_when
     cdef public double cpu, memory, reported_when, pace, recent, tagged
 
     cpdef fade(self, double now, double prior)
@@ -30,9 +30,9 @@ cdef class Learned:
     cpdef completed(self, double seconds, double cost, double at_pick, double at_end, double now, Fleet fleet)
     @cython.locals(ratio=double, root=double, gap=double, kept=double)
     cpdef answered(self, double seconds, double now, Fleet fleet)
-    cpdef failed(self, double now)
+    cpdef failed(self)
     @cython.locals(errors=double)
-    cpdef told(self, LoadReport report, double now)
+    cpdef reported(self, LoadReport report, double now)
     @cython.locals(in_flight=double, gap=double, full=double, expected=double)
     cpdef sweep(self, double now, Fleet fleet)
     cpdef settle(self)

@@ -1,10 +1,10 @@
-"""What `ai_scored` knows of one backend, and how it learns it from what becomes of requests.
+"""The state of one backend in `ai_scored`, learned from the ends of requests.
 
 Law of this file: one backend at a time; nothing here compares backends. The signal is stretch: the time until the
-response over the CPU time that the backend says the request took. It is free of how much work a request is, so one
-or two responses tell a backend that is being starved. From the stretch and the requests in flight follows the
-capacity: how many requests the backend can work on before they slow each other down. It is estimated as by a Kalman
-filter: the longer nothing was heard, the more the next response counts.
+response over the CPU time that the backend reports for the request. It does not depend on the work of a request, so one
+or two responses reveal a backend that is being starved. From the stretch and the requests in flight follows the
+capacity: the number of requests in flight above which they slow each other down. It is estimated as by a Kalman filter:
+the longer the time since a response, the more the next one counts.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from ..upstream.backend import Backend
 from ..upstream.load.report import LoadReport
 
 DRIFT = 12.0
-"""How fast what is known of a capacity gets uncertain, per second, in units of the variance of one observation."""
+"""The growth of the variance of a capacity per second, in units of the variance of one observation."""
 SURE = 0.9
-"""The most that one observation counts."""
+"""The greatest gain of one observation."""
 UPWARD = 0.6
-"""An observation above what is believed counts so much: to overload a backend costs more than to spare it."""
+"""The factor of an observation above the estimate: overload costs more than idleness."""
 FADES = 6.0
-"""Seconds after which a capacity is half forgotten, and the average of the others believed instead."""
+"""The half-life of a capacity in seconds; it fades towards the mean of all."""
 CONTENDED = 1.05
-"""Stretch above which requests were in each other's way."""
+"""The stretch above which requests have slowed each other down."""
 ERRORS_FADE = 10.0
-"""Seconds after which the share of errors is half forgotten."""
+"""The half-life of the share of errors in seconds."""
 RESPONSES = 8
-"""The mean latency is that of so many responses. Where each backend gives more in a second, the peak is better."""
+"""The window of the mean latency, in responses. Where each backend has more per second, the peak is better."""
 _RESPONSES = RESPONSES
 PEAK_FADES = 10.0
-"""Seconds after which a peak of the latency, and the latency of an idle backend, is half forgotten."""
+"""The half-life of a peak of the latency, and of the latency of an idle backend, in seconds."""
 COSTS_KEPT = 500.0
-"""Responses over which the mean cost of requests at this backend is taken."""
+"""The window of the mean cost of requests at a backend, in responses."""
 PENALTY = 20.0
-"""What a share of errors of 1 is as bad as: so many times the usual latency."""
+"""The score of a share of errors of 1, as a multiple of the usual latency."""
 CHANCE = 2.0
-"""Standard errors by which costs may differ without a reason."""
+"""Standard errors by which costs may differ by chance."""
 DOUBT = 50.0
-"""Of so many responses' weight is the assumption that its requests cost what those of the others cost."""
+"""The weight of the prior that requests of all backends cost the same, in responses."""
 
 
 class Learned:
@@ -48,20 +48,19 @@ class Learned:
         self.backend = backend
         self.share = 1.0
         """Its weight over the mean weight of all."""
-        # What responses have told
+        # From responses
         self.capacity = capacity
         self.variance = 1.0
         self.when = 0.0
-        """When it last answered; or began to work, if it has not answered since."""
+        """Time of the latest response; or of the first request after idleness, if there was none since."""
         self.latency = 0.0
         """The time until the response, over that of all; used when costs are not reported. Where responses are rare it
-        is the mean of the latest, by their square roots, since requests differ: a long one is to say little of the
-        backend that it was sent to. Where they are frequent it is the peak, which is about the same for all unless one
-        is slow, and leaves the choice to the requests in flight."""
+        is the mean of the latest, by their square roots, since requests differ: a single long one must not decide.
+        Where they are frequent it is the peak, which is about the same for all unless one is slow, and leaves the
+        choice to the requests in flight."""
         self.answers = 0
         self.error = 0.0
-        """Share of failed requests lately."""
-        self.error_when = 0.0
+        """The recent share of failed requests."""
         self.costs = 0.0
         self.costed = 0.0
         """Sum of reported costs over the mean cost of all, and the number of them."""
@@ -84,14 +83,14 @@ class Learned:
         self.tagged = 0.0
 
     def fade(self, now: float, prior: float) -> None:
-        """Time passes: what was learned gets old."""
+        """Let the estimate fade with time."""
         gap = now - self.when
         if gap > 0.0:
             self.variance += DRIFT * gap
             self.capacity = prior + (self.capacity - prior) * FADES / (FADES + gap)
 
     def completed(self, seconds: float, cost: float, at_pick: float, at_end: float, now: float, fleet: Fleet) -> None:
-        """A response whose cost is known. `at_pick` and `at_end`: requests in flight then, itself included."""
+        """Learn from a response with a cost. `at_pick` and `at_end`: requests in flight then, this one included."""
         self.fade(now, fleet.capacity)
         self.when = now
         self.cost_when = now
@@ -123,7 +122,7 @@ class Learned:
         self.settle()
 
     def answered(self, seconds: float, now: float, fleet: Fleet) -> None:
-        """A response, whatever it cost: its latency, and that it was no error."""
+        """Learn the latency of a response."""
         ratio = seconds / fleet.latency
         if self.answers < _RESPONSES:
             self.answers += 1
@@ -142,28 +141,26 @@ class Learned:
             self.error *= 0.9
             self.penalty = PENALTY * self.error
 
-    def failed(self, now: float) -> None:
-        """A request failed. How long that took says nothing of the capacity."""
+    def failed(self) -> None:
+        """Count a failed request. Its duration is no evidence of the capacity."""
         self.error = 0.7 * self.error + 0.3
-        self.error_when = now
         self.penalty = PENALTY * self.error
 
-    def told(self, report: LoadReport, now: float) -> None:
-        """It has reported: what is not a number, or exactly 0, was not said."""
+    def reported(self, report: LoadReport, now: float) -> None:
+        """Take a report: a value that is not a number, or exactly 0, is none."""
         if report.cpu > 0.0:
             self.cpu = report.cpu
         if report.memory > 0.0:
             self.memory = report.memory
-        if report.eps > 0.0 and report.rps > 0.0:  # what it fails for others it will fail for us
+        if report.eps > 0.0 and report.rps > 0.0:  # failures for other proxies count as well
             errors = report.eps / report.rps
             if errors > self.error:
                 self.error = errors if errors < 1.0 else 1.0
-                self.error_when = now
                 self.penalty = PENALTY * self.error
         self.reported_when = now
 
     def sweep(self, now: float, fleet: Fleet) -> None:
-        """Some ten times per second: what changes without any event."""
+        """Update what changes with time, about ten times per second."""
         in_flight = self.backend.load()
         gap = now - self.when
         if self.error > 0.0:
@@ -180,36 +177,36 @@ class Learned:
         else:
             full = (in_flight + 1) * self.inverse
             expected = fleet.latency * (full if full > 1.0 else 1.0) / in_flight
-            if gap > expected:  # that nobody came back is evidence too
+            if gap > expected:  # a missing response is evidence too
                 self.silence = (2.0 + gap / expected) / 3.0
         self.settle()
 
     def settle(self) -> None:
-        """What a pick reads."""
+        """Compute the values that a pick reads."""
         self.inverse = 1.0 / (self.capacity * self.share)
         self.base = self.pace * self.silence * self.prior
 
 
 class Fleet:
-    """What all backends have in common, as `Learned` needs it."""
+    """The state that all backends share."""
 
     def __init__(self) -> None:
         self.capacity = 3.0
-        """The mean of what is believed: what is assumed of a backend that nothing is known of."""
+        """The mean of estimated capacities: the estimate for a backend without data."""
         self.ceiling = 6.0
-        """No capacity is believed beyond twice the most requests that one backend had at a time."""
+        """The upper bound of capacities: twice the most requests in flight of one backend."""
         self.cost = 0.0
         self.spread = 1.0
         """Variance of the cost of a request, in units of the mean squared."""
         self.latency = 0.05
         self.often = False
-        """Whether a backend gives more than RESPONSES responses in a second."""
+        """Whether backends have more than RESPONSES responses per second."""
         self.idle = 1.0
-        """Time over CPU time of a request that nobody is in the way of: what it waits for disks and databases."""
+        """Time over CPU time of a request without contention: waiting for disks and databases."""
         self.step = 0.1
 
     def pace(self, costs: float, number: float) -> float:
-        """What the requests of a backend cost on average, over what all do, as far as chance does not explain it."""
+        """The mean cost of a backend's requests over that of all, as far as chance does not explain it."""
         mean = (costs + DOUBT) / (number + DOUBT)
         chance = CHANCE * sqrt(self.spread / (number + DOUBT))
         if mean > 1.0:

@@ -1,15 +1,14 @@
-"""ai_scored: learns of each backend how much it can take, and picks where a request will be over soonest.
+"""ai_scored: learns the capacity of each backend, and picks the one with the least expected response time.
 
-What it goes by, of a sample of the backends: requests in flight over the learned capacity (see ai_learned.py), which
-gives by how much a request will be slowed down; errors, as a penalty; silence, since a backend that does not answer
-says something too; and as long as nothing better is known, what it reports of CPU and memory (ai_features.py). Without
-reported costs it goes by latency times requests in flight. A control group tells whether all that helps; if it does
-not, power of two choices takes over (ai_guard.py).
+The score of each backend of a sample: requests in flight over the learned capacity (see ai_learned.py), which is the
+slowdown of a further request; errors, as a penalty; silence, since a missing response is evidence too; and while
+nothing better is known, reported CPU and memory (ai_features.py). Without reported costs it is latency times requests
+in flight. A control group measures whether that helps; if it does not, power of two choices takes over (ai_guard.py).
 
-Two modes. `local`: this proxy sends all of the load, so its own count of requests in flight is the truth; the
-sample is drawn by chance. `fleet`: other proxies send to the same backends, so the truth is what backends report;
-the sample is the pool of the latest reports (as in Prequal), and old ones are believed less. `auto` compares the two
-counts. A pick looks at 16 backends at most. Own work; the pool is Prequal's.
+Two modes. `local`: this proxy sends all of the load, so its own count of requests in flight is exact; the sample is
+random. `fleet`: other proxies send to the same backends, so reports are the better count; the sample is the pool of the
+latest reports (as in Prequal), and old ones count less. `auto` compares the two counts. A pick compares 16 backends at
+most. Own work; the pool is Prequal's.
 """
 
 from __future__ import annotations
@@ -23,37 +22,37 @@ from .ai_features import Features
 from .ai_guard import Contest
 from .ai_learned import RESPONSES, Fleet, Learned
 from .base import CANCELLED, FAILED, Balancer, Done
-from .structures.probe_pool import Probe, ProbePool, Prober
+from .structures.probe_pool import PooledProbe, ProbePool, ProbeSchedule
 from .structures.records import key_of
 from .structures.sampling import Urn, dice
 
 SLOPE = 0.1
-"""Among backends that would not slow a request down, the emptier one is a little better."""
+"""The slope of the score below the capacity: of two backends without a slowdown the emptier one is a little better."""
 BELIEVED = 0.1
-"""Seconds after which half of what a report says of the requests in flight is no longer true of its backend."""
+"""The half-life of reported requests in flight, in seconds."""
 REUSED = 1.32
 """Requests that one report may serve; Prequal's budget for 100 backends."""
 SWEPT = 1000
-"""Backends that one tick looks at: a tick is not to be felt."""
+"""Backends of one tick at most, which bounds its duration."""
 MOSTLY = 0.5
 OTHERS = 0.3
-"""The share of other proxies in what backends have in flight, from which on this is a fleet."""
+"""The share of other proxies in requests in flight from which on the mode is `fleet`."""
 UNTRUE = 0.15
-"""Reports of fewer requests in flight than this proxy alone has there are old or wrong. If so many are, none counts."""
+"""The share of late or wrong reports (fewer requests in flight than this proxy alone has) from which on none counts."""
 LOOKOUT = 0.05
-"""Probes per request that look out for other proxies while there seem to be none."""
+"""Probes per request in local mode of `auto`, to detect other proxies."""
 CROWD = 3.0
-"""No backend gets more than so many times its share of the requests of one sweep."""
+"""The limit of a backend's requests in one sweep, as a multiple of its share."""
 FULL_MEMORY = 0.95
 TRACED = 63
-"""One pick in 64 is kept for people to look at."""
+"""One pick in 64 is kept for `explain`."""
 MODES = ("auto", "local", "fleet")
 MASK, FACTOR, ADDEND = 0xFFFFFFFFFFFFFFFF, 6364136223846793005, 1442695040888963407
-"""A linear congruential generator (Knuth's MMIX): one number of the dice becomes as many as a pick needs."""
+"""A linear congruential generator (Knuth's MMIX): one random number becomes as many as a pick needs."""
 
 
 class AiScored(Balancer):
-    """The backend of a sample where a request will be over soonest, by what was learned."""
+    """The backend of a sample with the least expected response time."""
 
     name = "ai_scored"
     wants_reports = True
@@ -83,39 +82,39 @@ class AiScored(Balancer):
         self.states: list[Learned] = []
         self.known: dict[Backend, Learned] = {}
         self.pool = ProbePool(16, 1.0)
-        self.asking = Prober(probes, self.urn, self.dice)
+        self.asking = ProbeSchedule(probes, self.urn, self.dice)
         self.prober: Callable[[Backend], None] | None = None
-        """Asks a backend for a report, which comes to `reported` later; without one only responses tell."""
+        """Requests a report of a backend, which arrives in `reported`; without one reports come in responses only."""
         self.fleet = Fleet()
         self.contest = Contest()
         self.features = Features()
         self.now = 0.0
         self.swept = 0
         self.picked = 0
-        """Requests given out since the last tick."""
+        """Picks since the last tick."""
         self.rate = 0.0
-        """Requests per second for each backend, lately."""
+        """Recent requests per second and backend."""
         self.crowd = 1 << 30
         self.most = 0.0
         self.costed = 0.0
-        """The share of responses that say what they cost; `by_cost`: whether those are the most."""
+        """The share of responses with a reported cost; `by_cost`: whether that is above MOSTLY."""
         self.by_cost = False
         self.in_fleet = mode == "fleet"
         self.own = self.everybodys = 0.0
-        """Requests in flight at the backends that were asked: this proxy's, and everybody's."""
+        """Requests in flight at the probed backends: those of this proxy, and all."""
         self.mean_load = 0.0
         self.untrue = 0.0
-        """The share of reports that cannot be true, of those that can be told."""
+        """The share of reports below this proxy's own count, of those where it has requests."""
         self.turn = False
         self.tagging = False
-        """Whether the request that was just picked for belongs to the control group."""
+        """Whether the latest pick belongs to the control group."""
         self.trace: list[tuple[str, float, float]] | None = None
         self.traces: list[tuple[float, str, list[tuple[str, float, float]]]] = []
 
     # --- members ---
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.urn.fill(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.urn.fill(usable)
         self.states = []
         mean = sum(backend.weight for backend in self.urn.members) / max(1, self.urn.size)
         key = key_of(self)
@@ -155,7 +154,7 @@ class AiScored(Balancer):
         return best.backend
 
     def of_two(self) -> Backend:
-        """As power of two choices picks."""
+        """The pick of power of two choices."""
         at = self.urn.draw()
         first: Learned = self.states[at]
         second: Learned = self.states[self.urn.draw_other(at)]
@@ -164,7 +163,7 @@ class AiScored(Balancer):
         return first.backend
 
     def of_sample(self, random: int, size: int) -> Learned:
-        """The best of some drawn by chance, by this proxy's own count; of all of them if they are few."""
+        """The best of a random sample by this proxy's own count; of all if they are few."""
         best: Learned = self.states[0]
         least, left = 1e300, self.choices
         everyone = size <= left
@@ -192,18 +191,18 @@ class AiScored(Balancer):
         return self.urn.alias[at]
 
     def fresh(self) -> int:
-        """How many reports there are that may still be true."""
+        """The number of recent reports."""
         self.pool.expire(self.now)
         return self.pool.count
 
     def of_pool(self) -> Learned:
-        """The best of those that have reported lately, by what everybody has there."""
+        """The best of those with a recent report, by the requests in flight of all proxies."""
         pool = self.pool
         best: Learned = self.states[0]
         least, most, chosen, worst = 1e300, -1.0, 0, 0
         at = 0
         while at < pool.count:
-            probe: Probe = pool.probes[at]
+            probe: PooledProbe = pool.probes[at]
             state: Learned = probe.state
             usual = self.mean_load * state.capacity / self.fleet.capacity
             believed = BELIEVED / (BELIEVED + self.now - probe.when)
@@ -226,7 +225,7 @@ class AiScored(Balancer):
         return best
 
     def score(self, state: Learned, in_flight: float) -> float:
-        """How long a request would take there, as a multiple of the usual time."""
+        """The expected time of a request there, as a multiple of the usual one."""
         if self.by_cost:
             full = (in_flight + 1.0) * state.inverse
             slowed = full if full > 1.0 else 1.0
@@ -240,7 +239,7 @@ class AiScored(Balancer):
         return score
 
     def keep_trace(self, best: Learned) -> None:
-        """One pick for people to look at."""
+        """Keep a pick for `explain`."""
         assert self.trace is not None
         if len(self.traces) >= 16:
             del self.traces[0]
@@ -249,7 +248,7 @@ class AiScored(Balancer):
 
     # --- learning ---
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         if self.tagging:
             self.tagging = False
             state: Learned | None = self.known.get(backend)
@@ -258,7 +257,7 @@ class AiScored(Balancer):
         if self.prober is not None:
             self.asking.ask(self.prober)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         now = self.now = done.now
         state: Learned | None = self.known.get(backend)
         if state is None:
@@ -272,19 +271,19 @@ class AiScored(Balancer):
         failed = done.outcome == FAILED
         self.contest.over(done.seconds, failed, control)
         if failed:
-            state.failed(now)
+            state.failed()
             return
         if done.report is None:
             cost, in_flight = 0.0, -1.0
             if self.costed > 0.0:
                 self.costed *= 0.99
         else:
-            in_flight = self.heard(state, done.report, now)
+            in_flight = self.take_report(state, done.report, now)
             cost = done.report.cost
         self.learn(state, done, cost, in_flight, control)
 
     def learn(self, state: Learned, done: Done, cost: float, in_flight: float, control: bool) -> None:
-        """From a response."""
+        """Learn from a response."""
         fleet = self.fleet
         own = state.backend.load()
         fleet.latency += 0.002 * (done.seconds - fleet.latency)
@@ -308,7 +307,7 @@ class AiScored(Balancer):
         state.completed(done.seconds, cost, at_pick, at_end, done.now, fleet)
 
     def fit(self, state: Learned, done: Done, cost: float) -> None:
-        """A request of the control group: what do the features say of how it went?"""
+        """Fit the features to a request of the control group."""
         full = done.in_flight / self.fleet.capacity
         self.features.fit(self.values(state), done.seconds / cost / max(1.0, full))
 
@@ -316,11 +315,11 @@ class AiScored(Balancer):
         self.now = now
         state: Learned | None = self.known.get(backend)
         if state is not None:
-            self.heard(state, report, now)
+            self.take_report(state, report, now)
 
-    def heard(self, state: Learned, report: LoadReport, now: float) -> float:
-        """A report. What it says is in flight there, -1 if it does not."""
-        state.told(report, now)
+    def take_report(self, state: Learned, report: LoadReport, now: float) -> float:
+        """Take a report. Returns its requests in flight, -1 without them."""
+        state.reported(report, now)
         in_flight = report.in_flight
         if not 0.0 <= in_flight < 1e9:
             return -1.0
@@ -358,7 +357,7 @@ class AiScored(Balancer):
         self.contest.judge()
 
     def sweep(self, count: int, now: float) -> None:
-        """The next `count` backends: what changes without any event, and what is assumed of those unknown."""
+        """Update the next `count` backends: changes with time, and assumptions without data."""
         size = self.urn.size
         capacities = 0.0
         at = self.swept if self.swept < size else 0
@@ -376,13 +375,13 @@ class AiScored(Balancer):
         self.fleet.ceiling = max(4.0, 2.0 * self.most)
 
     def assume(self, state: Learned, now: float) -> None:
-        """What its features say, as far as nothing better is known; and a memory that is full is believed anyway."""
+        """Set the prior from the features while nothing better is known; a full memory counts in any case."""
         state.prior = 1.0
         if self.features.fitted and state.cpu >= 0.0 and state.cost_when < now - 1.0:
             state.prior = self.features.predict(self.values(state))
         if state.memory > FULL_MEMORY:
             state.prior *= 4.0
-        if self.by_cost and state.cost_when < now - 10.0 and state.latency > 0.0:  # the only one that reports no costs
+        if self.by_cost and state.cost_when < now - 10.0 and state.latency > 0.0:  # without costs, unlike others
             state.prior *= min(4.0, max(0.5, state.latency))
 
     def values(self, state: Learned) -> tuple[float, float, float]:

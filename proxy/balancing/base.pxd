@@ -9,10 +9,10 @@ cdef class Done:
 
 
 cdef class Balancer:
-    cdef public object prober
+    cdef public object prober, former_listed, former_in_rotation
     cdef public str scope
 
     cpdef Backend pick(self, bytes key)
-    cpdef took(self, Backend backend)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef assigned(self, Backend backend)
+    cpdef released(self, Backend backend, Done done)
     cpdef reported(self, Backend backend, LoadReport report, double now)

@@ -1,9 +1,9 @@
 """The contract of a balancing algorithm.
 
-Law of this file: events keep the structure ready, a pick only reads it. `rebuild` and `tick` may be slow; `pick`,
-`took`, `dropped` and `reported` run on every request and neither allocate much, log, nor look at every backend. An
-algorithm never reads the clock: the times of the events are all that it knows, so a simulation is as good as service.
-(What times a user's own, watched.py, is no algorithm, and tells it nothing.)
+Law of this file: events keep the structure ready, a pick only reads it. `members` and `tick` may be slow; `pick`,
+`assigned`, `released` and `reported` run on every request and neither allocate much, log, nor look at every backend. An
+algorithm never reads the clock: the times of events are its only times, so a simulation is as good as service. (The
+time guard of a user's algorithm, wrappers/time_guard.py, is no algorithm, and its clock stays outside.)
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ..upstream.backend import Backend
 from ..upstream.load.report import LoadReport
 
 ANSWERED, FAILED, CANCELLED = range(3)
-"""How a request at a backend may end: with a response; with none, or with a status of 500 and above; or given up for
-reasons that say nothing about the backend (the client left, another backend was faster)."""
+"""Outcomes of a request at a backend: a response with a status below 500; no response, or a status of 500 and above;
+cancelled for a reason outside of the backend (the client closed, a hedge was faster)."""
 
 
 class Done:
-    """How a request at a backend ended. One object serves all requests of a worker: take from it what you need."""
+    """The end of a request at a backend. One object serves all requests of a worker: copy what is needed."""
 
     def __init__(
         self,
@@ -31,28 +31,27 @@ class Done:
         report: LoadReport | None = None,
     ) -> None:
         self.seconds = seconds
-        """From the pick to the response head; if there was none, to the end."""
+        """From the pick to the response head; without one, to the end."""
         self.outcome = outcome
         """ANSWERED, FAILED or CANCELLED."""
         self.now = now
         """When (seconds, monotonic)."""
         self.in_flight = in_flight
-        """Requests that the backend had when this one was picked, itself included."""
+        """Requests in flight at the backend when this one was picked, this one included."""
         self.report = report
-        """What the backend said of its load in the head of this response; None if it said nothing, `wants_reports` is
-        not set, or the rest of the response took so long that it is too old (`load_reports.max_age`). Its `in_flight`
-        does not count this request."""
+        """The load report in the head of this response; None without one, without `wants_reports`, or if the rest of
+        the response took longer than `load_reports.max_age`. Its `in_flight` does not count this request."""
 
 
 class Balancer:
-    """Chooses a backend for a request. Subclass it, and name the class in YAML as `module:Class`.
+    """Chooses a backend for each request. Subclass it, and name the class in YAML as `module:Class`.
 
-    Class attributes: `name` is the word used in YAML. `needs_key` says that `pick` wants a key; the configuration
-    then has to say where the key comes from. `needs_location` says that the key begins with where the client is: the
-    name of a location, empty if it is not known, and after a line feed the rest of the key if there is one.
-    `wants_reports` says that it goes by what backends report of their load.
+    Class attributes: `name` is the word in YAML. `needs_key`: `pick` gets a key, and the configuration has to say where
+    the key comes from. `needs_location`: the key begins with the location of the client: its name, empty if it is
+    unknown, and after a line feed the rest of the key if there is one. `wants_reports`: it goes by load reports of
+    backends.
     An instance is made with the further parameters of the `balance` mapping as keyword arguments, and belongs to one
-    upstream in one worker.
+    upstream in one worker. Most algorithms need `members` and `pick` alone.
     """
 
     name = ""
@@ -61,54 +60,77 @@ class Balancer:
     wants_reports = False
 
     scope: str | None
-    """What the members are called if they are only some of an upstream; None for all of them. Where several balancers
-    know the same backends, what each keeps of them by place has this in its name."""
+    """The name of the members if they are a part of an upstream; None if they are all of it. It is in the key of what
+    is kept of a backend by place, where several balancers have the same backends."""
 
     prober: Callable[[Backend], None] | None
-    """Asks a backend for a report, which comes by `reported`, or does not; None if `load_reports.probe` is not set, and
-    before the first `rebuild`. It returns at once, and sends nothing if too many probes are under way."""
+    """Requests a report of a backend, which arrives in `reported` or not at all; None if `load_reports.probe` is not
+    set, and before the first `members`. It returns at once, and sends nothing while too many probes are under way."""
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        """All members, drained ones too. Called before each `census`; hardly any needs it."""
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        """The members or their weights have changed; called before the first `pick`.
 
-    def census(self, members: Sequence[Backend]) -> None:
-        """All members that are in rotation, healthy or not. Called before each `rebuild`; few need it."""
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        """The usable members have changed, or their weights. Called before the first pick."""
+        `listed`: all members, drained ones included; `in_rotation`: those of them that are not drained, healthy or
+        not; `usable`: those of them that may be picked (healthy ones; all of them in panic). Most need `usable` alone.
+        It is called by its class, so that an instance may have a field named `members`.
+        """
 
     def pick(self, key: bytes | None) -> Backend | None:
         """The backend for the next request, None if there is none. `key` is None unless `needs_key` or
         `needs_location`."""
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        """Whom a request with this key may go to at all, best ones first, if that is not every usable member alike
-        (None): a retry, or a request whose backend is full, goes to one of the first of these groups in which there is
-        one for it. Few need it; not on the path of every request."""
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        """The backends that a request with this key may go to, in groups, the best first; None for all usable members
+        alike. A retry, or a request whose backend is full, goes to the first group that has a backend for it. Not
+        called on the path of every request."""
         return None
 
-    def took(self, backend: Backend) -> None:
-        """A request was given to `backend`, and `dropped` will say that it is over. It need not be the one that `pick`
-        has named, nor one of the members: a session may stay where it is."""
+    def assigned(self, backend: Backend) -> None:
+        """A request goes to `backend`; `released` follows when it is over. The backend may be another one than `pick`
+        has named, and need not be a member: a session stays at a backend that is drained."""
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         """A request at `backend` is over."""
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
-        """A backend has told of its load because it was asked, or before a tunnel (`now`: seconds, monotonic). What it
-        says in other responses comes with `dropped`."""
+        """A load report of a backend in an answer to a probe, or before a tunnel (`now`: seconds, monotonic). Reports
+        in other responses come with `released`."""
 
     def tick(self, now: float) -> None:
         """Called about ten times per second, off the path of requests (`now`: seconds, monotonic)."""
 
     def explain(self) -> dict[str, Any]:
-        """What it knows and why it picks as it does, for people: `backends`, by name, and `picks`, the latest.
-
-        Times in seconds. Called when somebody asks.
-        """
+        """The state and the reasons of picks, for people: `backends`, by name, and `picks`, the latest. Times in
+        seconds. Called on demand."""
         return {}
+
+    # --- former names of hooks, for one release: for `super().rebuild(...)` in an algorithm of that time ---
+
+    former_listed: Sequence[Backend] | None
+    former_in_rotation: Sequence[Backend] | None
+
+    def roster(self, members: Sequence[Backend]) -> None:
+        self.former_listed = members
+
+    def census(self, members: Sequence[Backend]) -> None:
+        self.former_in_rotation = members
+
+    def rebuild(self, members: Sequence[Backend]) -> None:
+        listed, in_rotation = self.former_listed, self.former_in_rotation
+        in_rotation = members if in_rotation is None else in_rotation
+        type(self).members(self, in_rotation if listed is None else listed, in_rotation, members)
+
+    def took(self, backend: Backend) -> None:
+        type(self).assigned(self, backend)
+
+    def dropped(self, backend: Backend, done: Done) -> None:
+        type(self).released(self, backend, done)
+
+    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        return type(self).candidates(self, key)
 
 
 if not hasattr(Balancer, "prober"):  # interpreted: defaults such as compiled fields have, whatever __init__ does
     Balancer.prober = None
     Balancer.scope = None
+    Balancer.former_listed = Balancer.former_in_rotation = None

@@ -1,10 +1,9 @@
-"""From what the configuration says of balancing to one object: the algorithm, and what stands before it.
+"""From the `balance` of a configuration to one object: the algorithm inside of its wrappers.
 
-Law of this file: what is not asked for is not there, so an upstream with an algorithm and nothing else pays for nothing
-else. From the outside in: stickiness, with or without a key, priorities, zones, subset, and in each of these parts the
-algorithm, around one of a user's own what watches how long it takes. Of the parts a subset is innermost, since
-priorities and zones are shared out by how many backends there are, not by how many of them this proxy uses: it uses so
-many of each priority and zone that it sends to.
+Law of this file: only configured wrappers are made, so an upstream with an algorithm and nothing else has nothing in
+its way. From the outside in: stickiness, fallback without a key, priorities, zones, subset, and in each of these parts
+the algorithm, a user's own inside of a time guard. Of the partitions a subset is innermost, since shares of priorities
+and zones follow from all backends, not from those that this proxy uses: it uses `size` of each part that gets requests.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from typing import Any, NamedTuple, Protocol
 
 from . import create
 from .base import Balancer
-from .wrappers.keyless import Keyed
+from .wrappers.keyless import KeylessFallback
 from .wrappers.partition import Make
-from .wrappers.priorities import Levels
+from .wrappers.priorities import Priorities
 from .wrappers.subset import Subset
-from .wrappers.time_guard import Watch, watched
-from .wrappers.zones import Zones
+from .wrappers.time_guard import CallTimes, guarded
+from .wrappers.zones import ZoneAware
 
 
 class ZoneSpec(NamedTuple):
-    """Where this proxy is, and how many proxies each zone has."""
+    """The zone of this proxy, and the number of proxies of each zone."""
 
     zone: str
     proxies: tuple[tuple[str, int], ...] = ()
@@ -33,26 +32,26 @@ class ZoneSpec(NamedTuple):
 
 
 class SubsetSpec(NamedTuple):
-    """How many backends this proxy uses, and by which name."""
+    """The number of backends that this proxy uses, and its name."""
 
     size: int
     identity: str
 
 
 class Outermost(Protocol):
-    """What stands before everything else: the stickiness of an upstream (features/sticky/)."""
+    """The outermost wrapper: sticky sessions of an upstream (features/sticky/)."""
 
     def wrap(self, main: Balancer) -> Balancer:
-        """`main` behind it."""
+        """`main` inside of it."""
 
 
 class BalanceSpec(NamedTuple):
-    """How the backends of an upstream are picked."""
+    """The algorithm of an upstream and its wrappers."""
 
     algorithm: str = "round_robin"
     params: Mapping[str, Any] = {}
     fallback: str = "power_of_two"
-    """The algorithm for requests that lack the key, and if the other one fails. It needs none itself."""
+    """The algorithm for requests without a key, and after a failure of the other one. It needs no key itself."""
     overprovisioning: float | None = None
     """The factor of priorities; None if all backends have the same."""
     zone: ZoneSpec | None = None
@@ -60,24 +59,24 @@ class BalanceSpec(NamedTuple):
     sticky: Any = None
     """An `Outermost`, None without one."""
     slow: float = 0.0
-    """How long a call of the algorithm may take, in seconds, before it counts as slow; 0 if nobody looks. The fallback
-    is not watched: there is nobody to take its place."""
+    """The limit of a call of the algorithm in seconds, above which it is slow; 0 for none. The fallback has none, since
+    it has no fallback itself."""
 
 
 def compose(spec: BalanceSpec) -> Balancer:
-    """What picks the backends of an upstream. Raises ValueError in words for people."""
+    """The balancer of an upstream. Raises ValueError in words for people."""
     make: Make = partial(create, spec.algorithm, **spec.params)
     if spec.slow > 0:
-        make = partial(watched, make, Watch(spec.slow, monotonic))
+        make = partial(guarded, make, CallTimes(spec.slow, monotonic))
     main = layered(spec, make)
     if main.needs_key and not main.needs_location:  # a location may be unknown, but it is never missing
-        main = Keyed(main, _spare(spec))
-    return stuck(spec, main)
+        main = KeylessFallback(main, _spare(spec))
+    return with_sessions(spec, main)
 
 
 def spare(spec: BalanceSpec) -> Balancer:
-    """What picks instead if the algorithm fails, or for requests without a key. Raises ValueError."""
-    return stuck(spec, _spare(spec))
+    """The balancer that takes over after a failure of the algorithm. Raises ValueError."""
+    return with_sessions(spec, _spare(spec))
 
 
 def _spare(spec: BalanceSpec) -> Balancer:
@@ -87,23 +86,23 @@ def _spare(spec: BalanceSpec) -> Balancer:
     return found
 
 
-def stuck(spec: BalanceSpec, main: Balancer) -> Balancer:
-    """`main` behind the stickiness of the upstream."""
+def with_sessions(spec: BalanceSpec, main: Balancer) -> Balancer:
+    """`main` inside of the sticky sessions of the upstream."""
     sticky: Outermost | None = spec.sticky
     return main if sticky is None else sticky.wrap(main)
 
 
 def layered(spec: BalanceSpec, make: Make) -> Balancer:
-    """The algorithms that `make` makes, behind what divides their members."""
+    """The algorithms of `make` inside of the partitions of their members."""
     if spec.subset is not None:
         make = partial(Subset, make, spec.subset.size, spec.subset.identity)
     if spec.zone is not None:
-        make = partial(Zones, make, spec.zone.zone, dict(spec.zone.proxies), spec.zone.min_backends)
+        make = partial(ZoneAware, make, spec.zone.zone, dict(spec.zone.proxies), spec.zone.min_backends)
     if spec.overprovisioning is not None:
-        make = partial(Levels, make, spec.overprovisioning)
+        make = partial(Priorities, make, spec.overprovisioning)
     return make()
 
 
 def wants_reports(spec: BalanceSpec) -> bool:
-    """Whether the algorithm goes by what backends report of their load."""
+    """Whether the algorithm goes by load reports."""
     return create(spec.algorithm, **spec.params).wants_reports

@@ -1,8 +1,8 @@
 """Consistent hashing: a ring of points, a key goes to the backend whose point comes next, unless that one is too busy.
 
-When a backend leaves, its keys are shared out over the others and nobody else's move; how many points it has is a
-matter of its weight, where they are one of its address (mmh3, see sharding/ring.py). Bounded loads are on: no backend
-has more than 1.5 times its share of the requests in flight, so that one hot key cannot drown one backend (hashed.py;
+When a backend leaves, its keys are shared out over the others and no other keys move; the number of its points follows
+from its weight, their positions from its address (mmh3, see sharding/ring.py). Bounded loads are on: no backend
+has more than 1.5 times its share of the requests in flight, so that one hot key cannot overload one backend (hashed.py;
 HAProxy: hash-balance-factor 150, Envoy: RING_HASH with hash_balance_factor 150). A pick costs one hash and one lookup.
 """
 
@@ -29,11 +29,12 @@ class ConsistentHash(Hashed):
             raise ValueError(f"points: must be a whole number from 1 to 65536, not {points!r}")
         self.points = points
         self.configured = 0
-        """The weights of all that are in rotation, healthy or not: how many points there are must not depend on who
-        is healthy, or everybody's would move."""
+        """The sum of weights in rotation, healthy or not: if the number of points depended on health, all points would
+        move."""
 
-    def census(self, members: Sequence[Backend]) -> None:
-        self.configured = sum(backend.spec.weight for backend in members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.configured = sum(backend.spec.weight for backend in in_rotation)
+        super().members(listed, in_rotation, usable)
 
     def extent(self, weights: Mapping[str, float]) -> float:
         return unit_for(self.points, max(self.configured, sum(weights.values())))

@@ -2,21 +2,21 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer, Done
-from .structures.alias_table cimport Draws
+from .structures.alias_table cimport AliasTable
 
 
 cdef class First(Balancer):
     cdef public long long max_in_flight
     cdef public double heaviest
-    cdef public Draws draws
-    cdef public list members, open
+    cdef public AliasTable draws
+    cdef public list backends, open
     cdef public dict places
     cdef public long long[::1] limits
     cdef public bytearray listed
 
     @cython.locals(places=list, at=Py_ssize_t)
     cpdef Backend pick(self, bytes key)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
     @cython.locals(backend=Backend)
     cpdef long long room(self, Py_ssize_t at) except? -1
     cpdef relist(self, Py_ssize_t at)

@@ -1,13 +1,13 @@
 """First: all requests to the first member until that has `max_in_flight`, then to the second, and so on.
 
-As few backends as will do are used, in the order of the configuration, so that the last ones fall idle and can be taken
-away: for backends that are paid by the hour, and to scale in. HAProxy `first` (there the limit is `maxconn`). The limit
-is that of all workers together, for the heaviest member in rotation, healthy or not; the others' are in proportion to
-their weights. If all are full, the less full of two drawn by chance. That a backend fails does not make it less the
-first: leave outlier detection on.
+As few backends as possible are used, in the order of the configuration, so that the last ones fall idle and can be
+removed: for backends that are paid by the hour, and to scale in. HAProxy `first` (there the limit is `maxconn`). The
+limit is that of all workers together, for the heaviest member in rotation, healthy or not; those of the others are in
+proportion to their weights. If all are full, the less full of two random ones. A backend that fails stays the first:
+leave outlier detection on.
 
-Members with room stand in a heap by their order; who is full leaves it when it is met there, and comes back when a
-request is over. A pick reads the top of the heap.
+Members with room are in a heap by their order; a full one is removed when it is at the top, and put back when a request
+is over. A pick reads the top of the heap.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import Balancer, Done
-from .structures.alias_table import Draws
+from .structures.alias_table import AliasTable
 
 
 class First(Balancer):
@@ -32,26 +32,24 @@ class First(Balancer):
         if not max_in_flight >= 1:
             raise ValueError(f"max_in_flight: must be at least 1, not {max_in_flight}")
         self.max_in_flight = max_in_flight
-        self.draws = Draws(seed)
-        self.members: list[Backend] = []
+        self.draws = AliasTable(seed)
+        self.backends: list[Backend] = []
         self.heaviest = 0.0
-        """The greatest weight of those in rotation."""
+        """The greatest weight in rotation."""
         self.places: dict[Backend, int] = {}
         self.limits = array("q", [0])
         self.open: list[int] = []
         """A heap of the places of members that may have room."""
         self.listed = bytearray(1)
-        """Whether a place is in it."""
+        """Whether a place is in the heap."""
 
-    def census(self, members: Sequence[Backend]) -> None:
-        self.heaviest = max((backend.wanted_weight() for backend in members), default=0.0)
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.places = {backend: at for at, backend in enumerate(self.members)}
-        weights = [backend.weight for backend in self.members]
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.heaviest = max((backend.wanted_weight() for backend in in_rotation), default=0.0)
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.places = {backend: at for at, backend in enumerate(self.backends)}
+        weights = [backend.weight for backend in self.backends]
         self.draws.fill(weights)
-        shares = [backend.weight / backend.scale for backend in self.members]
+        shares = [backend.weight / backend.scale for backend in self.backends]
         each = self.max_in_flight / (max(self.heaviest, max(shares, default=0.0)) or 1.0)
         self.limits = array("q", [ceil(round(each * share, 6)) for share in shares] or [0])
         self.open = list(range(len(weights)))
@@ -62,33 +60,33 @@ class First(Balancer):
         while places:
             at = places[0]
             if self.room(at) > 0:
-                return self.members[at]
+                return self.backends[at]
             heappop(places)
             self.listed[at] = 0
-        return self.members[self.less_full()] if self.members else None
+        return self.backends[self.less_full()] if self.backends else None
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         found = self.places.get(backend)
         if found is not None:
             self.relist(found)
 
     def tick(self, now: float) -> None:
-        """Requests of other workers are over too."""
-        for at in range(len(self.members)):
+        """Put back members at which requests of other workers have ended."""
+        for at in range(len(self.backends)):
             self.relist(at)
 
     def explain(self) -> dict[str, Any]:
         return {
             "backends": {
                 backend.name: {"order": at + 1, "in_flight": backend.load(), "limit": self.limits[at]}
-                for at, backend in enumerate(self.members)
+                for at, backend in enumerate(self.backends)
             },
             "picks": [],
         }
 
     def room(self, at: int) -> int:
-        """How many requests more a member may have."""
-        backend: Backend = self.members[at]
+        """The number of further requests that a member may have."""
+        backend: Backend = self.backends[at]
         return self.limits[at] - backend.load()
 
     def relist(self, at: int) -> None:
@@ -101,6 +99,6 @@ class First(Balancer):
         """One of two drawn: the one with fewer requests for its limit."""
         one = self.draws.draw()
         other = self.draws.draw_other(one) if self.draws.size > 1 else one
-        first: Backend = self.members[one]
-        second: Backend = self.members[other]
+        first: Backend = self.backends[one]
+        second: Backend = self.backends[other]
         return other if second.load() * self.limits[one] < first.load() * self.limits[other] else one

@@ -1,16 +1,16 @@
 """Geographic: requests go to the region nearest to the client, and spill over to the next ones as far as it cannot.
 
-Near is an explicit order of preference, then the distance on the globe (locations.py). Inside of a region any other
-algorithm picks. How much a region can serve is Envoy's measure for priorities: the healthy share of its backends times
-a factor; below 1 the rest goes to the next region, so that regions empty gradually. With `max_in_flight` a region also
-spills over what it has too much in flight: first what it serves for others, then its own. Nothing is known of what
-other proxies send there but what their backends' load shows here.
+The order is an explicit preference, then the distance on the globe (locations.py). Inside of a region any other
+algorithm picks. The capacity of a region is Envoy's measure for priorities: the healthy share of its backends times a
+factor; below 1 the rest goes to the next region, so that regions empty gradually. With `max_in_flight` a region also
+spills over the excess of its requests in flight: first those of clients of other regions, then its own. The load that
+other proxies send to a region is known only as far as the load of its backends shows it.
 
-The key is where the client is: the name of a location, empty if nobody knows it, then after a line feed what the
-algorithm inside goes by, if it needs a key. A client whose location is unknown goes anywhere, by weight.
+The key is the location of the client: its name, empty if it is unknown, then after a line feed the key of the algorithm
+inside, if that needs one. A client whose location is unknown goes to any region, by weight.
 
-Law of this file: `pick` looks up one plan for its location and draws a region from it. Plans are made where something
-has changed, in `rebuild` and `tick`; what regions have learned stays in their backends.
+Law of this file: `pick` looks up one plan for its location and draws a region from it. Plans change in `members` and
+`tick` only; learned values are in the backends.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from ..upstream.backend import Backend
 from . import create
 from .base import Balancer
 from .locations import BUILTIN, Location, distance, ordered
-from .wrappers.keyless import Keyed
-from .wrappers.partition import Draw, Make, Part, Parts, behind_location
+from .wrappers.keyless import KeylessFallback
+from .wrappers.partition import Make, Part, Partition, Split, behind_location
 from .wrappers.priorities import ability, shares_of
 
 SPILLS = ("local_preferred", "local_only", "any")
-"""To the next regions as far as needed; to none; or no region goes before another."""
+"""To the next regions as far as needed; to none; or no order of regions."""
 GAIN = 0.1
-"""How fast a region's room follows its load, as an exponent per tick: slow enough that what was sent elsewhere is gone
-from its load before more is, also where requests take seconds."""
+"""The speed at which a region's room follows its load, as an exponent per tick: slow enough that requests sent
+elsewhere are gone from its load before more are, also where requests take seconds."""
 GUESTS = 3.0
-"""So many times as fast it is closed to what spills over from others."""
+"""The multiple of GAIN for requests that spill over from other regions."""
 STEP = 1.1
-"""How much more of its requests a region takes back in one tick, at most."""
+"""The greatest factor by which room grows in one tick."""
 LEAST = 0.01
-"""The room that is left however busy a region is: without a request nobody would see that it has recovered."""
+"""The least room: without any request a recovery would not be seen."""
 
 
 class Room:
-    """How much of what comes a region has room for: of its own clients, and of those that spill over to it."""
+    """The shares of requests that a region has room for: of its own clients, and of those that spill over to it."""
 
     def __init__(self) -> None:
         self.own = self.others = 1.0
 
     def follow(self, busy: float) -> bool:
-        """`busy` is its load by its capacity. Others are sent away faster, and taken back last. True if it changed."""
+        """Adapt to `busy`, load by capacity. Room for others falls faster, and grows last. True if it changed."""
         before = self.own, self.others
         change = max(busy, 1e-9) ** -GAIN
         if busy > 1.0:
@@ -61,7 +61,7 @@ class Room:
 
 
 class Region:
-    """The backends of one region: how many, how many healthy, and what they may have in flight."""
+    """The backends of one region: their number, that of the healthy ones, and their capacity."""
 
     def __init__(self, name: str | None) -> None:
         self.name = name
@@ -69,28 +69,28 @@ class Region:
         self.total = self.well = 0
         self.members: list[Backend] = []
         self.weight = 0
-        """Of the usable members."""
+        """The sum of the usable members."""
         self.capacity = 0.0
-        """Requests in flight that it may have; 0 is no limit."""
+        """The limit of requests in flight; 0 for none."""
 
     def busy(self) -> float:
-        """Its requests in flight by its capacity."""
+        """Requests in flight by the capacity."""
         return sum(backend.load() for backend in self.members) / self.capacity if self.capacity else 0.0
 
 
-class Plan(Draw):
-    """Where requests of clients at one location go."""
+class LocationPlan(Split):
+    """The shares of regions for clients at one location."""
 
     def __init__(self, tiers: Sequence[Sequence[str | None]]) -> None:
         super().__init__()
         self.tiers = tiers
-        """Regions, the nearest first; those whose order nobody knows are together."""
+        """Regions, the nearest first; those without a known order in one group."""
         self.shares: dict[str | None, float] = {}
         self.picks = 0
 
 
-class Geographic(Parts):
-    """The nearest region, as far as it can."""
+class Geographic(Partition):
+    """The nearest region, within its capacity."""
 
     name = "geographic"
     needs_location = True
@@ -118,14 +118,14 @@ class Geographic(Parts):
         self.max_in_flight = max_in_flight
         self.locations = BUILTIN if locations is None else {n: location_of(each) for n, each in locations.items()}
         self.regions: dict[str | None, Region] = {}
-        self.plans: dict[bytes | None, Plan] = {}
+        self.plans: dict[bytes | None, LocationPlan] = {}
         """By the names of locations."""
-        self.anywhere = Plan(())
+        self.anywhere = LocationPlan(())
 
-    # --- what changes now and then ---
+    # --- changes of members, ticks ---
 
-    def divide(self, members: Sequence[Backend]) -> list[Part]:
-        self._take_stock(members)
+    def divide(self, in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> list[Part]:
+        self._take_stock(in_rotation, usable)
         total = sum(region.weight for region in self.regions.values())
         return [
             Part(region.name, region.members, region.weight / total)
@@ -133,19 +133,19 @@ class Geographic(Parts):
             if region.members
         ]
 
-    def _take_stock(self, members: Sequence[Backend]) -> None:
+    def _take_stock(self, in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         old = self.regions
-        everyone = [backend for backend in self.everyone or members if backend.weight > 0]
-        names = dict.fromkeys(backend.spec.region for backend in (*everyone, *members))
+        counted = [backend for backend in in_rotation if backend.weight > 0]
+        names = dict.fromkeys(backend.spec.region for backend in (*counted, *usable))
         self.regions = {name: Region(name) for name in names}
-        for backend in everyone:
+        for backend in counted:
             self.regions[backend.spec.region].total += 1
-        for backend in members:
+        for backend in usable:
             region = self.regions[backend.spec.region]
             if backend.weight > 0:
                 region.members.append(backend)
                 region.weight += backend.weight
-                region.well += backend.well
+                region.well += backend.healthy
                 region.capacity += (self.max_in_flight or 0.0) * backend.wanted_weight()
         for name, region in self.regions.items():
             if name in old:
@@ -154,22 +154,22 @@ class Geographic(Parts):
     def label_of(self, backend: Backend) -> Hashable:
         return backend.spec.region
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        super().rebuild(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        super().members(listed, in_rotation, usable)
         old = self.plans
         names = {*self.locations, *(name for name in self.regions if name is not None)}
         self.plans = {}
         for name in sorted(names):
-            plan = self.plans[name.encode()] = Plan(self._order(name))
+            plan = self.plans[name.encode()] = LocationPlan(self._order(name))
             before = old.get(name.encode())
             plan.picks = before.picks if before is not None else 0
         picks = self.anywhere.picks
-        self.anywhere = Plan(self._order(None))
+        self.anywhere = LocationPlan(self._order(None))
         self.anywhere.picks = picks
         self._plan()
 
     def _order(self, name: str | None) -> list[list[str | None]]:
-        """The regions as clients at a location use them; all at once where that is not known, or no matter."""
+        """The regions in the order for clients at a location; in one group where it is unknown, or `spill` is any."""
         if name is None or self.spill == "any":
             return [list(self.regions)] if self.regions else []
         return ordered(name, self.regions, self.locations)
@@ -188,11 +188,11 @@ class Geographic(Parts):
             plan.share_out(plan.shares, self.children)
 
     def _shares(self, tiers: Sequence[Sequence[str | None]]) -> dict[str | None, float]:
-        """What each region gets of clients that have the regions in this order."""
+        """The share of each region for clients that have the regions in this order."""
         if self.spill == "local_only":
             tiers = tiers[:1]
         able = [max(self._able(name, rank == 0) for name in tier) for rank, tier in enumerate(tiers)]
-        if not any(able):  # nobody is healthy, and what there is was taken in panic: the nearest
+        if not any(able):  # panic without a healthy backend: the nearest
             able = [float(any(self.regions[name].members for name in tier)) for tier in tiers]
             able = [each if not any(able[:rank]) else 0.0 for rank, each in enumerate(able)]
         found: dict[str | None, float] = {}
@@ -201,13 +201,13 @@ class Geographic(Parts):
         return found
 
     def _split(self, tier: Sequence[str | None], share: float, local: bool) -> dict[str | None, float]:
-        """Several regions at the same rank share by weight, as far as each is able."""
+        """The shares of regions at the same rank: by weight, times their capacities."""
         parts = {name: self.regions[name].weight * (self._able(name, local) or 1e-9) for name in tier}
         total = sum(parts.values())
         return {name: share * part / total if total else 0.0 for name, part in parts.items()}
 
     def _able(self, name: str | None, local: bool) -> float:
-        """How much of what comes a region can serve, from 0 to 1."""
+        """The share of all requests that a region can serve, from 0 to 1."""
         region = self.regions[name]
         room = region.room.own if local else region.room.others
         return min(room, ability(region.well, region.total, self.factor))
@@ -221,7 +221,7 @@ class Geographic(Parts):
             if end >= 0:
                 rest, key = key[end + 1 :], key[:end]
         found = self.plans.get(key)
-        plan: Plan = self.anywhere if found is None else found
+        plan: LocationPlan = self.anywhere if found is None else found
         plan.picks += 1
         child = plan.only
         if child is not None:
@@ -231,29 +231,29 @@ class Geographic(Parts):
         child = plan.at(self.place_of(rest))
         return child.pick(rest)
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
         rest = behind_location(key) if key is not None else None
-        inside = {name: self.children[name].reach(rest) for name in self.regions if name in self.children}
+        inside = {name: self.children[name].candidates(rest) for name in self.regions if name in self.children}
         if self.spill == "any" and all(ranks is None for ranks in inside.values()):
             return None
-        whom = {name: [self.regions[name].members] if ranks is None else ranks for name, ranks in inside.items()}
+        groups = {name: [self.regions[name].members] if ranks is None else ranks for name, ranks in inside.items()}
         location = (key or b"").partition(b"\n")[0]
         tiers = self.plans.get(location, self.anywhere).tiers
         if self.spill == "local_only":
             tiers = tiers[:1]
         found: list[Sequence[Backend]] = []
         for tier in tiers:
-            parts = [whom[name] for name in tier if name in whom]
+            parts = [groups[name] for name in tier if name in groups]
             found += parts[0] if len(parts) == 1 else self.ranked(parts)
         return found
 
     # --- for people ---
 
     def explain(self) -> dict[str, Any]:
-        told = super().explain()
-        for part in told["parts"]:
-            del part["share"]  # by weight; what a region gets is told below, for each location
-        return told | {
+        found = super().explain()
+        for part in found["parts"]:
+            del part["share"]  # by weight; the shares are below, for each location
+        return found | {
             "regions": {str(name): self._region(region) for name, region in self.regions.items()},
             "locations": {
                 name.decode() or "unknown": self._route(name.decode(), plan)
@@ -271,7 +271,7 @@ class Geographic(Parts):
             "can_serve_for_others": round(self._able(region.name, False), 4),
         }
 
-    def _route(self, name: str, plan: Plan) -> dict[str, Any]:
+    def _route(self, name: str, plan: LocationPlan) -> dict[str, Any]:
         here = self.locations.get(name, Location())
         return {
             "picks": plan.picks,
@@ -289,7 +289,7 @@ class Geographic(Parts):
         }
 
     def _why(self, name: str | None, rank: int) -> str:
-        """Why a region spills over, if it does; or why it is not used."""
+        """The reason why a region spills over, or is not used; empty if neither."""
         region = self.regions[name]
         if rank and self.spill == "local_only":
             return "not used: local_only"
@@ -303,14 +303,14 @@ class Geographic(Parts):
 
 
 def location_of(place: Location | Mapping[str, Any]) -> Location:
-    """A location from what a configuration says of it."""
+    """A location from its section of the configuration."""
     if isinstance(place, Location):
         return place
     return Location(place.get("latitude"), place.get("longitude"), tuple(place.get("near", ())))
 
 
 def inner_of(inner: str | Mapping[str, Any]) -> Make:
-    """What makes the algorithm of each region. Raises ValueError."""
+    """The factory of the algorithm of each region. Raises ValueError."""
     params = {"algorithm": inner} if isinstance(inner, str) else dict(inner)
     if "algorithm" not in params:
         raise ValueError("inner: needs an algorithm, such as {algorithm: consistent_hash}")
@@ -322,5 +322,5 @@ def inner_of(inner: str | Mapping[str, Any]) -> Make:
 
 
 def keyed(make: Make) -> Balancer:
-    """With something for requests that lack the key."""
-    return Keyed(make(), create("power_of_two"))
+    """The algorithm with a fallback for requests without a key."""
+    return KeylessFallback(make(), create("power_of_two"))

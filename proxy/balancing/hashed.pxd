@@ -14,7 +14,7 @@ cdef class Hashed(Balancer):
     cdef public tuple described
     cdef public dict places
     cdef public Placement placement
-    cdef public list members
+    cdef public list backends
     cdef public double[::1] limits
     cdef public long long mine, others
 
@@ -24,7 +24,7 @@ cdef class Hashed(Balancer):
     cpdef bint has_room(self, Py_ssize_t at) except -1
     @cython.locals(placement=Placement, at=Py_ssize_t, count=Py_ssize_t, start=Py_ssize_t, step=Py_ssize_t)
     cpdef Py_ssize_t beyond(self, unsigned long long place, Py_ssize_t full) except -1
-    cpdef took(self, Backend backend)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef assigned(self, Backend backend)
+    cpdef released(self, Backend backend, Done done)
     @cython.locals(backend=Backend, mine=cython.longlong, total=cython.longlong)
     cpdef recount(self)

@@ -1,10 +1,10 @@
-"""What algorithms that go by a key have in common: a key has its place at one backend; and, with bounded loads, what
-happens if that backend has too much already.
+"""The base of algorithms that go by a key: each key has its place at one backend; with bounded loads it goes on to
+another one while that backend is full.
 
-Law of this file: where a key belongs depends on names and weights alone, so all workers and all proxies agree; where it
-goes if that place is full depends on the key and on the loads, and on no chance. Nobody is skipped for his health:
-members are usable. (Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", arXiv 1608.01350; the
-next place is a jump and not the neighbour, lest the neighbour drown: Chen, Coleman, Shrivastava, arXiv 1908.08762.)
+Law of this file: the place of a key depends on names and weights alone, so all workers and all proxies agree; where it
+goes from a full place depends on the key and on the loads, and on no chance. Health decides nothing here: all members
+are usable. (Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", arXiv 1608.01350; the next place
+is a jump and not the neighbour, which would be overloaded: Chen, Coleman, Shrivastava, arXiv 1908.08762.)
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from ..upstream.backend import Backend
 from .base import Balancer, Done
 
 QUIET = 4.0
-"""With a factor of 1.5 that lets one backend have 6 requests whatever the others have: as many connections as a browser
-opens to one host, and so what one user may have at a time."""
+"""Requests per backend below which limits do not sink. With a factor of 1.5 one backend may have 6 requests even if the
+others have none: as many connections as a browser opens to one host."""
 JUMPS = 32
 _JUMPS = JUMPS
-"""Places that are looked at before the rest is tried one after another; each is free with a probability of at least
-1 - 1 / factor, at 1.5 all are full once in 400,000 picks under full load."""
+"""Places that are tried before the rest is searched in order; each is free with a probability of at least
+1 - 1 / factor, so that at 1.5 all are full once in 400,000 picks under full load."""
 WHOLE = 1e-9
 _WHOLE = WHOLE
-"""What a limit may lie above a whole number by rounding alone."""
+"""The excess of a limit over a whole number that is rounding alone."""
 
 
 class Hashed(Balancer):
     """Subclasses make the placement, in `place`.
 
-    No backend gets more requests at a time than `factor` times its share of all, rounded up; 0 is no limit. As long as
-    there are fewer than `quiet` requests for each backend, the limit is as if there were so many.
+    No backend gets more requests at a time than `factor` times its share of all, rounded up; 0 is no limit. With fewer
+    than `quiet` requests per backend the limit is that of `quiet`.
     """
 
     needs_key = True
@@ -43,40 +43,40 @@ class Hashed(Balancer):
         self.factor = checked_factor(factor)
         self.quiet = checked_quiet(quiet)
         self.described: tuple[dict[str, float], Hashable] = {}, None
-        """What the placement was made from: weights by name, and its extent."""
+        """The arguments of the placement: weights by name, and its extent."""
         self.placement: Placement | None = None
-        self.members: list[Backend] = []
+        self.backends: list[Backend] = []
         """In the order of the placement's names."""
         self.places: dict[Backend, int] = {}
         self.limits = array("d")
         """For each member, `factor` times its share of requests."""
         self.least = 0.0
-        """Requests that limits are worked out for at least."""
+        """The least total that limits are computed from, in requests."""
         self.mine = 0
-        """Requests that this worker has at the members; with a limit, kept up with each of them."""
+        """Requests in flight of this worker at the members; with a limit, kept up with each request."""
         self.others = 0
-        """Those of the other workers, as of the last tick."""
+        """Requests in flight of the other workers, as of the last tick."""
 
     def extent(self, weights: Mapping[str, float]) -> Hashable:
-        """How large the placement of these is to be, if that follows from more than from them."""
+        """The size of the placement, where it depends on more than these weights."""
         return None
 
     def place(self, weights: Mapping[str, float]) -> Placement:
         """The placement of names with these weights, at least one."""
         raise NotImplementedError
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        named = {backend.name: backend for backend in members if backend.weight > 0}
-        self.members = [named[name] for name in sorted(named)]
-        self.places = {backend: at for at, backend in enumerate(self.members)}
-        weights = {backend.name: backend.weight / backend.scale for backend in self.members}
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        named = {backend.name: backend for backend in usable if backend.weight > 0}
+        self.backends = [named[name] for name in sorted(named)]
+        self.places = {backend: at for at, backend in enumerate(self.backends)}
+        weights = {backend.name: backend.weight / backend.scale for backend in self.backends}
         described = weights, self.extent(weights)
         if described != self.described or self.placement is None:
             self.placement = self.place(weights) if weights else None
             self.described = described
         factor, total = self.factor, sum(weights.values())
         self.limits = array("d", [factor * weight / total for weight in weights.values()])
-        self.least = self.quiet * len(self.members)
+        self.least = self.quiet * len(self.backends)
         self.recount()
 
     def pick(self, key: bytes | None) -> Backend | None:
@@ -87,18 +87,18 @@ class Hashed(Balancer):
         at = placement.at(place)
         if self.factor > 0.0 and not self.has_room(at):
             at = self.beyond(place, at)
-        return self.members[at]
+        return self.backends[at]
 
     def has_room(self, at: int) -> bool:
         """Whether a member may have one more request."""
-        backend: Backend = self.members[at]
+        backend: Backend = self.backends[at]
         total = float(self.mine + self.others + 1)
         if total < self.least:
             total = self.least
         return backend.load() < total * self.limits[at] - _WHOLE
 
     def beyond(self, place: int, full: int) -> int:
-        """Who takes a key whose own place is full: the first with room on the way that its hash leads."""
+        """The place for a key whose own place is full: the first one with room in the sequence of its hash."""
         placement = self.placement
         if placement is None:
             return full
@@ -107,7 +107,7 @@ class Hashed(Balancer):
             at = placement.at(place)
             if self.has_room(at):
                 return at
-        count = len(self.members)
+        count = len(self.backends)
         start = place % count
         for step in range(count):
             at = (start + step) % count
@@ -115,11 +115,11 @@ class Hashed(Balancer):
                 return at
         return full  # there is room by definition, unless what other workers have has changed since the last tick
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         if self.factor > 0.0 and backend in self.places:
             self.mine += 1
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         if self.factor > 0.0 and backend in self.places:
             self.mine -= 1
 
@@ -128,9 +128,9 @@ class Hashed(Balancer):
             self.recount()
 
     def recount(self) -> None:
-        """See what this worker and the others have in flight: what was taken for another algorithm counts too."""
+        """Count requests in flight of this worker and of the others, those of other algorithms included."""
         mine, total = 0, 0
-        for backend in self.members:
+        for backend in self.backends:
             mine += backend.in_flight
             total += backend.load()
         self.mine, self.others = mine, total - mine
@@ -141,7 +141,7 @@ class Hashed(Balancer):
             return {"backends": {}, "picks": []}
         total = max(self.least, float(self.mine + self.others + 1))
         rows = {}
-        for (name, share), backend, limit in zip(placement.shares().items(), self.members, self.limits, strict=True):
+        for (name, share), backend, limit in zip(placement.shares().items(), self.backends, self.limits, strict=True):
             rows[name] = {"share_of_keys": share, "in_flight": backend.load()}
             if self.factor > 0.0:
                 rows[name]["limit"] = -int(-(total * limit - WHOLE) // 1)

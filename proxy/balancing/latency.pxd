@@ -1,9 +1,9 @@
 cimport cython
 
-from .structures.records cimport Record
+from .structures.records cimport BackendRecord
 from .scored cimport Scored
 
 
 cdef class Latency(Scored):
     @cython.locals(keep=double)
-    cpdef learn(self, Record record, double seconds, double now)
+    cpdef learn(self, BackendRecord record, double seconds, double now)

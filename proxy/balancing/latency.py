@@ -1,5 +1,4 @@
-"""Latency: peak-EWMA. Of a few members drawn, the one whose recent response times, counted with what it is busy with,
-are the least.
+"""Latency: peak-EWMA. Of a few members drawn, the one with the least product of recent response times and load.
 
 The estimate jumps up to a response that took longer, and comes down slowly (a moving average over `decay` seconds): a
 backend that stumbles is avoided at once and trusted again with caution. Source: Twitter Finagle's PeakEwma, tower's
@@ -12,7 +11,7 @@ from __future__ import annotations
 from math import exp
 
 from .scored import Scored
-from .structures.records import Record
+from .structures.records import BackendRecord
 
 
 class Latency(Scored):
@@ -20,7 +19,7 @@ class Latency(Scored):
 
     name = "latency"
 
-    def learn(self, record: Record, seconds: float, now: float) -> None:
+    def learn(self, record: BackendRecord, seconds: float, now: float) -> None:
         if record.answers == 0 or seconds > record.seconds:
             record.seconds = seconds
             return

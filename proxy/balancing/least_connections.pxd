@@ -2,7 +2,7 @@ cimport cython
 
 from ..upstream.backend cimport Backend
 from .base cimport Balancer, Done
-from .structures.records cimport Record
+from .structures.records cimport BackendRecord
 
 cdef int ATTEMPTS, WIDTH
 
@@ -10,7 +10,7 @@ cdef int ATTEMPTS, WIDTH
 cdef class LeastConnections(Balancer):
     cdef public double failure_penalty, turn, usual, ticked
     cdef public object dice
-    cdef public list members, records
+    cdef public list backends, records
     cdef public str key
     cdef public Py_ssize_t size
     cdef public int[::1] heap, spots
@@ -19,17 +19,17 @@ cdef class LeastConnections(Balancer):
 
     @cython.locals(attempts=int, backend=Backend)
     cpdef Backend pick(self, bytes key)
-    @cython.locals(record=Record)
-    cpdef took(self, Backend backend)
-    @cython.locals(record=Record)
-    cpdef dropped(self, Backend backend, Done done)
-    @cython.locals(record=Record, fading=double)
+    @cython.locals(record=BackendRecord)
+    cpdef assigned(self, Backend backend)
+    @cython.locals(record=BackendRecord)
+    cpdef released(self, Backend backend, Done done)
+    @cython.locals(record=BackendRecord, fading=double)
     cpdef tick(self, double now)
-    cpdef double ratio(self, Record record, Backend backend) except -1.0
+    cpdef double ratio(self, BackendRecord record, Backend backend) except -1.0
     @cython.locals(before=double)
     cpdef bint risen(self, Py_ssize_t at) except -1
     @cython.locals(spot=Py_ssize_t, before=double, ratio=double)
-    cpdef move(self, Record record, Backend backend)
+    cpdef move(self, BackendRecord record, Backend backend)
     cpdef settle(self)
     @cython.locals(load=cython.longlong, weight=cython.longlong, backend=Backend, at=Py_ssize_t, spot=Py_ssize_t)
     cpdef refresh(self)

@@ -1,18 +1,18 @@
 """Least connections: of all members, the one with the fewest requests in flight for its weight.
 
-Exact, and without a scan: members stand in a heap by load / weight, and an event moves the one that it is about. What
-they are compared by stands in the heap itself, those of four members side by side: with thousands of members time goes
-by lines of memory that are not in the cache. Members of equal load take turns by weight (stride scheduling, Waldspurger
+Exact, and without a scan: members are in a heap by load / weight, and an event moves the one that it is about. The
+order is in the heap itself, four children side by side: with thousands of members the cost is cache misses. Members of
+equal load take turns by weight (stride scheduling, Waldspurger
 and Weihl 1995), so an idle upstream is served as by round robin. nginx `least_conn`, HAProxy `leastconn`, Envoy
 LEAST_REQUEST with FULL_SCAN; of those only HAProxy does without a scan. An event costs O(log n) comparisons, a pick
 none.
 
-With several workers the load is that of all of them: a member's is read anew at each event of this worker there, all of
-them with each tick, and that of the winner at the pick; if others have made it busier, it is put where it belongs and
-the next one is looked at. What is late by up to a tick is that others have become less busy.
+With several workers the load is that of all of them: a member's is read at each event of this worker there, all loads
+with each tick, and that of the winner at the pick; if it has risen, the member is moved and the next one is tried. A
+load that falls through other workers is seen with the next tick.
 
-Failures count as load too, or a backend that fails at once would always be the idlest: their share of the latest ten
-requests or so, times `failure_penalty`, times what a member has on average. They fade within ten seconds.
+Failures count as load, or a backend that fails at once would always be the idlest: their share of about the latest ten
+requests, times `failure_penalty`, times the mean load of a member. They fade within ten seconds.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 
 from ..upstream.backend import Backend
 from .base import Balancer, Done
-from .structures.records import FAILING_DECAY, Record, key_of, records_of
+from .structures.records import FAILING_DECAY, BackendRecord, key_of, records_of
 from .structures.sampling import dice
 
 ATTEMPTS = 4
-"""Members that one pick looks at, if other workers have made them busier."""
+"""Members that one pick tries, if their loads have risen through other workers."""
 WIDTH = 4
 """Spots below each spot of the heap: those of spot n begin at WIDTH * n + 1."""
 
@@ -44,38 +44,38 @@ class LeastConnections(Balancer):
         self.key = self.name
         self.failure_penalty = failure_penalty
         self.dice = dice(seed)
-        self.members: list[Backend] = []
-        self.records: list[Record] = []
+        self.backends: list[Backend] = []
+        self.records: list[BackendRecord] = []
         self.size = 0
         self.heap = array("i", [0])
-        """Places of members, by spots; who stands at one is not after those who stand below."""
+        """Places of members, by spots; the member at a spot is not after those at the spots below."""
         self.spots = array("i", [0])
-        """Where in the heap a member stands."""
+        """The spot of each member."""
         self.order = array("d", [0.0, 0.0])
-        """What the heap is ordered by, two numbers for each spot: load by weight and, among equals, when who stands
-        there has a turn; each pick puts that off by 1 / weight."""
+        """The order of the heap, two numbers for each spot: load by weight and, among equals, the turn of the member
+        there; each pick adds 1 / weight to it."""
         self.served = False
-        """Whether who stands at the top has had its turn and belongs further down. It is left there until the next
-        event, as that is mostly that it took the request, which moves it anyway."""
+        """Whether the member at the top has had its turn and belongs further down. It is left there until the next
+        event, which is mostly the assignment of the request to it and moves it anyway."""
         self.turn = 0.0
-        """Whose turn it was at last."""
+        """The turn of the latest pick."""
         self.usual = 0.0
         """Load by weight of all members together, one request more for each."""
         self.shared = False
         self.ticked = 0.0
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        turns = {backend: self.order[2 * self.spots[at] + 1] for at, backend in enumerate(self.members)}
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.size = len(self.members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        turns = {backend: self.order[2 * self.spots[at] + 1] for at, backend in enumerate(self.backends)}
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.size = len(self.backends)
         self.key = key_of(self)
-        self.records = records_of(self, self.key, self.members, self.records)
-        late = [self.turn + self.dice() / backend.weight for backend in self.members]
+        self.records = records_of(self, self.key, self.backends, self.records)
+        late = [self.turn + self.dice() / backend.weight for backend in self.backends]
         self.heap, self.spots = array("i", range(self.size or 1)), array("i", range(self.size or 1))
         self.order = array("d", bytes(16 * (self.size or 1)))
-        for at, (backend, turn) in enumerate(zip(self.members, late, strict=True)):
+        for at, (backend, turn) in enumerate(zip(self.backends, late, strict=True)):
             self.order[2 * at + 1] = turns.get(backend, turn)
-        self.shared = any(backend.board is not None and backend.board.used > 2 for backend in self.members)
+        self.shared = any(backend.board is not None and backend.board.used > 2 for backend in self.backends)
         self.refresh()
 
     def pick(self, key: bytes | None) -> Backend | None:
@@ -86,20 +86,20 @@ class LeastConnections(Balancer):
             attempts = ATTEMPTS
             while attempts > 1 and self.risen(self.heap[0]):
                 attempts -= 1
-        backend: Backend = self.members[self.heap[0]]
+        backend: Backend = self.backends[self.heap[0]]
         if self.order[1] > self.turn:
             self.turn = self.order[1]
         self.order[1] = self.turn + 1.0 / backend.weight
         self.served = True
         return backend
 
-    def took(self, backend: Backend) -> None:
-        record: Record | None = backend.learned.get(self.key)
+    def assigned(self, backend: Backend) -> None:
+        record: BackendRecord | None = backend.learned.get(self.key)
         if record is not None and record.owner is self:
             self.move(record, backend)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        record: Record | None = backend.learned.get(self.key)
+    def released(self, backend: Backend, done: Done) -> None:
+        record: BackendRecord | None = backend.learned.get(self.key)
         if record is None:
             return
         record.judge(done.outcome)
@@ -122,25 +122,25 @@ class LeastConnections(Balancer):
                     "weight": backend.weight,
                     "failing": record.failing,
                 }
-                for at, (backend, record) in enumerate(zip(self.members, self.records, strict=True))
+                for at, (backend, record) in enumerate(zip(self.backends, self.records, strict=True))
             },
             "picks": [],
         }
 
     # --- the heap ---
 
-    def ratio(self, record: Record, backend: Backend) -> float:
-        """Load by weight of a member as things are, what is held against it included."""
+    def ratio(self, record: BackendRecord, backend: Backend) -> float:
+        """Current load by weight of a member, its failures included."""
         return backend.load() / backend.weight + self.failure_penalty * record.failing * self.usual
 
     def risen(self, at: int) -> bool:
-        """Whether a member is busier than was known; it stands where it belongs from now on."""
+        """Move a member to its current load. True if that has risen."""
         before = self.order[2 * self.spots[at]]
-        self.move(self.records[at], self.members[at])
+        self.move(self.records[at], self.backends[at])
         return self.order[2 * self.spots[at]] > before
 
-    def move(self, record: Record, backend: Backend) -> None:
-        """Put a member where it belongs as things are."""
+    def move(self, record: BackendRecord, backend: Backend) -> None:
+        """Move a member to its current load."""
         if self.heap[0] != record.place:
             self.settle()
         spot = self.spots[record.place]
@@ -154,15 +154,15 @@ class LeastConnections(Balancer):
             self.rise(spot)
 
     def settle(self) -> None:
-        """Put who has had its turn where it belongs."""
+        """Move the member at the top down if it has had its turn."""
         if self.served:
             self.served = False
             self.sink(0)
 
     def refresh(self) -> None:
-        """Look at all members, and build the heap anew."""
+        """Read all loads, and rebuild the heap."""
         load = weight = 0
-        for backend in self.members:
+        for backend in self.backends:
             load += backend.load()
             weight += backend.weight
         self.usual = (load + self.size) / weight if weight else 0.0
@@ -171,11 +171,11 @@ class LeastConnections(Balancer):
         while spot > 0:
             spot -= 1
             at = self.heap[spot]
-            self.order[2 * spot] = self.ratio(self.records[at], self.members[at])
+            self.order[2 * spot] = self.ratio(self.records[at], self.backends[at])
             self.sink(spot)
 
     def sink(self, spot: int) -> None:
-        """Who stands here may come after those below."""
+        """Move the member at a spot down, past those that come before it."""
         order, heap, spots = self.order, self.heap, self.spots
         at, ratio, turn = heap[spot], order[2 * spot], order[2 * spot + 1]
         while True:
@@ -198,7 +198,7 @@ class LeastConnections(Balancer):
         spots[at] = spot
 
     def rise(self, spot: int) -> None:
-        """Who stands here may come before those above."""
+        """Move the member at a spot up, past those that come after it."""
         order, heap, spots = self.order, self.heap, self.spots
         at, ratio, turn = heap[spot], order[2 * spot], order[2 * spot + 1]
         while spot > 0:

@@ -1,6 +1,6 @@
 cimport cython
 
-from .structures.records cimport Record
+from .structures.records cimport BackendRecord
 from .scored cimport Scored
 
 
@@ -8,4 +8,4 @@ cdef class LeastTime(Scored):
     cdef public double window
 
     @cython.locals(count=double)
-    cpdef learn(self, Record record, double seconds, double now)
+    cpdef learn(self, BackendRecord record, double seconds, double now)

@@ -1,4 +1,4 @@
-"""Least time: of a few members drawn, the one with the least mean response time, counted with what it is busy with.
+"""Least time: of a few members drawn, the one with the least product of mean response time and load.
 
 The mean is that of the latest `window` responses or so (each moves it by 1/window). Against `latency`: it follows the
 usual response, not the worst of late, so it is calmer where single slow responses mean nothing, and slower to leave a
@@ -10,7 +10,7 @@ the response head.
 from __future__ import annotations
 
 from .scored import Scored
-from .structures.records import Record
+from .structures.records import BackendRecord
 
 
 class LeastTime(Scored):
@@ -32,7 +32,7 @@ class LeastTime(Scored):
             raise ValueError(f"window: must be at least 1 response, not {window}")
         self.window = window
 
-    def learn(self, record: Record, seconds: float, now: float) -> None:
+    def learn(self, record: BackendRecord, seconds: float, now: float) -> None:
         count = record.answers + 1.0
         if count > self.window:
             count = self.window

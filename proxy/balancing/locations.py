@@ -1,7 +1,7 @@
-"""Where things are: locations with coordinates or an order of preference, and which regions are near to one.
+"""Locations with coordinates or an order of preference, and the regions near to one.
 
-Law of this file: plain data and arithmetic. A location and a region are the same kind of name; a location is where a
-client is, a region where a backend is.
+Law of this file: plain data and arithmetic. Names of locations and regions are of one kind; a location is that of a
+client, a region that of a backend.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
 EARTH = 6371.0
-"""Its mean radius in km."""
+"""The mean radius of the earth in km."""
 
 
 class Location(NamedTuple):
-    """Coordinates in degrees, and names that go before whatever is near by distance."""
+    """Coordinates in degrees, and names of locations that are preferred to those near by distance."""
 
     latitude: float | None = None
     longitude: float | None = None
@@ -38,7 +38,7 @@ BUILTIN = {
     "ap-northeast": Location(35.68, 139.69),
     "oceania": Location(-33.87, 151.21),
 }
-"""For those who have no list of their own: Ashburn, Boardman, Council Bluffs, Montreal, São Paulo, Dublin, Frankfurt,
+"""The default list: Ashburn, Boardman, Council Bluffs, Montreal, São Paulo, Dublin, Frankfurt,
 Stockholm, Manama, Cape Town, Mumbai, Singapore, Tokyo, Sydney."""
 
 
@@ -54,7 +54,7 @@ def distance(one: Location, other: Location) -> float | None:
 
 def ordered(name: str, regions: Collection[str | None], known: Mapping[str, Location]) -> list[list[str | None]]:
     """The regions as they are used for a client at `name`: those of its list in that order, the region of its own name,
-    then by distance. Those whose distance nobody knows come last, together."""
+    then by distance. Those without a known distance come last, in one group."""
     here = known.get(name, Location())
     order = [region for region in (*here.near, name) if region in regions]
     tiers: list[list[str | None]] = [[region] for region in dict.fromkeys(order)]

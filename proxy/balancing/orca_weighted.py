@@ -1,17 +1,17 @@
-"""Weighted round robin, the weights worked out from what backends report: requests per second for each part of load.
+"""Weighted round robin by load reports of backends: a weight is the requests per second for each unit of load.
 
     weight = rps / (utilization + eps / rps * error_utilization_penalty)
 
 A backend that serves 100 requests per second at a load of 50 % could serve 200, so it gets twice as many as one that
-serves 100 at 100 %; what it fails counts as load. The utilization is `application_utilization` if it is reported, else
+serves 100 at 100 %; failures count as load. The utilization is `application_utilization` if it is reported, else
 `cpu_utilization`. Weights follow once per `weight_update_period`; a backend whose first report is younger than the
 blackout period, or the last one older than the expiration period, has the mean of the others; with less than two that
 have a weight it is plain round robin. Configured weights are factors: twice the weight, twice the requests.
 
 Source: gRFC A58 (client-side weighted round robin), Envoy's client_side_weighted_round_robin; defaults are theirs, and
 so are the bounds of a weight to its mean (gRPC's static stride scheduler). Cost of a pick: each backend gathers its
-share of the greatest weight when its turn comes, and gets the request once it has gathered a whole one; so it takes as
-many steps as the greatest weight is times the mean, whatever the number of backends.
+share of the greatest weight in each turn, and gets the request once it has a whole one; so a pick takes as many steps
+as the ratio of the greatest weight to the mean, independent of the number of backends.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ LEAST, GREATEST = 0.01, 10.0
 """Bounds of a weight, as parts of the mean."""
 
 
-class Told:
-    """What a backend has told, and the weight that follows from it."""
+class ReportedLoad:
+    """The latest report of a backend, and the weight that follows from it."""
 
     def __init__(self) -> None:
         self.weight = 0.0
         self.first = NEVER
-        """When the first report came since there was none (seconds)."""
+        """Time of the first report since the last expiration (seconds)."""
         self.last = NEVER
         self.rps = self.utilization = self.eps = 0.0
 
 
 class OrcaWeighted(Balancer):
-    """In turn, by the capacity that backends report. Times in seconds."""
+    """In turn, by the reported capacity. Times in seconds."""
 
     name = "orca_weighted"
     wants_reports = True
@@ -60,23 +60,23 @@ class OrcaWeighted(Balancer):
         self.update_period = at_least("weight_update_period", weight_update_period, 0.1)
         self.penalty = at_least("error_utilization_penalty", error_utilization_penalty, 0.0)
         self.dice = dice(seed)
-        self.members: list[Backend] = []
-        self.told: list[Told] = []
+        self.backends: list[Backend] = []
+        self.loads: list[ReportedLoad] = []
         self.gains = array("d")
-        """What each member gathers in its turn: its share of the greatest weight."""
+        """The gain of each member in a turn: its share of the greatest weight."""
         self.gathered = array("d")
         self.at = self.size = 0
         self.now = NEVER
         self.due = NEVER
         self.even = True
-        """Whether too few have a weight, so that all have the same."""
+        """Whether all weights are equal, since too few are known."""
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.told = [backend.learned.setdefault(self.name, Told()) for backend in self.members]
-        self.size = len(self.members)
-        # a random start, or all proxies of a fleet would begin at the same backend
-        self.gathered = array("d", [self.dice() for _ in self.members])
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.loads = [backend.learned.setdefault(self.name, ReportedLoad()) for backend in self.backends]
+        self.size = len(self.backends)
+        # a random start: else all proxies of a fleet begin at the same backend
+        self.gathered = array("d", [self.dice() for _ in self.backends])
         self.at = int(self.dice() * self.size)
         self._weigh()
 
@@ -92,10 +92,10 @@ class OrcaWeighted(Balancer):
             if have >= 1.0:
                 self.gathered[at] = have - 1.0
                 self.at = at
-                return self.members[at]
+                return self.backends[at]
             self.gathered[at] = have
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         if done.report is not None:
             self.reported(backend, done.report, done.now)
 
@@ -103,15 +103,15 @@ class OrcaWeighted(Balancer):
         utilization = report.application if report.application > 0.0 else report.cpu
         if not (utilization > 0.0 and report.rps > 0.0):
             return
-        told = backend.learned.get(self.name)
-        if told is None:
-            told = backend.learned[self.name] = Told()
-        if told.first == NEVER or now - told.last >= self.expiration:
-            told.first = now
-        told.last = now
-        told.rps, told.utilization = report.rps, utilization
-        told.eps = report.eps if report.eps > 0.0 else 0.0
-        told.weight = told.rps / (utilization + told.eps / told.rps * self.penalty)
+        load = backend.learned.get(self.name)
+        if load is None:
+            load = backend.learned[self.name] = ReportedLoad()
+        if load.first == NEVER or now - load.last >= self.expiration:
+            load.first = now
+        load.last = now
+        load.rps, load.utilization = report.rps, utilization
+        load.eps = report.eps if report.eps > 0.0 else 0.0
+        load.weight = load.rps / (utilization + load.eps / load.rps * self.penalty)
 
     def tick(self, now: float) -> None:
         self.now = now
@@ -120,8 +120,8 @@ class OrcaWeighted(Balancer):
             self._weigh()
 
     def _weigh(self) -> None:
-        """Work out what each member gathers from now on."""
-        weights = [each.weight if not self._silence(each) else 0.0 for each in self.told]
+        """Compute the gains."""
+        weights = [each.weight if not self._silence(each) else 0.0 for each in self.loads]
         known = [weight for weight in weights if weight > 0.0]
         self.even = len(known) < 2
         if self.even:
@@ -129,17 +129,17 @@ class OrcaWeighted(Balancer):
         else:
             mean = sum(known) / len(known)
             weights = [min(GREATEST, max(LEAST, (weight or mean) / mean)) for weight in weights]
-        wanted = [weight * backend.weight for weight, backend in zip(weights, self.members, strict=True)]
+        wanted = [weight * backend.weight for weight, backend in zip(weights, self.backends, strict=True)]
         greatest = max(wanted, default=1.0)
         self.gains = array("d", [each / greatest for each in wanted])
 
-    def _silence(self, told: Told) -> str:
-        """Why what a backend has told does not count now; empty if it does."""
-        if told.last == NEVER:
+    def _silence(self, load: ReportedLoad) -> str:
+        """The reason why a report does not count now; empty if it does."""
+        if load.last == NEVER:
             return "it has reported nothing"
-        if self.now - told.last >= self.expiration:
+        if self.now - load.last >= self.expiration:
             return "its last report has expired"
-        if self.now - told.first < self.blackout:
+        if self.now - load.first < self.blackout:
             return "it has not reported for long enough"
         return ""
 
@@ -151,14 +151,14 @@ class OrcaWeighted(Balancer):
             "backends": {
                 backend.name: {
                     "share": gain / total,
-                    "reported_weight": told.weight or None,
-                    "requests_per_second": told.rps,
-                    "utilization": told.utilization,
-                    "errors_per_second": told.eps,
-                    "seconds_since_report": max(0.0, self.now - told.last) if told.last > NEVER else None,
-                    "not_counted_because": self._silence(told) or None,
+                    "reported_weight": load.weight or None,
+                    "requests_per_second": load.rps,
+                    "utilization": load.utilization,
+                    "errors_per_second": load.eps,
+                    "seconds_since_report": max(0.0, self.now - load.last) if load.last > NEVER else None,
+                    "not_counted_because": self._silence(load) or None,
                 }
-                for backend, told, gain in zip(self.members, self.told, self.gains, strict=True)
+                for backend, load, gain in zip(self.backends, self.loads, self.gains, strict=True)
             },
             "picks": [],
         }

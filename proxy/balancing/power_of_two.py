@@ -1,7 +1,7 @@
-"""Power of two choices: of two members drawn by chance, the one with fewer requests in flight for its weight.
+"""Power of two choices: of two random members, the one with fewer requests in flight for its weight.
 
-Nearly as even as looking at all of them, at a cost that does not grow, and no herd: who asks at the same moment draws
-others. The default of HAProxy (3.3) and of Envoy's LEAST_REQUEST. Source: Mitzenmacher, "The Power of Two Choices in
+Nearly as even as looking at all of them, at a cost that does not grow, and no herd: simultaneous requests draw other
+members. The default of HAProxy (3.3) and of Envoy's LEAST_REQUEST. Source: Mitzenmacher, "The Power of Two Choices in
 Randomized Load Balancing", IEEE Transactions on Parallel and Distributed Systems 12(10), 2001.
 """
 
@@ -15,15 +15,15 @@ from .structures.sampling import Urn, dice
 
 
 class PowerOfTwo(Balancer):
-    """The less busy of two by chance."""
+    """The less loaded of two random members."""
 
     name = "power_of_two"
 
     def __init__(self, seed: int | None = None) -> None:
         self.urn = Urn(dice(seed))
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.urn.fill(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.urn.fill(usable)
 
     def pick(self, key: bytes | None) -> Backend | None:
         urn = self.urn

@@ -1,8 +1,8 @@
-"""Prequal: ask a few backends how they are with each request, and pick among those that answered lately.
+"""Prequal: probe a few backends with each request, and pick among those with a recent answer.
 
-A probe tells the requests in flight and the latency of the moment. Those with more in flight than the quantile `q_rif`
-of all are hot: if any is not, the one with the least latency among them wins; if all are, the one with the fewest in
-flight. Made for fleets of proxies, where each sees only its own part of the load. Without answers it is chance.
+The answer to a probe has the current requests in flight and latency. A backend with more in flight than the quantile
+`q_rif` of all is hot: of the cold ones the least latency wins; if all are hot, the fewest in flight. Made for fleets of
+proxies, where each has only its own part of the load. Without answers the pick is random.
 Source: Wydrowski, Kleinberg, Rumble and Archer, "Load is not what you should balance: Introducing Prequal", NSDI 2024
 (asynchronous mode). A pick looks at the `pool` probes at most, however many backends there are.
 """
@@ -15,21 +15,21 @@ from typing import Any
 from ..upstream.backend import Backend
 from ..upstream.load.report import LoadReport
 from .base import Balancer, Done
-from .structures.probe_pool import Probe, ProbePool, Prober
+from .structures.probe_pool import PooledProbe, ProbePool, ProbeSchedule
 from .structures.sampling import Urn, dice
 
 SEEN = 128
-"""Reports over which the quantile is taken."""
+"""The window of the quantile, in reports."""
 HIGHEST = 1024
-"""More requests in flight than this are counted as this many."""
+"""Requests in flight above this count as this."""
 LOOSENING = 1.0
-"""The paper's delta: how much longer probes are kept than they would be if used up exactly."""
+"""The paper's delta: the surplus of reuse over what the arrival of probes needs."""
 REMOVED = 1.0
 """Probes that are removed with each request beside those that are used up."""
 
 
 class Prequal(Balancer):
-    """The best of the backends that have answered probes lately."""
+    """The best of the backends with a recent answer to a probe."""
 
     name = "prequal"
     wants_reports = True
@@ -48,25 +48,25 @@ class Prequal(Balancer):
         self.q_rif = q_rif
         self.dice = dice(seed)
         self.urn = Urn(self.dice)
-        self.members: set[Backend] = set()
+        self.backends: set[Backend] = set()
         self.pool = ProbePool(pool, max_age)
-        self.asking = Prober(probes, self.urn, self.dice)
+        self.asking = ProbeSchedule(probes, self.urn, self.dice)
         self.prober: Callable[[Backend], None] | None = None
-        """Asks a backend for a report, which comes to `reported` later; without one only responses tell."""
+        """Requests a report of a backend, which arrives in `reported`; without one reports come in responses only."""
         self.reuse = 1.0
         self.turn = False
         self.now = 0.0
         self.seen = [0] * SEEN
-        """The last numbers of requests in flight that were reported, and how often each number is among them."""
+        """The latest reported requests in flight, and in `often` the frequency of each number among them."""
         self.often = [0] * (HIGHEST + 1)
         self.reports = 0
         self.hot_above = 0
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.urn.fill(members)
-        self.members = set(self.urn.members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.urn.fill(usable)
+        self.backends = set(self.urn.members)
         self.pool.keep_only(self.urn.members)
-        # The reuse budget of the paper; where it has no solution, since the pool holds nearly everybody, a constant.
+        # The reuse budget of the paper; where it has no solution, since the pool holds nearly all members, a constant.
         spare = (1.0 - self.pool.size / max(1, self.urn.size)) * self.asking.rate - REMOVED
         self.reuse = min(max(1.0, (1.0 + LOOSENING) / spare), 3.0) if spare > 0 else 3.0
 
@@ -78,7 +78,7 @@ class Prequal(Balancer):
         if pool.count < 2:
             return urn.members[urn.draw()]
         at = self.best()
-        probe: Probe = pool.probes[at]
+        probe: PooledProbe = pool.probes[at]
         backend = probe.backend
         pool.used(at, self.dice() < probe.uses - 1.0)
         self.tidy()
@@ -89,7 +89,7 @@ class Prequal(Balancer):
         best, least, cold = 0, 0.0, False
         at = 0
         while at < self.pool.count:
-            probe: Probe = self.pool.probes[at]
+            probe: PooledProbe = self.pool.probes[at]
             is_cold = probe.in_flight <= self.hot_above
             value = probe.latency if is_cold else probe.in_flight
             if at == 0 or (is_cold and not cold) or (is_cold == cold and value < least):
@@ -102,7 +102,7 @@ class Prequal(Balancer):
         worst, most, hot = -1, 0.0, False
         at = 0
         while at < self.pool.count:
-            probe: Probe = self.pool.probes[at]
+            probe: PooledProbe = self.pool.probes[at]
             is_hot = probe.in_flight > self.hot_above
             value = probe.in_flight if is_hot else probe.latency
             if worst < 0 or (is_hot and not hot) or (is_hot == hot and value > most):
@@ -111,17 +111,17 @@ class Prequal(Balancer):
         return worst
 
     def tidy(self) -> None:
-        """One probe goes with each request, the oldest and the worst in turns: what stays would be the bad ones."""
+        """Remove one probe per request, the oldest and the worst in turns: else the bad ones would accumulate."""
         self.turn = not self.turn
         at = self.pool.oldest() if self.turn else self.worst()
         if at >= 0:
             self.pool.remove(at)
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         if self.prober is not None:
             self.asking.ask(self.prober)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         self.now = done.now
         if done.report is not None:
             self.take(backend, done.report, done.now)
@@ -131,9 +131,9 @@ class Prequal(Balancer):
         self.take(backend, report, now)
 
     def take(self, backend: Backend, report: LoadReport, now: float) -> None:
-        """Put what a backend says into the pool, if it says how many requests it has."""
+        """Put a report into the pool, if it has the requests in flight."""
         in_flight = report.in_flight
-        if not 0.0 <= in_flight < 1e9 or backend not in self.members:  # NAN is neither
+        if not 0.0 <= in_flight < 1e9 or backend not in self.backends:  # NAN is neither
             return
         latency = report.latency if report.latency >= 0.0 else 0.0
         self.pool.put(backend, None, in_flight, latency, now, self.reuse)
@@ -141,7 +141,7 @@ class Prequal(Balancer):
         self.count(many if many < HIGHEST else HIGHEST)
 
     def count(self, in_flight: int) -> None:
-        """Note a number of requests in flight, and work out now and then which is the quantile of them."""
+        """Add reported requests in flight to the window; with every 16th report the quantile is computed."""
         at = self.reports % SEEN
         if self.reports >= SEEN:
             self.often[self.seen[at]] -= 1

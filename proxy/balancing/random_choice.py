@@ -1,7 +1,7 @@
-"""Random: each request to a backend drawn by chance, as often as its weight says.
+"""Random: each request goes to a random backend, by weight.
 
-Looks at nothing, so it forgets nothing and many proxies cannot fall into step; the price is that some backends have
-many requests at a time while others have none. nginx `random`, Envoy RANDOM, Traefik's and Caddy's default. One draw.
+It has no state, so many proxies cannot synchronise; the price is that some backends have many requests at a time while
+others have none. nginx `random`, Envoy RANDOM, Traefik's and Caddy's default. One draw.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Sequence
 
 from ..upstream.backend import Backend
 from .base import Balancer
-from .structures.alias_table import Draws
+from .structures.alias_table import AliasTable
 
 
 class RandomChoice(Balancer):
-    """One by chance."""
+    """A random member."""
 
     name = "random"
 
     def __init__(self, seed: int | None = None) -> None:
-        self.draws = Draws(seed)
-        self.members: list[Backend] = []
+        self.draws = AliasTable(seed)
+        self.backends: list[Backend] = []
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.draws.fill([backend.weight for backend in self.members])
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.draws.fill([backend.weight for backend in self.backends])
 
     def pick(self, key: bytes | None) -> Backend | None:
-        return self.members[self.draws.draw()] if self.members else None
+        return self.backends[self.draws.draw()] if self.backends else None

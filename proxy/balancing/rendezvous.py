@@ -1,7 +1,7 @@
 """Rendezvous hashing: a key goes to the backend with the highest score for its slot (see sharding/rendezvous.py).
 
-When a backend leaves, comes, or changes its weight, no key moves between two others, exactly; no ring or table is to be
-tuned but the number of slots. Shares are as even as on the ring up to some hundred backends, and less beyond. A pick
+When a backend leaves, comes, or changes its weight, no key moves between two others, exactly; the only parameter is the
+number of slots. Shares are as even as on the ring up to some hundred backends, and less beyond. A pick
 costs one hash and one lookup, however many backends there are.
 """
 
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..sharding.placement import Placement
-from ..sharding.rendezvous import SLOTS, check_slots
-from ..sharding.rendezvous import Rendezvous as Slots
+from ..sharding.rendezvous import SLOTS, Rendezvous, check_slots
 from .hashed import QUIET, Hashed
 
 
-class Rendezvous(Hashed):
+class RendezvousHash(Hashed):
     """The highest score, by weight."""
 
     name = "rendezvous"
@@ -29,4 +28,4 @@ class Rendezvous(Hashed):
         self.slots = slots
 
     def place(self, weights: Mapping[str, float]) -> Placement:
-        return Slots(weights, self.slots)
+        return Rendezvous(weights, self.slots)

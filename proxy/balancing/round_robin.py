@@ -2,7 +2,7 @@
 
 The order is nginx's: at each step every backend gains its weight, the highest goes next and gives up the total.
 Weights 5, 1, 1 give a a b a c a a. The order repeats after sum(weights) / gcd(weights) steps, so it is worked
-out once per rebuild and a pick is one list access. Beyond MOST_WORK steps times backends it comes from a
+out once per change of members and a pick is one list access. Beyond MOST_WORK steps times backends it comes from a
 sorted schedule (backend i's k-th turn at (k + ½) / weight), which is as smooth but breaks ties differently. Beyond
 MOST_TURNS, as of many backends whose weights are parts of others, weights are rounded until it is that long.
 """
@@ -22,7 +22,7 @@ MOST_TURNS = 200_000
 
 
 class RoundRobin(Balancer):
-    """Each backend in turn, as often as its weight says."""
+    """Each backend in turn, in proportion to its weight."""
 
     name = "round_robin"
 
@@ -31,10 +31,10 @@ class RoundRobin(Balancer):
         self.order: list[Backend] = []
         self.next = 0
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        weighted = [backend for backend in members if backend.weight > 0]
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        weighted = [backend for backend in usable if backend.weight > 0]
         self.order = smooth_order(weighted)
-        # a random start, or all proxies of a fleet would begin at the same backend
+        # a random start: else all proxies of a fleet begin at the same backend
         self.next = int(self.dice() * len(self.order))
 
     def pick(self, key: bytes | None) -> Backend | None:

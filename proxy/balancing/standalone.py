@@ -1,8 +1,8 @@
 """An algorithm by itself, without a server: backends from addresses and weights, requests that are picked for and end.
 
 Law of this file: it does for an algorithm what the pipeline does, in the same order: count a request in flight, then
-`took`; count it out, then `dropped`; a tick every tenth of a second by the clock. The clock is yours: with one that you
-set, a simulation runs as fast as it can be worked out, and is the same each time.
+`assigned`; count it out, then `released`; a tick every tenth of a second by the clock. The clock is an argument: with a
+simulated one a run takes no longer than its computation, and is the same each time.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from ..upstream.backend import Backend, BackendSpec
 from ..upstream.load.report import LoadReport
 from . import create
 from .base import ANSWERED, CANCELLED, FAILED, Balancer, Done
+from .wrappers.former_hooks import with_present_hooks
 
 TICK = 0.1
 """Seconds between two ticks of an algorithm."""
 
 
-class Request:
-    """A request that was given to `backend`, until you say how it ended."""
+class StandaloneRequest:
+    """A request in flight at `backend`, until its end is reported by one of the methods."""
 
     __slots__ = ("backend", "beside", "over", "picked", "picker")
 
-    def __init__(self, picker: Picker, backend: Backend, picked: float) -> None:
+    def __init__(self, picker: StandalonePicker, backend: Backend, picked: float) -> None:
         self.picker = picker
         self.backend = backend
         self.picked = picked
-        """When (seconds by the picker's clock)."""
+        """Time of the pick (seconds by the picker's clock)."""
         self.beside = backend.load()
         self.over = False
 
     def answered(self, seconds: float | None = None, report: LoadReport | None = None) -> None:
-        """It was answered, after so many seconds; without `seconds`, after what the clock says. `report` is what the
-        backend said of its load."""
+        """There was a response after `seconds`, by default the time since the pick. `report`: the load report in it."""
         self._end(ANSWERED, seconds, report)
 
     def failed(self, seconds: float | None = None, report: LoadReport | None = None) -> None:
@@ -44,7 +44,7 @@ class Request:
         self._end(FAILED, seconds, report)
 
     def cancelled(self) -> None:
-        """It was given up for reasons that say nothing about the backend."""
+        """It was cancelled for a reason outside of the backend."""
         self._end(CANCELLED, None, None)
 
     def _end(self, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
@@ -54,8 +54,8 @@ class Request:
         self.picker.ended(self, outcome, seconds, report)
 
 
-class Picker:
-    """Picks for requests by an algorithm, which is the name of one, `module:Class`, or one that is made already.
+class StandalonePicker:
+    """Picks for requests by an algorithm: the name of one, `module:Class`, or an instance.
 
     `backends` are addresses, with weights or without: `{"10.0.0.1:80": 5, "10.0.0.2:80": 1}`, or a list; or `Backend`
     objects. Further keyword arguments go to the algorithm. Raises ValueError in words for people.
@@ -69,16 +69,16 @@ class Picker:
         clock: Callable[[], float] = monotonic,
         **params: Any,
     ) -> None:
-        self.balancer = create(algorithm, **params) if isinstance(algorithm, str) else algorithm
+        self.balancer = create(algorithm, **params) if isinstance(algorithm, str) else with_present_hooks(algorithm)
         self.clock = clock
         self.due = clock() + TICK
-        """When the next tick is."""
+        """Time of the next tick."""
         self.backends: dict[str, Backend] = {}
         self.done = Done()
         self.set_backends(backends)
 
     def set_backends(self, backends: Mapping[str, int] | Iterable[str | Backend]) -> None:
-        """These are the backends from now on. Those whose address stays keep what is known of them."""
+        """Set the backends. Those whose address stays keep their state."""
         weights = backends if isinstance(backends, Mapping) else {}
         given = list(backends)
         wanted = {each: checked_weight(each, weights.get(each, 1)) for each in given if isinstance(each, str)}
@@ -97,14 +97,12 @@ class Picker:
         self.rebuild()
 
     def rebuild(self) -> None:
-        """Let the algorithm take up the backends as they are."""
+        """Call `members` of the algorithm with the current backends."""
         members = list(self.backends.values())
-        self.balancer.roster(members)
-        self.balancer.census(members)
-        self.balancer.rebuild(members)
+        type(self.balancer).members(self.balancer, members, members, members)
 
-    def pick(self, key: bytes | None = None) -> Request | None:
-        """A request at the backend that the algorithm picks; None if it finds none."""
+    def pick(self, key: bytes | None = None) -> StandaloneRequest | None:
+        """A request at the backend of the algorithm's pick; None without one."""
         now = self.clock()
         if now >= self.due:
             self.tick(now)
@@ -113,10 +111,10 @@ class Picker:
             return None
         backend.rows[backend.own + REQUESTS] += 1
         backend.rows[backend.own + IN_FLIGHT] += 1
-        self.balancer.took(backend)
-        return Request(self, backend, now)
+        self.balancer.assigned(backend)
+        return StandaloneRequest(self, backend, now)
 
-    def ended(self, request: Request, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
+    def ended(self, request: StandaloneRequest, outcome: int, seconds: float | None, report: LoadReport | None) -> None:
         """A request is over; called by the request."""
         now, backend, done = self.clock(), request.backend, self.done
         backend.rows[backend.own + IN_FLIGHT] -= 1
@@ -124,27 +122,27 @@ class Picker:
         done.outcome, done.now, done.in_flight, done.report = outcome, now, request.beside, report
         if report is not None:
             self.balancer.reported(backend, report, now)
-        self.balancer.dropped(backend, done)
+        self.balancer.released(backend, done)
 
     def tick(self, now: float) -> None:
-        """Let the algorithm do what it does every tenth of a second; `pick` calls this when it is time."""
+        """Call `tick` of the algorithm; `pick` does so every TICK."""
         self.balancer.tick(now)
         self.due = now + TICK
 
     def explain(self) -> dict[str, Any]:
-        """What the algorithm knows, and why it picks as it does."""
+        """The state of the algorithm and the reasons of its picks."""
         return self.balancer.explain()
 
 
 def checked_weight(address: str, weight: int) -> int:
-    """The weight. Raises ValueError if it is none."""
+    """The weight. Raises ValueError if it is out of range."""
     if not 0 <= weight <= 256:
         raise ValueError(f"the weight of {address} must be from 0 to 256, not {weight}")
     return weight
 
 
 def weigh(backend: Backend, weight: int) -> None:
-    """Let a backend have a weight, as if it had been configured."""
+    """Set the weight of a backend as the configuration does."""
     backend.spec = backend.spec._replace(weight=weight)
     backend.weight = weight
 

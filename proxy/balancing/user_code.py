@@ -26,15 +26,17 @@ def named_inside(params: Mapping[str, Any]) -> object:
     return inner.get("algorithm") if isinstance(inner, Mapping) else inner
 
 
-def own_names(balance: BalanceSpec) -> str:
+def user_algorithms(balance: BalanceSpec) -> str:
     """The algorithms of a user's own that take part in an upstream, in words; "" if there are none."""
     named = (balance.algorithm, named_inside(balance.params), balance.fallback)
     return " or ".join(name for name in named if isinstance(name, str) and ":" in name)
 
 
 def call_guarded(own: str, call: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of `function`, which is this call of the algorithms `own` (see `own_names`). Raises ValueError in
-    words for people, the algorithm's own ones if it has raised one."""
+    """The result of `function`, the method `call` of the algorithms `own` (see `user_algorithms`).
+
+    Raises ValueError with a sentence for people: the algorithm's own one if it has raised a ValueError.
+    """
     if not own:
         return function(*args, **kwargs)
     result = start_thread(function, *args, **kwargs)

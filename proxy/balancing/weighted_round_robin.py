@@ -1,7 +1,6 @@
-"""Weighted round robin is what `round_robin` does anyway; this is its other name.
+"""Weighted round robin: another name of `round_robin`, which honours weights.
 
-nginx, HAProxy and Envoy call it round robin and honour weights; Caddy and Traefik say weighted. Who looks for either
-word finds it, and nobody finds a `round_robin` that ignores a weight.
+nginx, HAProxy and Envoy call it round robin; Caddy and Traefik say weighted. Here both words name the same algorithm.
 """
 
 from __future__ import annotations

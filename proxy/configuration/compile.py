@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, Problem
 from ..limits.shedding import PRIORITIES
 from ..plan import PlanSpec, RouteSpec, Settings
+from ..python_path import use_folders
 from ..upstream.spec import GroupSpec
 from .findings import Finding, Path, RefusedAt, dotted
 from .picking import Needs, key_of, selector_of, tried_out
@@ -38,6 +39,7 @@ def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
     Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
     imported, or does not take its parameters.
     """
+    use_folders(config.python_path)
     findings: list[Finding] = []
     top = specs_of(TOP, (), config, Site(config, {}), findings)
     groups = {name: compile_group(name, each, config, top, findings) for name, each in config.upstreams.items()}
@@ -61,6 +63,7 @@ def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
         access_log=top.get("access_log"),
         shed=top.get("shedding"),
         tracing=top.get("tracing"),
+        python_path=config.python_path,
     )
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..python_path import use_folders
 from .compile import compile_plan
 from .effects import DRAINED, RESTART, ConfigChange, value_changes
 from .load import load
@@ -57,7 +58,10 @@ def diff(old: Config, new: Config) -> Diff:
 def diff_against(running: Config, path: str | os.PathLike[str]) -> Diff:
     """What a reload of this file would change in what is running. Raises ConfigError if it would be refused."""
     loaded = load(path)
-    compile_plan(loaded.config, loaded.report)
+    try:
+        compile_plan(loaded.config, loaded.report)
+    finally:
+        use_folders(running.python_path)
     return diff(running, loaded.config)
 
 

@@ -27,6 +27,7 @@ from .findings import Finding, Path, dotted
 from .lint import warning_findings
 from .rules import model_findings, model_rule_findings, rule_findings
 from .schema import Config
+from .sections.python_path import resolved, wrong_folders
 from .values import quoted
 
 if TYPE_CHECKING:
@@ -85,10 +86,12 @@ def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | N
     if not isinstance(data, dict):
         raise ConfigError([Problem(name, 1, 1, "", f"must be a mapping with the keys {_MINIMAL}")])
     findings = list(rule_findings(data, _algorithms() if algorithms is None else algorithms))
+    findings += [Finding(("python_path", at), why) for at, why in wrong_folders(data.get("python_path"), name)]
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(document.report([*model_findings(error), *findings])) from None
+    config = config.model_copy(update={"python_path": resolved(config.python_path, name)})
     findings += [*room_findings(config), *model_rule_findings(config)]
     if findings or document.problems:
         raise ConfigError(document.report(findings))

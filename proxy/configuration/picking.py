@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..balancing import create
 from ..balancing.compose import compose
-from ..balancing.user_code import call_guarded, own_names
+from ..balancing.user_code import call_guarded, user_algorithms
 from ..errors import ConfigError, Problem
 from ..pipeline import make_balancers
 from ..plan import KeySpec, LocatorSpec
@@ -43,7 +43,7 @@ def tried_out(config: Config, specs: Mapping[str, GroupSpec]) -> tuple[dict[str,
 def needs_of(upstream: UpstreamSection, spec: GroupSpec, located: bool) -> Needs:
     """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out.
     Raises ValueError."""
-    balance, own = spec.balance, own_names(spec.balance)
+    balance, own = spec.balance, user_algorithms(spec.balance)
     algorithm = call_guarded(own, "__init__", create, balance.algorithm, **balance.params)
     if algorithm.needs_key and not upstream.balance.key:
         raise ValueError("the algorithm needs a key: say where it comes from with `key`")
@@ -56,18 +56,16 @@ def needs_of(upstream: UpstreamSection, spec: GroupSpec, located: bool) -> Needs
 
 def try_out(spec: GroupSpec) -> None:
     """Calls an algorithm with the members that it is to have. Raises ValueError."""
-    own = own_names(spec.balance)
+    own = user_algorithms(spec.balance)
     trial = call_guarded(own, "__init__", compose, spec.balance._replace(slow=0.0))  # no request waits for it
     members = [Backend(backend) for backend in spec.backends]
-    call_guarded(own, "roster", trial.roster, members)
-    call_guarded(own, "census", trial.census, members)
-    call_guarded(own, "rebuild", trial.rebuild, members)
+    call_guarded(own, "members", type(trial).members, trial, members, members, members)
 
 
 def try_own(specs: Iterable[GroupSpec]) -> None:
     """As `try_out`, for the algorithms of a user's own. Raises ConfigError."""
     for spec in specs:
-        if own_names(spec.balance):
+        if user_algorithms(spec.balance):
             try:
                 try_out(spec)
             except ValueError as error:

@@ -43,6 +43,7 @@ from .sections.listeners import ListenerSection
 from .sections.match import HeaderMatch
 from .sections.names import Name
 from .sections.pool import PoolSection
+from .sections.python_path import PythonPath
 from .sections.rate_limits import RateLimitSection
 from .sections.respond import RedirectSection, Respond
 from .sections.retry import RetrySection
@@ -224,6 +225,8 @@ class ConfigBase(Section):
     """Worker processes, or auto for one per core."""
     watch: bool = False
     """Whether a change of the file is a reload."""
+    python_path: PythonPath = ()
+    """Folders, relative to this file, that algorithms and discovery sources of your own are imported from."""
     admin: AdminSection | None = None
     """The admin API on a TCP address; null for the control socket only."""
     zone: Name | None = None

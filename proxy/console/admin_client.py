@@ -31,7 +31,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def ask(path: Path, method: str, target: str, body: Any = None, within: float = ANSWER_WITHIN) -> tuple[int, Any]:
-    """Status and JSON of the answer. Raises ControlError if there is nobody, or no answer."""
+    """Status and JSON of the answer. Raises NobodyServes without a proxy, and ControlError without an answer."""
     connection = UnixConnection(path, within)
     try:
         payload = orjson.dumps(body) if body is not None else None

@@ -2,7 +2,7 @@
 
 Without `--apps` the app servers are three aiohttp apps inside this process; with it they are uvicorn,
 gunicorn and aiohttp, started as people start them, over TCP and Unix sockets. Where they listen is read
-from the configuration (config/demo.yaml, config/app_servers.yaml). Invariant: whatever was started here
+from the configuration (config/demo.yaml, config/app_servers.yaml). Invariant: all that was started here
 is gone when `demo` has ended or raised.
 """
 
@@ -29,6 +29,7 @@ from ..configuration.compile import compile_plan
 from ..configuration.load import load_text
 from ..errors import BindError, QantaraError
 from ..pipeline import link_plan
+from ..safe_path import python_module
 from ..server.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 SOCKETS = "/run/qantara"
 """Folder of the Unix sockets in config/app_servers.yaml."""
+INSTALLED = Path(__file__).resolve().parents[2]
+"""The folder that the package lies in. App servers import from it; the default of theirs is the working folder."""
 READY_WITHIN = 15.0
 """Seconds that an app server may take to start."""
 STOP_WITHIN = 5.0
@@ -148,14 +151,15 @@ async def _start_servers(stack: AsyncExitStack, config: Config) -> dict[str, str
 def command(upstream: str, address: Address, name: str) -> list[str]:
     """Arguments of `python -m` for the app server that the upstream is named after; uvicorn for any other."""
     if upstream == "wsgi":
-        options = ["--workers=1", "--threads=8", "--log-level=warning"]
+        options = ["--workers=1", "--threads=8", "--log-level=warning", f"--chdir={INSTALLED}"]
         return ["gunicorn", f"--bind={address}", *options, f"{__package__}.demo_apps:wsgi_app"]
     unix = address.kind == "unix"
     if upstream == "aiohttp":
         where = ["-U", address.path] if unix else ["-H", address.host, "-P", str(address.port)]
         return ["aiohttp.web", *where, f"{__package__}.demo_apps:aiohttp_main", name]
     where = ["--uds", address.path] if unix else ["--host", address.host, "--port", str(address.port)]
-    return ["uvicorn", *where, "--log-level=warning", "--factory", f"{__package__}.demo_apps:asgi_app"]
+    options = ["--log-level=warning", f"--app-dir={INSTALLED}", "--factory"]
+    return ["uvicorn", *where, *options, f"{__package__}.demo_apps:asgi_app"]
 
 
 @asynccontextmanager
@@ -164,9 +168,7 @@ async def _child(name: str, arguments: list[str], address: Address) -> AsyncIter
 
     claim(address)
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *arguments,
+        *python_module(*arguments),
         env=os.environ | {NAME_VARIABLE: name},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
@@ -188,7 +190,7 @@ def _end_with_parent() -> None:
 
 
 async def _ready(name: str, process: asyncio.subprocess.Process, address: Address) -> None:
-    """Wait until the address accepts; nothing tells us, so it is tried again every 50 ms."""
+    """Wait until the address accepts: polled every 50 ms."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + READY_WITHIN
     while not answers(address):

@@ -1,6 +1,6 @@
 """`qantara diff` on the screen: a table for people, plain lines for a pipe, and the exit code.
 
-Law of this file: exit codes are those of diff(1): 0 nothing changes, 1 something does, 2 it could not be told.
+Law of this file: exit codes are those of diff(1): 0 nothing changes, 1 something does, 2 the comparison failed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`qantara explain` on the screen: a tree for people, the same lines plainly for a pipe, or JSON.
 
-Law of this file: exit codes are 0 if the request would be served, 1 if it would be refused, 2 if it could not be told.
+Law of this file: exit codes are 0 if the request would be served, 1 if it would be refused, 2 without an explanation.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _forward(told: Told) -> Iterator[tuple[int, str, str]]:
 
 
 def _known(workers: Iterable[Told]) -> Iterator[tuple[int, str, str]]:
-    """What the algorithm knows, in each worker that tells of it."""
+    """The state of the algorithm, in each worker that answers."""
     for each in workers:
         if each["failed"]:
             yield 3, f"worker {each['worker']}: the algorithm has failed, its fallback picks", "red"

@@ -1,7 +1,6 @@
 """`qantara top`: what a proxy is doing, in the terminal.
 
-Law of this file: rates are differences of two looks; what it shows it has been told by the admin API and knows nothing
-else.
+Law of this file: rates are differences of two looks; all that it shows comes from the admin API.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ MOST_BACKENDS = 20
 
 
 class Look(NamedTuple):
-    """The numbers at one moment, and who asks the most."""
+    """The numbers at one moment, and the top talkers."""
 
     numbers: Told
     clients: list[Told]
@@ -144,7 +143,7 @@ def _talkers(by: str, rows: list[Told]) -> Table:
 
 
 def run_top(ask: Ask, interval: float, once: bool) -> int:
-    """As `show_top`, and tells what went wrong. Returns the exit code."""
+    """As `show_top`, and prints errors. Returns the exit code."""
     try:
         return show_top(ask, interval, once)
     except ControlError as error:

@@ -12,7 +12,7 @@ from time import monotonic_ns
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..balancing.user_code import call_guarded, own_names
+from ..balancing.user_code import call_guarded, user_algorithms
 from ..configuration.schema import Config, Route
 from ..configuration.values import quoted
 from ..deadlines import Sweep
@@ -94,8 +94,8 @@ def explain(
         return {"refused": _reason(error.reason)}
     if board is not None:
         _copy_states(plan, board)
-    own = sorted({name for spec in plan.specs.values() if (name := own_names(spec.balance))})
-    call_guarded(" or ".join(own), "rebuild", plan.settle_groups)
+    own = sorted({name for spec in plan.specs.values() if (name := user_algorithms(spec.balance))})
+    call_guarded(" or ".join(own), "members", plan.settle_groups)
     x = _exchange(head, plan, client)
     found: Explanation = {
         "request": {
@@ -251,7 +251,7 @@ def _candidates(
     picker = pick.target.picker if pick is not None else group
     total = sum(backend.weight for backend in picker.usable)
     rows = []
-    for backend in group.members:
+    for backend in group.members.all:
         usable = backend in picker.usable
         rows.append(_candidate(backend, usable, backend.weight / total if usable and total else 0.0))
     found: Explanation = {
@@ -263,11 +263,11 @@ def _candidates(
     source, balancer = pick.key if pick is not None else None, picker.balancer
     sticky = spec.features.get("sticky")
     if sticky is not None and isinstance(source, StickyKey):
-        found["sticky"] = explain_sticky(sticky, balancer, group.members, source, x, board=board)
+        found["sticky"] = explain_sticky(sticky, balancer, group.members.all, source, x, board=board)
         source, balancer = source.key, balancer.main
     if source is not None:
         key = source.of(x)
-        picked: Backend | None = call_guarded(own_names(group.spec.balance), "pick", balancer.pick, key)
+        picked: Backend | None = call_guarded(user_algorithms(group.spec.balance), "pick", balancer.pick, key)
         found["balance"] |= {
             "key": " + ".join(["location"] * isinstance(source, LocatedKey) + list(balance.key)),
             "value": key.decode("latin-1").replace("\n", " ") if key is not None else None,

@@ -15,7 +15,7 @@ from ..plan import TraceSpec
 
 
 def explain_tracing(spec: TraceSpec, x: Exchange) -> dict[str, Any]:
-    """As JSON: whether it goes on with a trace or begins one, why, what backends are told, and when it is kept."""
+    """As JSON: whether it goes on with a trace or begins one, why, what backends get, and when it is kept."""
     client = x.client
     assert client is not None
     rules = Rules(spec)

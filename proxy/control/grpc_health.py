@@ -1,6 +1,6 @@
 """One call of the gRPC health protocol: grpc.health.v1.Health/Check, over HTTP/2 without TLS.
 
-Law of this file: one call on one connection, bounded in bytes; whoever calls bounds the time. What is wrong comes back
+Law of this file: one call on one connection, bounded in bytes; the caller bounds the time. What is wrong comes back
 in words. The two messages have one field each, so they are written and read here (Protocol Buffers encoding).
 
 Source: github.com/grpc/grpc, doc/health-checking.md and doc/PROTOCOL-HTTP2.md.
@@ -36,7 +36,7 @@ CODES = (
 ).split()
 
 
-class Call:
+class GrpcCall:
     """What has come of the answer so far."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ async def check(
     connection.send_headers(STREAM, [*headers, *((name.lower(), value) for name, value in metadata)])
     connection.send_data(STREAM, request_of(service), end_stream=True)
     writer.write(connection.data_to_send())
-    call, size = Call(), 0
+    call, size = GrpcCall(), 0
     while not call.over:
         data = await reader.read(MOST)
         size += len(data)

@@ -1,20 +1,21 @@
 """Passive health by shares: which backends did so badly in the last interval, over all workers, that they are ejected.
 
 Law of this file: it judges by differences of the scoreboard's counters and writes in the supervisor's row. What a
-worker can see by itself, failures in a row, is in upstream/passive_health.py; so are the rules of how many may go.
+worker can see by itself, failures in a row, is in upstream/passive_health.py; the rules that bound ejections are in
+upstream/outlier.py.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from statistics import mean, pstdev
+from math import fsum, sqrt
 from time import monotonic_ns
 from typing import NamedTuple
 
 from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, FAILURES, REQUESTS, ROW, SERVER_ERRORS, Scoreboard
 from ..upstream.backend import Backend, BackendSpec
-from ..upstream.passive_health import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec, ejection_seconds, may_eject
+from ..upstream.outlier import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec, ejection_seconds, may_eject
 from ..upstream.spec import GroupSpec
 
 log = logging.getLogger("qantara")
@@ -45,14 +46,16 @@ def outliers(spec: OutlierSpec, shares: list[Share]) -> list[tuple[str, int]]:
     enough = [share for share in shares if share.requests >= spec.success_requests > 0]
     if spec.success_rate_factor and len(enough) >= spec.success_hosts:
         rates = [share.success for share in enough]
-        least = mean(rates) - spec.success_rate_factor * pstdev(rates)
+        mean = fsum(rates) / len(rates)
+        deviation = sqrt(fsum((rate - mean) ** 2 for rate in rates) / len(rates))
+        least = mean - spec.success_rate_factor * deviation
         for share in enough:
             if share.success < least:
                 found.setdefault(share.address, (share.success, SUCCESS_RATE))
     return [(address, cause) for address, (_, cause) in sorted(found.items(), key=lambda item: item[1])]
 
 
-class Sweeper:
+class OutlierDetection:
     """Looks at every upstream once per its interval."""
 
     def __init__(self, board: Scoreboard) -> None:
@@ -62,7 +65,7 @@ class Sweeper:
         self.times: dict[str, float] = {}
         """Ejections that a backend has not been forgiven yet."""
 
-    def look(self, specs: Mapping[str, GroupSpec], now: float) -> None:
+    def sweep(self, specs: Mapping[str, GroupSpec], now: float) -> None:
         """Judge the upstreams whose interval is over at time `now` (seconds, monotonic)."""
         for name, spec in specs.items():
             if spec.outlier is None or now < self.due.get(name, 0.0):
@@ -95,9 +98,9 @@ class Sweeper:
         for address, cause in bad:
             now_ns = monotonic_ns()
             ejected = sum(member.ejected_until() > now_ns for member in rotating)
-            available = sum(member.healthy(now_ns) for member in rotating)
+            available = sum(member.healthy_at(now_ns) for member in rotating)
             found = by_name.get(address)
-            if found is None or not found.healthy(now_ns):
+            if found is None or not found.healthy_at(now_ns):
                 continue
             if may_eject(outlier, len(rotating), available, ejected, spec.panic):
                 self._eject(outlier, spec.name, found, cause)

@@ -1,4 +1,4 @@
-"""A new configuration, checked through before anything that runs hears of it.
+"""A new configuration, checked before it is sent to anything that runs.
 
 Law of this file: nothing here changes what is served. A configuration that cannot be loaded or compiled comes back as
 problems, all of them at once.
@@ -52,8 +52,8 @@ def check(path: str) -> Checked:
     return Checked(loaded.config, compile_plan(loaded.config, loaded.report), loaded.warnings, loaded.digest)
 
 
-async def check_beside(path: str) -> Checked:
-    """As `check`, beside the loop, which goes on whatever becomes of the file. Raises ConfigError."""
+async def check_in_thread(path: str) -> Checked:
+    """As `check`, in a thread, with a time-out. Raises ConfigError."""
     try:
         return await run_in_thread(CHECK_WITHIN, check, path)
     except TimeoutError:
@@ -69,14 +69,14 @@ async def try_members(plan: PlanSpec, members: Mapping[str, tuple[BackendSpec, .
 
 
 def problems_of(error: Exception) -> tuple[str, ...]:
-    """What to tell people about a refused configuration."""
+    """The problems of a refused configuration, in words."""
     if isinstance(error, ConfigError):
         return tuple(map(str, error.problems))
     return (str(error),)
 
 
 def read_token(admin: AdminSection) -> str | None:
-    """The token of the admin API, from wherever the configuration says. Raises BindError if there is none to read."""
+    """The token of the admin API, from the configuration or its file. Raises BindError if there is none to read."""
     if admin.token_file is None:
         return admin.token
     try:

@@ -12,8 +12,6 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-from watchfiles import awatch
-
 from ..configuration.load import digest_of, read_regular
 from ..errors import ConfigError
 from ..threads import READ_WITHIN, run_in_thread
@@ -22,7 +20,7 @@ log = logging.getLogger("qantara")
 
 DEBOUNCE_MS = 300
 POLL_MS = 2000
-"""Milliseconds after which is looked anyway: some file systems tell nothing (network, mounts of containers)."""
+"""Milliseconds between looks without a notification: some file systems send none (network, mounts of containers)."""
 
 
 class Watcher:
@@ -55,6 +53,8 @@ class Watcher:
 
 async def changes(path: str, before: str | None) -> AsyncGenerator[None]:
     """One step for each change of the content of the file, which had the fingerprint `before`."""
+    from watchfiles import awatch
+
     async for _ in awatch(
         *folders(path), debounce=DEBOUNCE_MS, rust_timeout=POLL_MS, yield_on_timeout=True, recursive=False
     ):

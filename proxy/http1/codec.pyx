@@ -303,7 +303,7 @@ cdef class HeaderEdits:
         more.mask = self.mask
         more.names = self.names if dropped is None else (*self.names, dropped)
         more.fields = self.fields + fields
-        more.lines = self.lines + b"".join([b"%s: %s\r\n" % pair for pair in fields])
+        more.lines = b"".join([self.lines, *[part for name, value in fields for part in (name, b": ", value, b"\r\n")]])
         return more
 
     cdef bytes without(self, bytes block):

@@ -1,10 +1,10 @@
-"""How much may come in: rate limits by key, and what is shed when a worker has more to do than it can.
+"""Limits of admission: rate limits by key, and load shedding of a worker under overload.
 
-Law of this package: pure arithmetic on times and shared cells; it knows no requests. The stages that ask it are in
+Law of this package: pure arithmetic on times and shared cells, without requests. The stages that use it are in
 stages/admit.py.
 
-atomic.pyx   cells that more than one process writes
-buckets.py   the token buckets of all keys, in shared memory
-rate.py      what a rate limit says
-shedding.py  how much of which priority is refused under overload
+atomic.pyx   cells with more than one writing process
+buckets.py   token buckets of all keys, in shared memory
+rate.py      rate limits
+shedding.py  the share of each priority that is refused under overload
 """

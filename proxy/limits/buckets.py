@@ -1,13 +1,13 @@
 """Token buckets of many keys, shared by all workers without locks.
 
-Law of this file: a bucket is two cells, its key and a time, and each is changed by compare-and-swap only. What a lost
-race or a full table can cost is written here and is never more than a few requests too many.
+Law of this file: a bucket is two cells, its key and a time, and each is changed by compare-and-swap only. The cost of a
+lost race or a full table is documented here, and is a few requests too many at most.
 
 The algorithm is GCRA (ITU-T I.371): a bucket is one number, the time at which it would be full again. A request
 moves that time on by one interval; if it would then lie further ahead than the burst allows, the request has come too
-early. A bucket whose time has passed is the same as none, so there is nothing to clean up: its place is taken by
-whoever comes next. Keys are hashed to sets of WAYS places; if all are in use, the bucket that is nearest to being full
-gives way, which forgives its key what it has used.
+early. A bucket whose time has passed is the same as none, so nothing is cleaned up: its place is free for another key.
+Keys are hashed to sets of WAYS places; if all are in use, the bucket that is nearest to being full is evicted, and the
+used tokens of its key are forgiven.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WAYS = WAYS
 _POSITIVE = 0x7FFFFFFFFFFFFFFF
 """All bits of a key but its sign."""
 MOST_RACES = 8
-"""How often a place is looked for anew because another worker has taken it meanwhile."""
+"""Attempts to find a place while other workers take it."""
 _MOST_RACES = MOST_RACES
 
 
@@ -32,7 +32,7 @@ class Buckets:
         self.cells = AtomicCells(cells)
         self.sets = self.cells.length // (2 * WAYS)
         self.forgiven = 0
-        """Buckets that had to give way although they were in use."""
+        """Buckets that were evicted while in use."""
 
     def take(self, key: int, now: int, interval: int, depth: int) -> int:
         """Take a token from the bucket of `key`, any number of 64 bits but 0, at time `now`.
@@ -42,7 +42,7 @@ class Buckets:
         """
         cells = self.cells
         place = self.place(key, now)
-        if place < 0:  # so many race for one set that this request is let through
+        if place < 0:  # every race for the set was lost: the request is let through
             return 0
         while True:
             before = cells.get(place + 1)
@@ -53,7 +53,7 @@ class Buckets:
                 return 0
 
     def used(self, key: int, now: int) -> int:
-        """How much of its bucket a key has used, in ns; takes nothing."""
+        """The used part of a key's bucket, in ns; takes nothing."""
         place = self.found(key)
         return max(0, self.cells.get(place + 1) - now) if place >= 0 else 0
 

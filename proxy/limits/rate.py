@@ -1,6 +1,6 @@
-"""What a rate limit says, and how clients are told of it.
+"""Rate limits, and the header fields of a refusal.
 
-Law of this file: numbers are worked out once, when the configuration is compiled.
+Law of this file: numbers are computed once, when the configuration is compiled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class StoreSpec(NamedTuple):
 
 
 class RateSpec(NamedTuple):
-    """So many requests per `period` seconds, and `burst` of them at once."""
+    """`requests` per `period` seconds, and `burst` of them at once."""
 
     name: str
     requests: int
@@ -34,12 +34,12 @@ class RateSpec(NamedTuple):
 
     @property
     def interval(self) -> int:
-        """ns until a token comes back."""
+        """The time between two tokens, in ns."""
         return max(1, round(self.period * SECOND / self.requests))
 
     @property
     def depth(self) -> int:
-        """What a full bucket has, in ns."""
+        """The tokens of a full bucket, in ns."""
         return self.interval * self.burst
 
     def refusal(self, wait: int) -> tuple[tuple[str, str], ...]:
@@ -55,8 +55,8 @@ class RateSpec(NamedTuple):
 
 
 def bucket_key(salt: bytes, key: bytes) -> int:
-    """The number of a key's bucket, never 0. `salt` tells limits apart and keeps clients from aiming at the buckets of
-    others: whoever does not know it cannot make two keys meet.
+    """The number of a key's bucket, never 0. `salt` separates limits and keeps clients from aiming at the buckets of
+    others: without it collisions of keys cannot be constructed.
 
     SipHash-2-4 (Aumasson and Bernstein, 2012), which was made for this; a keyed BLAKE2 costs 10 us a request."""
     number: int = siphash(salt, key)
@@ -64,5 +64,5 @@ def bucket_key(salt: bytes, key: bytes) -> int:
 
 
 def salt_of(secret: int, name: str) -> bytes:
-    """The salt of a limit (16 bytes), the same in every process that knows the secret of the machine."""
+    """The salt of a limit (16 bytes), the same in every process with the secret of the machine."""
     return blake2b(name.encode(), digest_size=16, key=secret.to_bytes(8, "little", signed=True)).digest()

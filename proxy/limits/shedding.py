@@ -1,11 +1,11 @@
-"""Load shedding: which share of the requests a worker refuses while it has more to do than it can.
+"""Load shedding: the share of requests that a worker refuses under overload.
 
-Law of this file: low priorities go first, and wholly, before the next one is touched; `CRITICAL` never goes. What is
-refused is spread evenly over the requests, not drawn by lot.
+Law of this file: low priorities are refused first, and wholly, before the next one is; `CRITICAL` never is. Refusals
+are spread evenly over the requests, not at random.
 
-The level rises with each look at a worker under pressure, the faster the higher the pressure, and falls slowly after
-it: the load is not known beforehand, so the share that has to go is found by trying. 0 to 1 is the share of `LOW` that
-is refused, 1 to 2 that of `NORMAL`, 2 to 3 that of `HIGH`.
+The level rises with each measurement of a worker under pressure, the faster the higher the pressure, and falls slowly
+after it: the load is not known beforehand, so the share is found by trial. 0 to 1 is the share of `LOW` that is
+refused, 1 to 2 that of `NORMAL`, 2 to 3 that of `HIGH`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ RISE = 0.1
 FALL = 0.05
 MOST_RISE = 4.0
 TOP = 2.95
-"""Some of `HIGH` are always let in: without them nobody would learn that the pressure is gone."""
+"""The highest level. Some of `HIGH` are always admitted: without requests the end of the pressure is not seen."""
 
 
 class ShedSpec(NamedTuple):
-    """When a worker has too much to do; 0 is no limit."""
+    """The limits above which a worker is overloaded; 0 for none."""
 
     lag: float = 0.25
-    """Seconds that its event loop is late."""
+    """The lag of its event loop in seconds."""
     memory: int = 0
-    """Bytes that it has in memory."""
+    """Its memory in bytes."""
 
 
 class Shedder:
-    """What one worker sheds."""
+    """The load shedding of one worker."""
 
     def __init__(self) -> None:
         self.spec: ShedSpec | None = None
@@ -40,13 +40,13 @@ class Shedder:
         self.debts = [0.0] * len(PRIORITIES)
 
     def adopt(self, spec: ShedSpec | None) -> None:
-        """Take up what a plan says."""
+        """Set the limits."""
         self.spec = spec
         if spec is None:
             self._set(0.0)
 
     def look(self, lag: float, memory: int) -> None:
-        """Once per tick: how late the loop is (seconds), and how much memory (bytes) there is in use."""
+        """Measure once per tick: the lag of the loop (seconds), and the memory in use (bytes)."""
         spec = self.spec
         if spec is None:
             return

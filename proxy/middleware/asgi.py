@@ -1,9 +1,9 @@
-"""For an ASGI app: tells the proxy in front how loaded the app is, in each response.
+"""Load reports of an ASGI app, in the header of each response.
 
     from proxy.middleware.asgi import LoadReportMiddleware
     app = LoadReportMiddleware(app)
 
-Law of this file: a request is never failed, held up or changed by it, but for the header.
+Law of this file: no request fails, waits or changes because of it, except for the header of the response.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Receive = Callable[[], Awaitable[Message]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class LoadReportMiddleware:
-    """Wraps an ASGI app. `path` answers with the report, for polls and probes; None for no such path. What else there
-    is to say goes to `Load`.
+class AsgiLoadReports:
+    """Wraps an ASGI app. `path` answers with the report, for polls and probes; None for no such path. Further
+    arguments are those of `Load`.
 
-    What a request costs cannot be told exactly where many share a thread. With `request_cost` it is what the request's
-    own task has used of the CPU until the response begins: work that it leaves to other tasks, and to threads (`def`
-    endpoints of FastAPI and Starlette), is not in it. So it is off, and worth turning on where endpoints are `async`.
+    The cost of a request is not exact where many share a thread. With `request_cost` it is the CPU time of the
+    request's own task until the response begins, without work in other tasks and in threads (`def` endpoints of FastAPI
+    and Starlette). So it is off by default, and useful where endpoints are `async`.
     """
 
     def __init__(self, app: App, *, path: str | None = PATH, request_cost: bool = False, **how: Any) -> None:
@@ -48,7 +48,7 @@ class LoadReportMiddleware:
         began, beside, failed, answered = time.monotonic(), self.load.began(), False, 0.0
         metered: Metered | None = None
 
-        async def tell(message: Message) -> None:
+        async def send_with_report(message: Message) -> None:
             nonlocal failed, answered
             if message["type"] == "http.response.start":
                 failed, answered = message["status"] >= 500, time.monotonic()
@@ -58,7 +58,7 @@ class LoadReportMiddleware:
             await send(message)
 
         try:
-            serving = self.app(scope, receive, tell)
+            serving = self.app(scope, receive, send_with_report)
             if self.request_cost:
                 serving = metered = Metered(serving)
             await serving
@@ -75,8 +75,12 @@ class LoadReportMiddleware:
         await send({"type": "http.response.body", "body": body})
 
 
+LoadReportMiddleware = AsgiLoadReports
+"""The name that apps import."""
+
+
 class Metered:
-    """Awaits something, and adds up the CPU seconds of each step that it takes."""
+    """Awaits an awaitable, and adds up the CPU seconds of its steps."""
 
     def __init__(self, awaited: Awaitable[None]) -> None:
         self.awaited = awaited
@@ -84,7 +88,7 @@ class Metered:
         self.since = 0.0
 
     def so_far(self) -> float:
-        """To be asked from within a step."""
+        """CPU seconds up to now; called within a step."""
         return self.seconds + time.thread_time() - self.since
 
     def __await__(self) -> Generator[Any, Any, None]:
@@ -106,5 +110,5 @@ class Metered:
 
 
 def passed_on(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a proxy has passed a request on for somebody."""
+    """Whether a request was forwarded by a proxy."""
     return any(name.decode("latin-1") in FORWARDING for name, _ in headers)

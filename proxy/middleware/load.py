@@ -1,6 +1,6 @@
-"""What an app server knows of its load: from the kernel, and from the requests that it serves.
+"""The load of an app server: from the kernel, and from its requests.
 
-Law of this file: what cannot be measured is not said, and nothing raises for it. Reports are those of ORCA (Open
+Law of this file: values that cannot be measured are left out, without an exception. Reports are those of ORCA (Open
 Request Cost Aggregation, github.com/cncf/xds), which Envoy and gRPC read as well.
 """
 
@@ -19,23 +19,23 @@ from typing import Any
 HEADER = "endpoint-load-metrics"
 PATH = "/load"
 FORWARDING = ("via", "forwarded", "x-forwarded-for")
-"""Headers of requests that a proxy passes on for a client: clients are not told of the load."""
+"""Headers of requests that a proxy forwards for a client: the report is not for clients."""
 SAMPLES = 64
-"""Responses whose time is remembered."""
+"""The window of response times, in responses."""
 LATENCY_FOR = 0.01
-"""Seconds until the usual time of a response is worked out anew."""
+"""The interval in which the median of response times is computed, in seconds."""
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 UNLIMITED = float(1 << 60)
-"""A limit of so many bytes is none."""
+"""The number of bytes from which on a limit is none."""
 
 Number = float | None
 
 
 class Machine:
-    """CPU and memory that this app may use, and what of them is used.
+    """CPU and memory that this app may use, and their used parts.
 
-    Of its control group, if that has a limit: there is everything of one container together. Else of the machine: of
-    the cores that this process may run on, whoever keeps them busy, since what others use is not to be had either.
+    Those of its control group, if that has a limit, which covers the whole container. Else those of the machine: of the
+    cores that this process may run on, with the load of other processes, which is not available to this one.
     """
 
     def __init__(self, root: str = "/") -> None:
@@ -47,7 +47,7 @@ class Machine:
         self.memory_limit, self.memory_group = tightest(limits)
 
     def cpu(self) -> tuple[float, float]:
-        """CPU seconds that were used so far, and how many can be used in a second."""
+        """CPU seconds used so far, and those available per second."""
         if self.cpu_group is not None:
             return self._group_seconds(self.cpu_group), self.quota
         busy = self._busy_seconds()
@@ -57,7 +57,7 @@ class Machine:
         return times.user + times.system, float(len(self.cores) or os.cpu_count() or 1)
 
     def memory(self) -> Number:
-        """The part of memory that is in use; None if it cannot be told."""
+        """The used part of memory; None if it cannot be measured."""
         if self.memory_group is not None:
             used = self._number(self.memory_group, "memory.current", "memory.usage_in_bytes")
             cache = self._field(self.memory_group / "memory.stat", ("inactive_file", "total_inactive_file"))
@@ -90,7 +90,7 @@ class Machine:
         return micros / 1e6 or self._number(group, "cpuacct.usage") / 1e9
 
     def _busy_seconds(self) -> Number:
-        """Of the cores of this process, since the machine has started; None if it does not tell."""
+        """CPU seconds of the cores of this process since the start of the machine; None without /proc/stat."""
         busy, mine = 0, {f"cpu{core}" for core in self.cores}
         for line in self._read(self.root / "proc/stat").splitlines():
             name, *words = line.split()[:9]
@@ -121,15 +121,15 @@ class Machine:
 
 
 def tightest(limits: Iterable[tuple[float, Path]]) -> tuple[float, Path | None]:
-    """The least of some limits, those that are none left out."""
+    """The least limit; those that are none do not count."""
     return min((found for found in limits if 0 < found[0] < UNLIMITED), default=(0.0, None))
 
 
 class Load:
-    """The load of this process. Rates are those of the last `window` seconds that are over.
+    """The load of this process. Rates are those of the latest complete `window` (seconds).
 
-    `concurrency` is how many requests the process can work on at a time, for `application_utilization`. If several
-    `processes` serve the same address, say how many: each knows only its own requests, and speaks for all of them.
+    `concurrency`: requests that the process can work on at a time, for `application_utilization`. `processes`: their
+    number at the same address; each counts its own requests only, and reports that count times `processes`.
     """
 
     def __init__(
@@ -143,10 +143,10 @@ class Load:
         self.done = 0
         self.failed = 0
         self.samples: deque[tuple[int, float]] = deque(maxlen=SAMPLES)
-        """Of the last responses: how many requests there were when its request came, and the seconds until it began."""
+        """Of the latest responses: requests in flight when its request came, and seconds until the response began."""
         self.measured: dict[str, float] = {}
         self.written = ""
-        """What was measured, as text."""
+        """The measured values as text."""
         self.latency: Number = None
         self._latency_due = 0.0
         self._lock = Lock()
@@ -154,13 +154,13 @@ class Load:
         self._before = (*self.machine.cpu(), self.done, self.failed)
 
     def began(self) -> int:
-        """A request begins. Returns how many there are, this one included."""
+        """Count the begin of a request. Returns the requests in flight, this one included."""
         with self._lock:
             self.in_flight += 1
             return self.in_flight
 
     def ended(self, beside: int, seconds: float, failed: bool) -> None:
-        """A request is over; `beside` is what `began` has returned, `seconds` the time until its response began."""
+        """Count the end of a request; `beside`: the result of `began`, `seconds`: the time until its response began."""
         with self._lock:
             self.in_flight -= 1
             self.done += 1
@@ -188,7 +188,7 @@ class Load:
         return json.dumps(found).encode()
 
     def _now(self) -> dict[str, float]:
-        """Requests in flight, and how long they usually take with so many; what is due is measured anew."""
+        """Requests in flight, and the median time with that many; values that are due are measured again."""
         with self._lock:
             now = time.monotonic()
             if now - self._since >= self.window:
@@ -202,7 +202,7 @@ class Load:
             return found
 
     def _measure(self, now: float) -> None:
-        """A window is over."""
+        """Measure the values of a complete window."""
         used, cores, done, failed = after = (*self.machine.cpu(), self.done, self.failed)
         before, seconds = self._before, now - self._since
         self._before, self._since = after, now
@@ -217,7 +217,7 @@ class Load:
         self.written = "".join(f"{name}={value:.6f}, " for name, value in self.measured.items())
 
     def _usual_latency(self) -> Number:
-        """The median of responses that began with about as many requests beside them as there are now (Prequal)."""
+        """The median time of responses with about as many requests in flight at their begin as now (Prequal)."""
         about = max(1, self.in_flight // 4)
         near = [seconds for beside, seconds in self.samples if abs(beside - self.in_flight) <= about]
         times = near or [seconds for _, seconds in self.samples]

@@ -1,9 +1,9 @@
-"""For a WSGI app: tells the proxy in front how loaded the app is, in each response.
+"""Load reports of a WSGI app, in the header of each response.
 
     from proxy.middleware.wsgi import LoadReportMiddleware
     app = LoadReportMiddleware(app)
 
-Law of this file: a request is never failed, held up or changed by it, but for the header.
+Law of this file: no request fails, waits or changes because of it, except for the header of the response.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .load import FORWARDING, HEADER, PATH, Load
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class LoadReportMiddleware:
-    """Wraps a WSGI app. `path` answers with the report, for polls and probes; None for no such path. What else there
-    is to say goes to `Load`.
+class WsgiLoadReports:
+    """Wraps a WSGI app. `path` answers with the report, for polls and probes; None for no such path. Further
+    arguments are those of `Load`.
 
     `request_cost` is exact: the CPU seconds of the thread from the call until the response begins. Turn it off where
     requests share a thread (gevent, eventlet).
@@ -37,11 +37,11 @@ class LoadReportMiddleware:
             body = self.load.json()
             start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
             return [body]
-        call = Call(self.load, start_response, self.request_cost)
+        call = WsgiCall(self.load, start_response, self.request_cost)
         try:
             result = self.app(environ, call.start)
             if isinstance(result, list | tuple) or type(result) is environ.get("wsgi.file_wrapper"):
-                call.tell()  # the app has done its work, and the server may send this in ways of its own
+                call.send_head()  # the work is done, and the server may have its own way of sending this
                 call.over(False)
                 return result
         except Exception:
@@ -51,9 +51,13 @@ class LoadReportMiddleware:
         return call
 
 
-class Call:
-    """One call of a WSGI app, and what it returns: the head goes out with the first bytes, so that the report in it
-    covers the work that was done for them."""
+LoadReportMiddleware = WsgiLoadReports
+"""The name that apps import."""
+
+
+class WsgiCall:
+    """One call of a WSGI app, and its result: the head is sent with the first bytes of the body, so that the report in
+    it covers the work for them."""
 
     def __init__(self, load: Load, start_response: Callable[..., Any], costs: bool) -> None:
         self.load = load
@@ -69,7 +73,7 @@ class Call:
         self.result: Iterable[bytes] = ()
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
-        """What the app calls to begin its response."""
+        """`start_response` of the app."""
         more = (exc_info,) if exc_info is not None else ()
         self.failed = status.startswith("5")
         if self.write is not None:  # the server decides what to do about a second head
@@ -78,12 +82,12 @@ class Call:
         return self._write_at_once
 
     def _write_at_once(self, data: bytes) -> None:
-        self.tell()
+        self.send_head()
         if self.write is not None:
             self.write(data)
 
-    def tell(self) -> None:
-        """The response begins now."""
+    def send_head(self) -> None:
+        """Send the head of the response, with the report."""
         if self.write is None and self.head is not None:
             self.answered = time.monotonic()
             status, headers, *more = self.head
@@ -93,9 +97,9 @@ class Call:
     def __iter__(self) -> Iterator[bytes]:
         try:
             for part in self.result:
-                self.tell()
+                self.send_head()
                 yield part
-            self.tell()
+            self.send_head()
         except Exception:
             self.failed = True
             raise

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ..control.chaos import view
-from ..control.chaos.contract import Sample, Upstream
-from ..control.health_checks import Monitor
+from ..control.chaos.contract import Sample, UpstreamState
+from ..control.health_checks import HealthChecks
 from ..errors import ControlError
 from ..features.chaos import Rule, Tally
 from ..scoreboard import STATE, STATES, Scoreboard
@@ -22,20 +22,20 @@ from .workers import Workers
 AskAll = Callable[[str, object], Awaitable[list[object]]]
 
 
-class SupervisorHands:
-    """See `control.chaos.contract.Hands`."""
+class SupervisorTarget:
+    """See `control.chaos.contract.ChaosTarget`."""
 
     def __init__(
         self,
         board: Scoreboard,
         workers: Workers,
-        monitor: Monitor,
+        health_checks: HealthChecks,
         ask_all: AskAll,
         specs: Callable[[], Mapping[str, GroupSpec]],
     ) -> None:
         self.board = board
         self.processes = workers
-        self.monitor = monitor
+        self.health_checks = health_checks
         self.ask_all = ask_all
         self.specs = specs
         self.rules: tuple[Rule, ...] = ()
@@ -44,7 +44,7 @@ class SupervisorHands:
     def sample(self) -> Sample:
         return view.sample(self.board)
 
-    def upstreams(self) -> Mapping[str, Upstream]:
+    def upstreams(self) -> Mapping[str, UpstreamState]:
         return view.upstreams(self.board, self.specs().values())
 
     def workers(self) -> Sequence[int]:
@@ -57,9 +57,9 @@ class SupervisorHands:
         if len(await self.ask_all("chaos", self.rules)) < serving:
             raise ControlError("a worker did not take up the chaos rules")
 
-    async def settle(self, told: tuple[Rule, ...]) -> None:
-        """Workers were told these rules; if others are in force by now, tell them those."""
-        if told != self.rules:
+    async def settle(self, sent: tuple[Rule, ...]) -> None:
+        """Send the rules in force if they are not `sent`, which the workers have got."""
+        if sent != self.rules:
             await self.set_rules(self.rules)
 
     async def tallies(self) -> Mapping[str, Tally]:
@@ -80,5 +80,5 @@ class SupervisorHands:
         self.board.changed(0)
 
     async def lie(self, upstream: str, address: str, healthy: bool | None, until: float) -> None:
-        """Raises ControlError if nobody checks that backend."""
-        self.monitor.lie(upstream, address, healthy, until)
+        """Raises ControlError if that backend has no active checks."""
+        self.health_checks.lie(upstream, address, healthy, until)

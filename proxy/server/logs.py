@@ -1,4 +1,4 @@
-"""How the processes log: one line each, on standard error, with the name of who says it.
+"""How the processes log: one line each, on standard error, with the name of the process.
 
 Law of this file: it decides the format, and nothing about what is logged.
 """

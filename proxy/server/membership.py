@@ -1,8 +1,8 @@
-"""Which backends each upstream has, in every process: what discovery and operators say reaches the workers, the
-health checks and the polls.
+"""The backends of each upstream, in every process: changes by discovery and operators reach the workers, the health
+checks and the polls.
 
-Law of this file: `lists` is what the workers have been told; every backend in it has its rows of the board, and nobody
-else's rows are taken from it. Workers are never told while they take up a configuration.
+Law of this file: `lists` is what the workers have got; every backend in it has rows of its own on the board. Nothing is
+sent to workers while they take up a configuration.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 
 from ..configuration.schema import Config
 from ..control.discovery.service import Discovery
-from ..control.health_checks import Monitor
-from ..control.load_polling import Poller
+from ..control.health_checks import HealthChecks
+from ..control.load_polling import LoadPolling
 from ..errors import BindError, BoardFull
 from ..scoreboard import Scoreboard, limit_key
 from ..upstream.backend import BackendSpec
@@ -31,7 +31,7 @@ AskAll = Callable[[str, object], Awaitable[object]]
 class Membership:
     """The backends of all upstreams."""
 
-    def __init__(self, board: Scoreboard, *watchers: Monitor | Poller) -> None:
+    def __init__(self, board: Scoreboard, *watchers: HealthChecks | LoadPolling) -> None:
         self.board = board
         self.watchers = watchers
         self.discovery = Discovery(self._changed)
@@ -64,7 +64,7 @@ class Membership:
             await watcher.close()
 
     async def hand_on(self, lock: asyncio.Lock, ask_all: AskAll, specs: Callable[[], Mapping[str, GroupSpec]]) -> None:
-        """Tell everybody of each change, until cancelled."""
+        """Send each change to workers, health checks and polls, until cancelled."""
         while True:
             await self._news.wait()
             async with lock:
@@ -88,7 +88,7 @@ class Membership:
         self._news.set()
 
     def free_rows(self, lock: asyncio.Lock) -> None:
-        """Free what the board keeps of backends that are gone, unless others are being told of just now."""
+        """Free the rows of backends that are gone, unless a change is being sent."""
         if not lock.locked():
             keep = {f"{name}\n{backend.address}" for name, backends in self.lists.items() for backend in backends}
             self.board.forget_unused(keep)

@@ -1,6 +1,6 @@
-"""What the supervisor and its workers say to each other.
+"""The messages between the supervisor and its workers.
 
-Law of this file: plain data. A request has an id, and its `Reply` the same; everything is sent through a `Channel`.
+Law of this file: plain data. A `CommandResult` has the id of its `Command`; all are sent through a `Channel`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class Assignment(NamedTuple):
     """The chaos rules that are active."""
 
 
-class Request(NamedTuple):
-    """Something to be done. `kind` names a method of `WorkerProcess` ("adopt", "drain", ...)."""
+class Command(NamedTuple):
+    """Something to be done. `kind` names a method of `WorkerMain` ("adopt", "drain", ...)."""
 
     id: int
     kind: str
     payload: Any = None
 
 
-class Reply(NamedTuple):
+class CommandResult(NamedTuple):
     """The request with this id is done, or failed for the reason `error`."""
 
     id: int

@@ -1,4 +1,4 @@
-"""What systemd is told and tells (sd_notify(3), sd_listen_fds(3)).
+"""Notifications to systemd and sockets from it (sd_notify(3), sd_listen_fds(3)).
 
 Law of this file: without systemd nothing happens here, and a notification that fails is never an error.
 """
@@ -15,7 +15,7 @@ FIRST_FD = 3
 
 
 def notify(*lines: str) -> None:
-    """Tell the service manager, if there is one: "READY=1", "STATUS=..."."""
+    """Notify the service manager, if there is one: "READY=1", "STATUS=..."."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -28,12 +28,12 @@ def notify(*lines: str) -> None:
 
 
 def reloading() -> None:
-    """A reload begins (Type=notify-reload wants the time with it)."""
+    """A reload begins (Type=notify-reload needs the time)."""
     notify("RELOADING=1", f"MONOTONIC_USEC={monotonic_ns() // 1000}")
 
 
 def watchdog_seconds() -> float | None:
-    """How often the service manager wants to hear from this process; None if it does not."""
+    """Half of WatchdogSec (seconds): the interval of notifications; None without a watchdog."""
     wanted = os.environ.get("WATCHDOG_USEC", "")
     pid = os.environ.get("WATCHDOG_PID", "")
     if not wanted.isdigit() or (pid and pid != str(os.getpid())):

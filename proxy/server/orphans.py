@@ -1,6 +1,6 @@
 """Workers that serve on after their supervisor has died, as the commands see them.
 
-Law of this file: it asks at the places where they hand over their sockets, and keeps nothing of what it is given.
+Law of this file: it connects to their takeover sockets, and closes the listening sockets that it gets.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from .runtime_paths import Places
+from .runtime_paths import RuntimePaths
 from .takeover import find
 
 
@@ -20,14 +20,14 @@ class Orphan(NamedTuple):
     pid: int
 
 
-def orphans(places: Places, leave: bool = False) -> list[Orphan]:
-    """Those that serve; with `leave` they are told to finish and go. Raises BindError if one does not answer."""
-    return asyncio.run(_ask_all(places, leave))
+def orphans(paths: RuntimePaths, leave: bool = False) -> list[Orphan]:
+    """The orphans; with `leave` they drain and end. Raises BindError if one does not answer."""
+    return asyncio.run(_ask_all(paths, leave))
 
 
-async def _ask_all(places: Places, leave: bool) -> list[Orphan]:
+async def _ask_all(paths: RuntimePaths, leave: bool) -> list[Orphan]:
     found = []
-    for each in find(places.takeovers()):
+    for each in find(paths.takeovers()):
         await each.ask()
         for offered in each.sockets:
             offered.sock.close()

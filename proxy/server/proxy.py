@@ -18,7 +18,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from ..control.trace_export.exporter import Tracing, open_tracing
+from ..control.trace_export.exporter import TraceExport, open_tracing
 from ..deadlines import TICK
 from ..downstream.acceptor import Acceptor
 from ..downstream.http1.connection import ClientConnection
@@ -48,7 +48,7 @@ class Listening(NamedTuple):
     server: asyncio.Server
     address: tuple[str, int] | str
     inode: int
-    """What it is, whatever the number of the file: a socket may be handed to us more than once."""
+    """Identity of a socket: the same one may come under several file descriptors."""
     ours: bool
     """Whether it was opened here, and not by a supervisor."""
 
@@ -100,7 +100,7 @@ class Proxy:
         self.counters.talkers = self.talkers = Talkers()
         self.acceptor: Acceptor | None = None
         self.log: AccessLog | None = None
-        self.tracing: Tracing | None = None
+        self.tracing: TraceExport | None = None
         self.listening: dict[str, list[Listening]] = {}
         """What listens, by the `bind` of the listener."""
         self._ticker: asyncio.Task[None] | None = None
@@ -129,7 +129,7 @@ class Proxy:
             await self.close()
             raise
         self.board.take_slot(os.getpid())
-        self.acceptor = Acceptor(plan, self.sweep, self.counters, self._told())
+        self.acceptor = Acceptor(plan, self.sweep, self.counters, self._on_request_over())
         plan.settle_groups()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
         await self._listen(opened, sockets is None)
@@ -163,7 +163,7 @@ class Proxy:
         plan.settle_groups()
         self.plan = plan
         acceptor.adopt(plan)
-        acceptor.use_log(self._told())
+        acceptor.use_log(self._on_request_over())
         if old_tracing is not None and old_tracing is not tracing:
             await old_tracing.close()
         if old_log is not None and old_log is not self.log:
@@ -177,8 +177,8 @@ class Proxy:
             elif wanted is not None:
                 self._keep_only(bind, listenings, wanted)
 
-    def _told(self) -> Any:
-        """Who is told of each request that is over."""
+    def _on_request_over(self) -> Any:
+        """Called with each request that is over."""
         if self.log is not None:
             self.log.show_traces(self.tracing is not None)
         if self.tracing is None:
@@ -271,8 +271,8 @@ class Proxy:
         """Stop: for `grace` seconds go on accepting, but ask every client to close; then accept no more, and wait until
         requests in flight are over, at most `timeouts.drain`. True if all were.
 
-        With `patient` somebody else serves the listeners by now: then idle connections have as long to bring one more
-        request, which is answered with `Connection: close`. To close them at once would lose what is on its way.
+        With `patient` another process serves the listeners: idle connections then have that time to bring one more
+        request, which is answered with `Connection: close`. Closing them at once would lose requests on their way.
         """
         acceptor = self.acceptor
         if acceptor is None:

@@ -1,7 +1,7 @@
-"""Filling the places of workers that have died.
+"""Replacement of workers that have died.
 
-Law of this file: a place that is empty is filled until it is not, or nobody wants it any more; one whose workers keep
-dying is filled ever more slowly. The process that will fill it starts at once, whatever it then has to wait for.
+Law of this file: an index without a worker is filled, with a growing pause between attempts if its workers keep dying,
+until it has one or is not wanted any more. The process for it starts at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from ..errors import BindError
-from .workers import Worker, Workers
+from .workers import WorkerHandle, Workers
 
 log = logging.getLogger("qantara")
 
@@ -22,8 +22,8 @@ MOST_PAUSE = 5.0
 """Seconds between two starts of a worker that keeps dying."""
 
 
-class Replacing:
-    """`wanted` says how many places there are (0 when nobody is to be replaced any more), `fill` has one served."""
+class Respawn:
+    """`wanted` is the number of workers (0 while stopping); `fill` starts one for an index."""
 
     def __init__(self, workers: Workers, wanted: Callable[[], int], fill: Callable[[int], Awaitable[object]]) -> None:
         self.workers = workers
@@ -31,37 +31,37 @@ class Replacing:
         self.fill = fill
         self.under_way: dict[int, asyncio.Task[None]] = {}
 
-    def on_death(self, worker: Worker) -> None:
-        """A worker has died that nobody wanted to go."""
-        if worker.place < self.wanted():
+    def on_death(self, worker: WorkerHandle) -> None:
+        """A worker has ended unexpectedly."""
+        if worker.index < self.wanted():
             self.workers.add_spare()
-            self._begin(worker.place, monotonic() - worker.since)
+            self._begin(worker.index, monotonic() - worker.since)
 
     def look(self) -> None:
-        """Whatever has become of a place: if it is empty, it is being filled from now on."""
-        for place in range(self.wanted()):
-            if self._empty(place):
-                self._begin(place, YOUNG)
+        """Begin to fill each index that has no worker."""
+        for index in range(self.wanted()):
+            if self._empty(index):
+                self._begin(index, YOUNG)
 
-    def _empty(self, place: int) -> bool:
-        return place < self.wanted() and place not in self.workers.serving()
+    def _empty(self, index: int) -> bool:
+        return index < self.wanted() and index not in self.workers.serving()
 
-    def _begin(self, place: int, lived: float) -> None:
-        if place not in self.under_way:
-            task = asyncio.get_running_loop().create_task(self._fill(place, lived))
-            self.under_way[place] = task
-            task.add_done_callback(lambda _: self.under_way.pop(place))
+    def _begin(self, index: int, lived: float) -> None:
+        if index not in self.under_way:
+            task = asyncio.get_running_loop().create_task(self._fill(index, lived))
+            self.under_way[index] = task
+            task.add_done_callback(lambda _: self.under_way.pop(index))
 
-    async def _fill(self, place: int, lived: float) -> None:
+    async def _fill(self, index: int, lived: float) -> None:
         pause = 0.0
-        while self._empty(place):
+        while self._empty(index):
             if lived < YOUNG:
                 pause = min(MOST_PAUSE, 2 * pause or 0.1)
                 await asyncio.sleep(pause)
             try:
-                await self.fill(place)
+                await self.fill(index)
             except BindError as error:
-                log.error("the worker of place %d cannot be replaced: %s", place, error)
+                log.error("the worker of place %d cannot be replaced: %s", index, error)
                 lived = 0.0
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ import sys
 from ..control.reload import Checked, check
 from ..errors import BindError, ConfigError
 from .logs import configure_logging
-from .runtime_paths import Places, run_dir
+from .runtime_paths import RuntimePaths, run_dir
 from .supervisor import Supervisor
 
 log = logging.getLogger("qantara")
@@ -37,15 +37,15 @@ def run(path: str, folder: str | None = None, replace: bool = False) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     raise_file_limit(checked.plan.settings.connections)
     try:
-        return asyncio.run(serve(path, checked, Places(run_dir(folder), path), replace))
+        return asyncio.run(serve(path, checked, RuntimePaths(run_dir(folder), path), replace))
     except BindError as error:
         print(f"error: {error}", file=sys.stderr)
     return 1
 
 
-async def serve(path: str, checked: Checked, places: Places, replace: bool) -> int:
+async def serve(path: str, checked: Checked, paths: RuntimePaths, replace: bool) -> int:
     """Run a supervisor in a loop of its own."""
-    return await Supervisor(path, checked, places, replace).run()
+    return await Supervisor(path, checked, paths, replace).run()
 
 
 def raise_file_limit(connections: int) -> None:

@@ -18,9 +18,9 @@ SOCKET_PATH_MAX = 107
 
 
 def run_dir(wanted: str | None = None, asking: bool = False) -> Path:
-    """The folder: the one that is wanted, or systemd's, or the user's, or one in /tmp. Made if it is not there.
+    """The folder: `wanted`, or systemd's, or the user's, or one in /tmp. Made if it is not there.
 
-    With `asking` nothing is to be opened there, so root may use anybody's. Raises BindError if it cannot be used.
+    With `asking` nothing is opened there, so root may use that of any user. Raises BindError if it cannot be used.
     """
     path = Path(wanted) if wanted else default_run_dir()
     try:
@@ -46,7 +46,7 @@ def default_run_dir() -> Path:
     return Path(f"/tmp/qantara-{os.geteuid()}")
 
 
-class Places:
+class RuntimePaths:
     """The sockets of the proxy that serves the configuration in the file `config`."""
 
     def __init__(self, folder: Path, config: str) -> None:
@@ -59,15 +59,15 @@ class Places:
 
     @property
     def control(self) -> Path:
-        """Where commands reach the supervisor."""
+        """The control socket of the supervisor."""
         return self.folder / f"{self.name}.sock"
 
     def takeover(self, pid: int) -> Path:
-        """Where the process `pid` hands over its listening sockets."""
+        """The takeover socket of the process `pid`."""
         return self.folder / f"{self.name}.{pid}.take"
 
     def takeovers(self) -> list[tuple[int, Path]]:
-        """All that may hand over: process id and place."""
+        """Process id and path of all takeover sockets."""
         found = []
         for path in self.folder.glob(f"{self.name}.*.take"):
             pid = path.name.removeprefix(f"{self.name}.").removesuffix(".take")

@@ -34,10 +34,10 @@ class ListenerSockets:
         self.lent: set[str] = set()
         """The binds of those that a service manager has opened, and will lend again."""
         self.offered: list[Offered] = []
-        """Sockets that came from outside, for listeners that will want them."""
+        """Sockets from a predecessor or a service manager that no listener has taken yet."""
 
     def open(self, specs: Iterable[ListenerSpec], workers: int) -> list[socket.socket]:
-        """Open what `specs` need for so many workers. Returns what is new.
+        """Open the sockets of `specs` for `workers` workers. Returns the new ones.
 
         Raises BindError, and has then opened nothing.
         """
@@ -62,7 +62,7 @@ class ListenerSockets:
         return [sock for _, sock in opened]
 
     def _adopt(self, spec: ListenerSpec) -> list[socket.socket]:
-        """Sockets from outside that listen where this listener wants to."""
+        """Offered sockets with the address of this listener."""
         found = [offered for offered in self.offered if serves(offered.sock, spec)]
         if not found:
             return []
@@ -73,8 +73,8 @@ class ListenerSockets:
         return self.binds[spec.bind]
 
     def let_go(self) -> list[str]:
-        """No listener wants what is still offered now: close what a predecessor had. Returns where those listen that a
-        service manager keeps open; a later listener may want them."""
+        """Close the offered sockets of a predecessor that no listener has taken. Returns the addresses of those that a
+        service manager keeps open; a later listener may take them."""
         for offered in self.offered:
             if not offered.lent:
                 offered.sock.close()
@@ -93,7 +93,7 @@ class ListenerSockets:
     def _unlink(self, opened: Iterable[tuple[str, socket.socket]]) -> None:
         for _, sock in opened:
             if sock.family == socket.AF_UNIX:
-                with contextlib.suppress(FileNotFoundError):  # somebody was faster
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
                     os.unlink(sock.getsockname())
             sock.close()
 
@@ -113,7 +113,7 @@ class ListenerSockets:
                 self._unlink((bind, sock) for sock in sockets)
 
     def close(self) -> list[str]:
-        """Close this process's copies. Returns the files of Unix sockets, to be removed if nobody takes them over."""
+        """Close this process's copies. Returns the files of Unix sockets, to remove unless a successor takes over."""
         files = []
         for bind, sockets in self.binds.items():
             for sock in sockets:
@@ -140,7 +140,7 @@ def shareable(sock: socket.socket) -> bool:
 
 
 def serves(sock: socket.socket, spec: ListenerSpec) -> bool:
-    """Whether a socket from outside listens where a listener wants to."""
+    """Whether an offered socket has the address of a listener."""
     address = address_of(sock)
     if isinstance(address, str):
         return address == spec.path

@@ -1,4 +1,4 @@
-"""The supervisor: it takes no traffic, and sees to it that workers do.
+"""The supervisor: starts, assigns and replaces workers; it takes no traffic.
 
 Law of this file: what it does to the configuration that is served happens in `_serve_config`, all or nothing.
 Everything that it opens it closes in `run`. It may die at any moment without a request noticing.
@@ -19,28 +19,29 @@ from typing import Any
 
 from .. import scoreboard
 from ..configuration.schema import Config
-from ..control.admin.app import AdminServer
 from ..control.admin.contract import WorkerStatus
+from ..control.admin.server import AdminServer
 from ..control.chaos.service import ChaosService
-from ..control.health_checks import Monitor
-from ..control.load_polling import Poller
-from ..control.outlier_detection import Sweeper
-from ..control.reload import Checked, ReloadResult, check_beside, problems_of, read_token, try_members
+from ..control.health_checks import HealthChecks
+from ..control.load_polling import LoadPolling
+from ..control.outlier_detection import OutlierDetection
+from ..control.reload import Checked, ReloadResult, check_in_thread, problems_of, read_token, try_members
 from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
+from ..python_path import use_folders
 from ..upstream.spec import GroupSpec
 from . import notify
-from .chaos_target import SupervisorHands
+from .chaos_target import SupervisorTarget
 from .membership import Lists, Membership, give_rows
 from .messages import Assignment, Drain
-from .respawn import Replacing
-from .runtime_paths import Places
+from .respawn import Respawn
+from .runtime_paths import RuntimePaths
 from .sockets import ListenerSockets, Offered, remove_files
 from .takeover import Handover, Predecessor, find
-from .upgrade import Upgrading
-from .workers import Worker, Workers
+from .upgrade import Upgrade
+from .workers import WorkerHandle, Workers
 
 log = logging.getLogger("qantara")
 
@@ -59,33 +60,31 @@ def worker_count(checked: Checked) -> int:
 class Supervisor:
     """One running proxy, of as many processes as its configuration says."""
 
-    def __init__(self, path: str, checked: Checked, places: Places, replace: bool) -> None:
+    def __init__(self, path: str, checked: Checked, paths: RuntimePaths, replace: bool) -> None:
         self.path = path
-        self.places = places
+        self.paths = paths
         self.replace = replace
         """Whether a proxy that serves this configuration already is to be replaced."""
         self.checked = checked
         self.workers_wanted = worker_count(checked)
         self.board = scoreboard.create(1 + max(MOST_WORKERS, self.workers_wanted))
         self.sockets = ListenerSockets()
-        self.workers = Workers(self.board, places, path, lambda worker: self.replacing.on_death(worker))
-        self.replacing = Replacing(
-            self.workers, lambda: 0 if self.stopping.is_set() else self.workers_wanted, self._refill
-        )
-        self.sweeper = Sweeper(self.board)
-        self.monitor = Monitor(self.board)
-        self.membership = Membership(self.board, self.monitor, Poller(self.board))
+        self.workers = Workers(self.board, paths, path, lambda worker: self.respawn.on_death(worker))
+        self.respawn = Respawn(self.workers, lambda: 0 if self.stopping.is_set() else self.workers_wanted, self._refill)
+        self.outliers = OutlierDetection(self.board)
+        self.health_checks = HealthChecks(self.board)
+        self.membership = Membership(self.board, self.health_checks, LoadPolling(self.board))
         self.discovery = self.membership.discovery
-        self.hands = SupervisorHands(self.board, self.workers, self.monitor, self.ask_all, self.specs)
-        self.chaos = ChaosService(self.config.chaos, self.hands)
+        self.chaos_target = SupervisorTarget(self.board, self.workers, self.health_checks, self.ask_all, self.specs)
+        self.chaos = ChaosService(self.config.chaos, self.chaos_target)
         self.last_reload = ReloadResult(time.time(), True, 0.0)
         self.stopping = asyncio.Event()
         self.hurry = asyncio.Event()
         self.grace = 0.0
         self.files: list[str] = []
-        """Of Unix sockets that nobody listens on any more."""
+        """Files of Unix sockets without a listener."""
         self.handed_over = False
-        self.upgrading = Upgrading(path, places, self.workers)
+        self.upgrades = Upgrade(path, paths, self.workers)
         self._lock = asyncio.Lock()
         """Held while workers take up what is to be served."""
         self._reloading = asyncio.Lock()
@@ -94,7 +93,7 @@ class Supervisor:
         self.watcher = Watcher(path, self._reload_wanted.set)
 
     async def run(self) -> int:
-        """Serve until told to stop. Returns the exit code. Raises BindError if it cannot start."""
+        """Serve until `stop`. Returns the exit code. Raises BindError if it cannot start."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self.workers.reap)
         self.workers.reap()  # strangers that ended while this process was starting
@@ -105,9 +104,9 @@ class Supervisor:
             async with self.membership.taking_up(self.config) as lists:
                 await try_members(self.checked.plan, lists)
             predecessors = await self._start()
-            place, sockets = self.places.takeover(os.getpid()), self.sockets
-            handover = Handover(place, "supervisor", lambda: sockets.binds, lambda: sockets.lent, self._hand_over)
-            await admin.listen_at(self.places.control)
+            socket_path, sockets = self.paths.takeover(os.getpid()), self.sockets
+            handover = Handover(socket_path, "supervisor", lambda: sockets.binds, lambda: sockets.lent, self._hand_over)
+            await admin.listen_at(self.paths.control)
             await self._open_admin(admin)
             await self.membership.watch(self.specs())
             for each in predecessors:  # from here on commands reach this process, too
@@ -120,7 +119,7 @@ class Supervisor:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self.replacing.close()
+            await self.respawn.close()
             await self.watcher.close()
             await self.membership.close()
             await admin.close(keep_file=self.handed_over)
@@ -134,7 +133,7 @@ class Supervisor:
     # --- start ---
 
     async def _start(self) -> list[Predecessor]:
-        predecessors = find(self.places.takeovers())
+        predecessors = find(self.paths.takeovers())
         for each in predecessors:
             await each.ask()
             if each.role == "supervisor" and not self.replace:
@@ -146,20 +145,20 @@ class Supervisor:
             log.warning("no listener wants the inherited socket %s: whoever connects there is not served", address)
         assignment = self._assignment(self.checked, self.membership.lists)
         async with self._lock:
-            await asyncio.gather(*(self._fill(place, assignment) for place in range(self.workers_wanted)))
+            await asyncio.gather(*(self._fill(index, assignment) for index in range(self.workers_wanted)))
         self.workers.keep_spare()
         return predecessors
 
-    async def _fill(self, place: int, assignment: Assignment) -> None:
-        await self.workers.fill(place, assignment, self.sockets, self.workers_wanted)
-        await self.hands.settle(assignment.rules)
+    async def _fill(self, index: int, assignment: Assignment) -> None:
+        await self.workers.fill(index, assignment, self.sockets, self.workers_wanted)
+        await self.chaos_target.settle(assignment.rules)
 
-    async def _refill(self, place: int) -> None:
-        """Have somebody serve in a place whose worker has died."""
+    async def _refill(self, index: int) -> None:
+        """Replace the worker of an index."""
         async with self._lock:
-            if place < self.workers_wanted and place not in self.workers.serving():
-                await self._fill(place, self._assignment(self.checked, self.membership.lists))
-                log.info("place %d is served again, by process %d", place, self.workers.serving()[place].pid)
+            if index < self.workers_wanted and index not in self.workers.serving():
+                await self._fill(index, self._assignment(self.checked, self.membership.lists))
+                log.info("place %d is served again, by process %d", index, self.workers.serving()[index].pid)
 
     def _announce(self) -> None:
         for spec in self.checked.plan.listeners:
@@ -175,7 +174,7 @@ class Supervisor:
     async def _open_admin(self, admin: AdminServer) -> None:
         wanted = self.config.admin
         if wanted is not None:
-            if not self.replace:  # the admin API is shared with a predecessor, and with nobody else
+            if not self.replace:  # a predecessor shares the address; another process must not
                 probe(ListenerSpec(f"admin.bind {wanted.bind}", wanted.bind.host, wanted.bind.port, ""))
             bound = await admin.listen_on(wanted.bind.host, wanted.bind.port, read_token(wanted))
             log.info("admin API on %s", written(bound))
@@ -213,17 +212,17 @@ class Supervisor:
 
     def _handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, self.stop, False)  # somebody at a terminal
+        loop.add_signal_handler(signal.SIGINT, self.stop, False)  # from a terminal
         loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         loop.add_signal_handler(signal.SIGUSR1, lambda: self._spawn(self.ask_all("reopen")))
         loop.add_signal_handler(signal.SIGUSR2, lambda: self._spawn(self._upgrade_logged()))
 
     def _assignment(self, checked: Checked, lists: Lists) -> Assignment:
-        """What the workers are told. Gives every backend its rows of the board."""
+        """The assignment of the workers. Gives every backend its rows of the board."""
         give_rows(self.board, lists, checked.config.rate_limits)
         rows = dict(self.board.backends.rows), dict(self.board.upstreams.rows)
         plan = pickle.dumps(checked.plan, pickle.HIGHEST_PROTOCOL)
-        return Assignment(0, plan, lists, *rows, self.hands.rules)
+        return Assignment(0, plan, lists, *rows, self.chaos_target.rules)
 
     def specs(self) -> dict[str, GroupSpec]:
         """What is served: every upstream with the backends that it has now."""
@@ -238,21 +237,22 @@ class Supervisor:
         """Load the file again and serve what stands in it. What is wrong changes nothing, and is in the result."""
         async with self._reloading:
             if self.stopping.is_set():
-                return self._told(ReloadResult(time.time(), False, 0.0, ("the proxy is stopping",)))
+                return self._recorded(ReloadResult(time.time(), False, 0.0, ("the proxy is stopping",)))
             notify.reloading()
             began = monotonic()
             warnings: tuple[str, ...] = ()
             problems: tuple[str, ...] = ()
             try:
-                checked = await check_beside(self.path)
+                checked = await check_in_thread(self.path)
                 warnings = tuple(map(str, checked.warnings))
                 await self._take_up(checked)
             except QantaraError as error:
                 problems = problems_of(error)
-            except Exception as error:  # whoever waits for reloads must go on waiting
+            except Exception as error:  # the task that waits for reloads goes on
                 log.exception("a defect of the proxy, during a reload")
                 problems = (f"a defect of the proxy: {error!r}",)
-            result = self._told(ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings))
+            use_folders(self.config.python_path)  # a configuration that was refused had its own
+            result = self._recorded(ReloadResult(time.time(), not problems, monotonic() - began, problems, warnings))
             notify.notify("READY=1")
             return result
 
@@ -266,7 +266,7 @@ class Supervisor:
         await self.membership.watch(self.specs())
         await self.chaos.adopt(checked.config.chaos)
 
-    def _told(self, result: ReloadResult) -> ReloadResult:
+    def _recorded(self, result: ReloadResult) -> ReloadResult:
         for problem in result.problems:
             log.error("reload refused: %s", problem)
         if result.ok:
@@ -293,7 +293,7 @@ class Supervisor:
 
     async def _assign(self, assignment: Assignment, count: int) -> None:
         await self.workers.assign(assignment, self.sockets, count, self.checked.plan.settings.drain + GRACE)
-        await self.hands.settle(assignment.rules)
+        await self.chaos_target.settle(assignment.rules)
 
     async def _reload_when_wanted(self) -> None:
         while True:
@@ -304,13 +304,13 @@ class Supervisor:
     # --- workers ---
 
     async def _look_after(self) -> None:
-        """Once per second: end workers that hang, tell the service manager that all is well."""
+        """Once per second: judge outliers, end workers that hang, notify the watchdog of the service manager."""
         watchdog = notify.watchdog_seconds()
         while True:
             await asyncio.sleep(min(1.0, watchdog or 1.0))
             self.workers.keep_spare()
-            self.replacing.look()
-            self.sweeper.look(self.specs(), monotonic())
+            self.respawn.look()
+            self.outliers.sweep(self.specs(), monotonic())
             self.membership.free_rows(self._lock)
             if watchdog:
                 notify.notify("WATCHDOG=1")
@@ -364,7 +364,7 @@ class Supervisor:
         log.info("stopped after %s", self._summary())
         return 0 if clean else 1
 
-    async def _stop_all(self, workers: list[Worker]) -> None:
+    async def _stop_all(self, workers: list[WorkerHandle]) -> None:
         stops = (worker.ask("stop", None, GRACE) for worker in workers)
         await asyncio.gather(*stops, return_exceptions=True)
 
@@ -395,4 +395,4 @@ class Supervisor:
 
     async def upgrade(self) -> int:
         """Start what is installed now, to take over from this one. Its pid; raises BindError if it does not."""
-        return await self.upgrading.run(self.stopping.is_set(), lambda: self.handed_over)
+        return await self.upgrades.run(self.stopping.is_set(), lambda: self.handed_over)

@@ -1,7 +1,7 @@
 """Handing the listening sockets over to another process: for an upgrade, and after a supervisor has died.
 
-Law of this file: whoever listens here gives its sockets to any process of this user that asks, and leaves when that one
-says that it serves. The sockets themselves are never closed in between, so no connection is refused or lost.
+Law of this file: a process gives its sockets to any process of this user that connects, and leaves when that one
+serves. The sockets themselves are never closed in between, so no connection is refused or lost.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Leave(NamedTuple):
     """Finish what you have, and go."""
 
     taken_over: bool = True
-    """Whether somebody else serves the sockets now."""
+    """Whether another process serves the sockets now."""
 
 
 class Given(NamedTuple):
-    """Who gives; the sockets of one listener come with it. The last one has `bind` ""."""
+    """The giver; the sockets of one listener come with it. The last one has `bind` ""."""
 
     role: str
     pid: int
@@ -89,7 +89,7 @@ class Handover:
             channel.send(Given(self.role, os.getpid(), ""))
         elif isinstance(message, Leave):
             log.info("another process has taken over" if message.taken_over else "told to stop")
-            self.close()  # who looks for sockets from now on finds them there
+            self.close()  # from now on a successor finds the sockets there
             self.leave(message.taken_over)
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class Predecessor:
             raise BindError("the process that serves already does not hand over its sockets") from None
 
     def leave(self, taken_over: bool = True) -> None:
-        """Tell it to finish and go."""
+        """Have it drain and end."""
         self.channel.send(Leave(taken_over))
 
     def _on_message(self, message: Given, fds: list[int]) -> None:
@@ -143,10 +143,10 @@ class Predecessor:
             self.complete.set_result(None)
 
 
-def find(places: list[tuple[int, Path]]) -> list[Predecessor]:
+def find(paths: list[tuple[int, Path]]) -> list[Predecessor]:
     """The processes that can be asked; what dead ones have left behind is removed."""
     found = []
-    for pid, path in places:
+    for pid, path in paths:
         try:
             found.append(Predecessor(path))
         except (ConnectionRefusedError, FileNotFoundError):

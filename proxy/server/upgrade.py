@@ -6,22 +6,22 @@ Law of this file: one upgrade at a time, and none where the end of this process 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 
 from ..errors import BindError
-from .runtime_paths import Places
+from ..safe_path import python_module
+from .runtime_paths import RuntimePaths
 from .workers import Workers
 
 WITHIN = 60.0
 """Seconds that a new process has to take over."""
 
 
-class Upgrading:
+class Upgrade:
     """Starts the successor of this process, which takes over by itself."""
 
-    def __init__(self, path: str, places: Places, workers: Workers) -> None:
-        self.command = [sys.executable, "-m", "proxy", "run", "-c", path, "--replace", "--run-dir", str(places.folder)]
+    def __init__(self, path: str, paths: RuntimePaths, workers: Workers) -> None:
+        self.command = python_module("proxy", "run", "-c", path, "--replace", "--run-dir", str(paths.folder))
         self.workers = workers
         self.under_way = False
 

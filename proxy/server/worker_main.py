@@ -1,7 +1,7 @@
 """A worker as a process, started by the supervisor: `worker_main CHANNEL BOARD SLOTS RUN_DIR CONFIG`.
 
-Law of this file: it does what it is told through its channel, one thing at a time, and answers each. If the supervisor
-is gone, it goes on serving what it serves, and hands its sockets to whoever takes over.
+Law of this file: commands come through the channel, are done one at a time, and are answered. If the supervisor is
+gone, the worker goes on serving its assignment, and gives its sockets to the process that takes over.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from ..features.chaos import Injector, Rule, Tally
 from ..http1.codec import seed_ids
 from ..pipeline import link_plan
 from ..plan import Plan, PlanSpec
+from ..python_path import use_folders
 from ..runtime import Registry
 from ..telemetry.top_talkers import Count
 from ..threads import run_in_thread
 from ..upstream.load.sources import last_reports
 from .channel import Channel
 from .logs import configure_logging, rename
-from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
+from .messages import Assignment, Command, CommandResult, Drain, Hello, Sockets
 from .proxy import Proxy, settle_memory
-from .runtime_paths import Places
+from .runtime_paths import RuntimePaths
 from .takeover import Handover
 
 log = logging.getLogger("qantara")
@@ -45,12 +46,12 @@ LINKED_WITHIN = 45.0
 """Seconds that a plan may take to be linked."""
 
 
-class WorkerProcess:
-    """The process: a proxy once it has a slot, and what the supervisor asks of it."""
+class WorkerMain:
+    """The process: a proxy once it has a slot, and the commands of the supervisor."""
 
-    def __init__(self, channel_fd: int, board: scoreboard.Scoreboard, places: Places) -> None:
+    def __init__(self, channel_fd: int, board: scoreboard.Scoreboard, paths: RuntimePaths) -> None:
         self.board = board
-        self.places = places
+        self.paths = paths
         self.proxy: Proxy | None = None
         self.sockets: dict[str, list[socket.socket]] = {}
         """What came for the next assignment."""
@@ -64,14 +65,14 @@ class WorkerProcess:
         self.rules: tuple[Rule, ...] = ()
         self.injector = Injector()
         """The chaos rules that are followed."""
-        self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self._requests: asyncio.Queue[Command] = asyncio.Queue()
         self._serving: dict[str, list[socket.socket]] = {}
         self.channel = Channel(socket.socket(fileno=channel_fd), self._on_message, self._on_orphaned)
 
     async def run(self) -> int:
-        """Serve until told to stop. Returns the exit code: 0, or 1 if requests were cut off."""
+        """Serve until drained or stopped. Returns the exit code: 0, or 1 if requests were cut off."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._requests.put_nowait, Request(0, "drain"))
+        loop.add_signal_handler(signal.SIGTERM, self._requests.put_nowait, Command(0, "drain"))
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # of the terminal: the supervisor decides
         self.channel.send(Hello(os.getpid()))
         worker = loop.create_task(self._work())
@@ -90,7 +91,7 @@ class WorkerProcess:
             if message.lent:
                 self.lent.add(message.bind)
             self.sockets[message.bind] = [socket.socket(fileno=fd) for fd in fds]
-        elif message.kind in ("stop", "drain"):  # whatever else is going on
+        elif message.kind in ("stop", "drain"):  # at once, also during another command
             asyncio.get_running_loop().create_task(self._handle(message))
         else:
             self._requests.put_nowait(message)
@@ -101,17 +102,17 @@ class WorkerProcess:
             self.ended.set()
             return
         log.warning("the supervisor is gone; serving on until another one takes over")
-        place = self.places.takeover(os.getpid())
-        self.handover = Handover(place, "worker", lambda: self._serving, lambda: self.lent, self._leave)
+        socket_path = self.paths.takeover(os.getpid())
+        self.handover = Handover(socket_path, "worker", lambda: self._serving, lambda: self.lent, self._leave)
 
     def _leave(self, taken_over: bool) -> None:
-        self._requests.put_nowait(Request(0, "drain", Drain(True, 0.0) if taken_over else None))
+        self._requests.put_nowait(Command(0, "drain", Drain(True, 0.0) if taken_over else None))
 
     async def _work(self) -> None:
         while True:
             await self._handle(await self._requests.get())
 
-    async def _handle(self, request: Request) -> None:
+    async def _handle(self, request: Command) -> None:
         error, payload = "", None
         handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
             "adopt": self.adopt,
@@ -135,7 +136,7 @@ class WorkerProcess:
         except Exception as problem:
             log.exception("a defect of the proxy, in %s", request.kind)
             error = repr(problem)
-        self.channel.send(Reply(request.id, error, payload))
+        self.channel.send(CommandResult(request.id, error, payload))
 
     # --- what is asked for ---
 
@@ -163,8 +164,8 @@ class WorkerProcess:
     async def _serve(self, assignment: Assignment, sockets: dict[str, list[socket.socket]] | None) -> None:
         registry = self.proxy.registry if self.proxy is not None else Registry(self.board, Sweep())
         if self.proxy is None:
-            # Nobody waits yet. A thread, and be it idle, makes each read and write of this process dearer: the kernel
-            # counts the references to files that are shared. That is a twelfth of what a request costs.
+            # Not in a thread: no request waits yet, and a thread, even an idle one, makes each read and write of this
+            # process dearer, since the kernel counts the references to shared files: a twelfth of a request.
             plan = self._link(assignment, registry)
             rename(f"worker {assignment.slot}")
             seed_ids()
@@ -175,13 +176,14 @@ class WorkerProcess:
         else:
             try:
                 plan = await run_in_thread(LINKED_WITHIN, self._link, assignment, registry)
-            except TimeoutError:  # an OSError, which is told as one of the access log
+            except TimeoutError:  # an OSError, which would be reported as one of the access log
                 raise QantaraError(f"the plan was not linked within {LINKED_WITHIN:g} s") from None
             await self.proxy.adopt(plan, sockets)
         self._serving = self.proxy.sockets()
 
     def _link(self, assignment: Assignment, registry: Registry) -> Plan:
         spec: PlanSpec = pickle.loads(assignment.plan)
+        use_folders(spec.python_path)
         return link_plan(spec.with_members(assignment.members), registry, self.injector)
 
     async def chaos(self, rules: tuple[Rule, ...]) -> None:
@@ -202,7 +204,7 @@ class WorkerProcess:
         return self.injector.tallies()
 
     async def talkers(self, dimension: str) -> dict[str, Count]:
-        """Who asks the most."""
+        """The names of a dimension with the most requests."""
         return self.proxy.talkers.sketches[dimension] if self.proxy is not None else {}
 
     async def balancing(self, upstream: str) -> dict[str, Any] | None:
@@ -257,7 +259,7 @@ class WorkerProcess:
 
 
 async def main(channel: int, board: int, slots: int, folder: str, config: str) -> int:
-    process = WorkerProcess(channel, scoreboard.attach(board, slots, 0), Places(Path(folder), config))
+    process = WorkerMain(channel, scoreboard.attach(board, slots, 0), RuntimePaths(Path(folder), config))
     return await process.run()
 
 

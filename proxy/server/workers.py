@@ -3,8 +3,8 @@
 Law of this file: a worker is a process of its own program (no fork: a process with threads and a running loop does not
 fork well), known by its pid and its channel. One spare has started already and waits, so that a worker that dies is
 replaced in milliseconds. A slot of the scoreboard belongs to one worker from its first plan until its process has
-ended; a place (the share of the listening sockets, 0 .. workers - 1) is free as soon as its worker leaves. So one that
-drains a long stream keeps its slot, and another serves in its place from a slot of its own.
+ended; an index (the share of the listening sockets, 0 .. workers - 1) is free as soon as its worker leaves. So one that
+drains a long stream keeps its slot, and another serves its index from a slot of its own.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from time import monotonic, monotonic_ns
 from typing import Any
 
 from ..control.admin.contract import WorkerStatus
 from ..errors import BindError, WorkerLost
+from ..safe_path import python_module
 from ..scoreboard import Scoreboard
 from .channel import Channel
-from .messages import Assignment, Drain, Hello, Reply, Request, Sockets
-from .runtime_paths import Places
+from .messages import Assignment, Command, CommandResult, Drain, Hello, Sockets
+from .runtime_paths import RuntimePaths
 from .sockets import ListenerSockets
 
 log = logging.getLogger("qantara")
@@ -36,20 +36,16 @@ ANSWER_WITHIN = 60.0
 """Seconds that a worker has for a request, draining excepted."""
 HUNG_AFTER = 10.0
 """Seconds without a sign of life after which a worker is replaced."""
-YOUNG = 2.0
-"""Seconds: a worker that dies sooner has probably died of its start."""
-MOST_PAUSE = 5.0
-"""Seconds between two starts of a worker that keeps dying."""
 
 
-class Worker:
+class WorkerHandle:
     """One process. Slot 0 is the spare's."""
 
     def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         self.process = process
         self.slot = 0
-        self.place = -1
+        self.index = -1
         self.state = "starting"
         self.since = monotonic()
         self.hello: asyncio.Future[None] = loop.create_future()
@@ -66,16 +62,16 @@ class Worker:
         """Have something done. Raises BindError with the worker's words if it fails, WorkerLost if it dies over it."""
         self._last += 1
         future = self._waiting[self._last] = asyncio.get_running_loop().create_future()
-        self.channel.send(Request(self._last, kind, payload))
+        self.channel.send(Command(self._last, kind, payload))
         try:
             return await asyncio.wait_for(future, within)
         except TimeoutError:
             raise WorkerLost(f"worker {self.slot} (pid {self.pid}) does not answer") from None
 
     def give(self, sockets: ListenerSockets, workers: int) -> None:
-        """Send it the sockets that it is to serve in its place."""
+        """Send it the sockets of its index."""
         for bind in sockets.binds:
-            share = sockets.share(bind, self.place, workers)
+            share = sockets.share(bind, self.index, workers)
             self.channel.send(Sockets(bind, bind in sockets.lent), [sock.fileno() for sock in share])
 
     def on_exit(self, code: int) -> None:
@@ -84,17 +80,17 @@ class Worker:
         self.channel.close()
         if not self.ended.done():
             self.ended.set_result(code)
-        problem = WorkerLost(f"worker {self.slot} (pid {self.pid}) ended with {told(code)}")
+        problem = WorkerLost(f"worker {self.slot} (pid {self.pid}) ended with {exit_words(code)}")
         for future in [self.hello, *self._waiting.values()]:
             if not future.done():
                 future.set_exception(problem)
-                future.exception()  # nobody may be waiting any more
+                future.exception()  # retrieved, in case it is not awaited any more
 
     def _on_message(self, message: Any, _: list[int]) -> None:
         if isinstance(message, Hello):
             if not self.hello.done():
                 self.hello.set_result(None)
-        elif isinstance(message, Reply):
+        elif isinstance(message, CommandResult):
             future = self._waiting.pop(message.id, None)
             if future is None or future.done():
                 return
@@ -104,7 +100,7 @@ class Worker:
                 future.set_result(message.payload)
 
 
-def told(code: int) -> str:
+def exit_words(code: int) -> str:
     """An exit status in words."""
     if code < 0:
         return f"signal {signal.Signals(-code).name}"
@@ -114,39 +110,34 @@ def told(code: int) -> str:
 class Workers:
     """All worker processes of one supervisor."""
 
-    def __init__(self, board: Scoreboard, places: Places, config: str, on_death: Callable[[Worker], object]) -> None:
+    def __init__(
+        self, board: Scoreboard, paths: RuntimePaths, config: str, on_death: Callable[[WorkerHandle], object]
+    ) -> None:
         self.board = board
-        self.places = places
+        self.paths = paths
         self.config = config
         self.on_death = on_death
-        self.processes: dict[int, Worker] = {}
-        self.slots: dict[int, Worker] = {}
-        """Who serves in which slot."""
-        self.spares: list[Worker] = []
-        """They have started, and wait."""
+        self.processes: dict[int, WorkerHandle] = {}
+        self.slots: dict[int, WorkerHandle] = {}
+        """The worker of each slot in use."""
+        self.spares: list[WorkerHandle] = []
+        """Processes that have started and have no slot yet."""
         self.restarts: dict[int, int] = {}
-        """How many workers have died in each place."""
+        """Workers that have died, by index."""
         self._leaving: set[asyncio.Task[None]] = set()
         self.strangers: dict[int, int] = {}
         """Exit codes of other children: a new version that was to take over, orphans of a container."""
 
-    def start(self) -> Worker:
+    def start(self) -> WorkerHandle:
         """Start a process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             arguments = [str(theirs.fileno()), str(self.board.fd), str(self.board.slots)]
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    f"{__package__}.worker_main",
-                    *arguments,
-                    str(self.places.folder),
-                    self.config,
-                ],
+                python_module(f"{__package__}.worker_main", *arguments, str(self.paths.folder), self.config),
                 pass_fds=(theirs.fileno(), self.board.fd),
             )
-        worker = Worker(process, ours)
+        worker = WorkerHandle(process, ours)
         self.processes[process.pid] = worker
         return worker
 
@@ -167,11 +158,11 @@ class Workers:
                 raise BindError(f"the new process did not take over within {within:g} s")
         return process.pid
 
-    def serving(self) -> dict[int, Worker]:
-        """Who serves, or is about to, in which place."""
-        return {worker.place: worker for worker in self.slots.values() if worker.state != "leaving"}
+    def serving(self) -> dict[int, WorkerHandle]:
+        """The worker that serves, or is about to, for each index."""
+        return {worker.index: worker for worker in self.slots.values() if worker.state != "leaving"}
 
-    async def ready_one(self) -> Worker:
+    async def ready_one(self) -> WorkerHandle:
         """A process that has said hello: a spare, or a new one."""
         worker = self.spares.pop(0) if self.spares else self.start()
         try:
@@ -182,23 +173,23 @@ class Workers:
         return worker
 
     def keep_spare(self) -> None:
-        """See to it that there is a spare."""
+        """Start a spare if there is none."""
         if not self.spares:
             self.add_spare()
 
     def add_spare(self) -> None:
-        """Start one more: somebody has died, who will be replaced by one of those that wait."""
+        """Start one more: a dead worker takes one of those that wait."""
         self.spares.append(self.start())
 
-    async def fill(self, place: int, assignment: Assignment, sockets: ListenerSockets, workers: int) -> Worker:
-        """Have a process serve in a place. Raises BindError if it cannot, WorkerLost if it dies."""
+    async def fill(self, index: int, assignment: Assignment, sockets: ListenerSockets, workers: int) -> WorkerHandle:
+        """Have a process serve for an index. Raises BindError if it cannot, WorkerLost if it dies."""
         worker = await self.ready_one()
         try:
-            worker.slot = self._free_slot(place + 1)
+            worker.slot = self._free_slot(index + 1)
         except BindError:
             self.spares.append(worker)
             raise
-        worker.place = place
+        worker.index = index
         self.slots[worker.slot] = worker
         self._count_used()
         worker.give(sockets, workers)
@@ -225,25 +216,25 @@ class Workers:
     async def assign(self, assignment: Assignment, sockets: ListenerSockets, count: int, drain: float) -> None:
         """Give an assignment to `count` workers; start those that are missing, and let those go that are too many,
         within `drain` seconds. Raises BindError if one of them cannot; the others have then taken it up."""
-        jobs = (self._take_up(place, assignment, sockets, count) for place in range(count))
+        jobs = (self._take_up(index, assignment, sockets, count) for index in range(count))
         results = await asyncio.gather(*jobs, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        for place, worker in self.serving().items():
-            if place >= count:
+        for index, worker in self.serving().items():
+            if index >= count:
                 worker.state = "leaving"
                 task = asyncio.get_running_loop().create_task(self._let_go(worker, drain))
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
 
-    async def _take_up(self, place: int, assignment: Assignment, sockets: ListenerSockets, count: int) -> None:
-        """Have a place served by this assignment. If a worker is lost just now, another one is asked: what kills that
-        one, too, is the assignment."""
+    async def _take_up(self, index: int, assignment: Assignment, sockets: ListenerSockets, count: int) -> None:
+        """Have an index served by this assignment. If its worker is lost meanwhile, another one gets it: if that dies
+        too, the assignment is the cause."""
         try:
-            worker = self.serving().get(place)
+            worker = self.serving().get(index)
             if worker is None:
-                await self.fill(place, assignment, sockets, count)
+                await self.fill(index, assignment, sockets, count)
             else:
                 worker.give(sockets, count)
                 await worker.ask("adopt", assignment._replace(slot=worker.slot))
@@ -252,16 +243,16 @@ class Workers:
             if worker is not None and worker.state != "ended":
                 worker.state = "leaving"
                 self.end(worker, signal.SIGKILL)
-            await self.fill(place, assignment, sockets, count)
+            await self.fill(index, assignment, sockets, count)
 
-    async def _let_go(self, worker: Worker, drain: float) -> None:
+    async def _let_go(self, worker: WorkerHandle, drain: float) -> None:
         """Drain one worker that is no longer wanted."""
         try:
             await worker.ask("drain", Drain(True, 0.0), drain)
         except BindError:
             self.end(worker, signal.SIGKILL)
 
-    def end(self, worker: Worker, number: int) -> None:
+    def end(self, worker: WorkerHandle, number: int) -> None:
         """Send a signal to a process that was started here."""
         if worker.pid in self.processes:
             os.kill(worker.pid, number)
@@ -278,7 +269,7 @@ class Workers:
                 self.end(worker, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Take leave of the processes that have ended. As process 1 of a container, of strangers' too."""
+        """Wait for processes that have ended; as process 1 of a container, also for those not started here."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -301,13 +292,13 @@ class Workers:
                 self.board.clear_in_flight(worker.slot)
                 self._count_used()
                 if not expected:
-                    self.restarts[worker.place] = self.restarts.get(worker.place, 0) + 1
-                    log.warning("worker %d (pid %d) ended with %s", worker.slot, pid, told(code))
+                    self.restarts[worker.index] = self.restarts.get(worker.index, 0) + 1
+                    log.warning("worker %d (pid %d) ended with %s", worker.slot, pid, exit_words(code))
                     self.on_death(worker)
 
     def status(self) -> list[WorkerStatus]:
         """All that have a slot."""
         return [
-            WorkerStatus(slot, each.pid, each.state, monotonic() - each.since, self.restarts.get(each.place, 0))
+            WorkerStatus(slot, each.pid, each.state, monotonic() - each.since, self.restarts.get(each.index, 0))
             for slot, each in sorted(self.slots.items())
         ]

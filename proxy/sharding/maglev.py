@@ -1,12 +1,12 @@
-"""Maglev: a table of entries that names have taken in turns, each going through the entries in an order of its own.
+"""Maglev: a table of entries that names take in turns, each in an order of entries of its own.
 
-Of all ways to place keys it is the most even: up to 128 names, to one entry. In return, when a name goes, some keys of
-others move too, since all later turns come out a little differently. More than half of those keys are in the entries
-that were taken last, after long searches. So above 128 names the table is larger, and its last sixteenth is nobody's
-turn but goes by rendezvous hashing, where no key moves between others: of 1,000 names 2.0 times 1 / names of the keys
-move and not 7, and shares are even to 4 %. Above 1,024 it is the last two fifths: of 10,000 names 2.1 and not 3.7, and
+Of all placements it is the most even: up to 128 names, to one entry. In return, when a name goes, some keys of others
+move too, since all later turns differ a little. More than half of those keys are in the entries that were taken last,
+after long searches. So above 128 names the table is larger, and its last sixteenth is filled by rendezvous hashing,
+where no key moves between others: of 1,000 names 2.0 times 1 / names of the keys move and not 7, and shares are even to
+4 %. Above 1,024 it is the last two fifths: of 10,000 names 2.1 and not 3.7, and
 shares are as even as those of a ring. Source: Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load
-Balancer", NSDI 2016; weights as in Envoy: who has half the weight of another takes every second turn only.
+Balancer", NSDI 2016; weights as in Envoy: a name with half the weight of another takes every second turn only.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from .placement import Placement, counted
 from .tables import maglev
 
 MANY = 128
-"""Names up to which the paper's table will do. Where this step is crossed, nearly every key moves."""
+"""The number of names up to which the paper's table is used. Where it is exceeded, nearly every key moves."""
 VERY_MANY = 1024
-"""Names up to which a sixteenth is enough rest. Where this step is crossed, a third of the keys moves."""
+"""The number of names up to which REST is used. Where it is exceeded, a third of the keys moves."""
 SIZE = 65_537
-"""Its entries: 128 KiB."""
+"""Entries of the paper's table: 128 KiB."""
 LARGE = 1_048_583
-"""Those for more names: 2 MiB, built in some 40 ms, for very many names in 100. Of larger ones fewer keys move, but all
-requests wait for them."""
+"""Entries for more names: 2 MiB, built in about 40 ms, with very many names in 100. In larger tables fewer keys move,
+but their construction holds up all requests."""
 MOST = 5_000_011
 """Envoy's limit."""
 REST = 1 / 16
-"""Of many names, this share of the entries is nobody's turn."""
+"""The share of entries that is filled by rendezvous hashing, of many names."""
 LARGE_REST = 0.4
-"""And of very many. More of it moves fewer keys and spreads them less evenly."""
+"""And of very many. A larger share moves fewer keys and spreads them less evenly."""
 
 
 class Maglev(Placement):
-    """`count` is the number of names if all are there, `size` that of entries if it is not to follow from that. Raises
-    ValueError unless `size` is a prime number that every name fits in."""
+    """`count`: the number of names if all are present; `size`: that of entries, by default the one for `count`. Raises
+    ValueError unless `size` is a prime number and at least the number of names."""
 
     def __init__(self, weights: Mapping[str, float], size: int = 0, count: int = 0) -> None:
         size, rest = extent_for(max(count, len(weights)), size)
@@ -54,7 +54,7 @@ class Maglev(Placement):
 
 
 def extent_for(count: int, size: int = 0) -> tuple[int, int]:
-    """How many entries there are for `count` names, unless `size` says so, and how many of them are nobody's turn."""
+    """The number of entries for `count` names, `size` by default, and how many of them go by rendezvous hashing."""
     if count <= MANY:
         return size or SIZE, 0
     size = size or LARGE

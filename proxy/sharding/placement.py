@@ -1,7 +1,7 @@
-"""What every way to place keys has in common: names with weights, and the one of them that a key belongs to.
+"""The base of all placements: names with weights, each key belonging to one of them.
 
-Law of this file: a placement never changes; when names or weights change, another one is made. Names are sorted, so it
-does not matter in which order they were listed.
+Law of this file: a placement never changes; when names or weights change, another one is made. Names are sorted, so
+their order does not matter.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from .tables import hash_of, tally
 
 MOST_NAMES = 65_535
-"""Tables say in 16 bits who somebody is, or that it is nobody."""
+"""Owners in tables have 16 bits; one value stands for none."""
 
 
 class Placement:
-    """Names of which each key belongs to one. Weights are greater than 0; only their ratios matter. Raises ValueError
-    if there are more than MOST_NAMES."""
+    """Names to which keys belong. Weights are greater than 0; only their ratios matter. Raises ValueError with more
+    than MOST_NAMES."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         if len(weights) > MOST_NAMES:
@@ -27,7 +27,7 @@ class Placement:
         self.seeds = array("Q", [hash_of(name.encode()) for name in self.names])
 
     def at(self, place: int) -> int:
-        """The index in `names` of the one that a hash of 64 bits belongs to. There has to be one."""
+        """The index in `names` of the owner of a hash of 64 bits. There has to be a name."""
         raise NotImplementedError
 
     def owner(self, key: bytes) -> str:
@@ -37,10 +37,10 @@ class Placement:
         return self.names[self.at(hash_of(key))]
 
     def shares(self) -> dict[str, float]:
-        """The part of all keys that each name has."""
+        """The share of keys of each name."""
         raise NotImplementedError
 
 
 def counted(names: tuple[str, ...], owners: array[int]) -> dict[str, float]:
-    """The part of a table that each name has."""
+    """The share of table entries of each name."""
     return {name: entries / len(owners) for name, entries in zip(names, tally(owners, len(names)), strict=True)}

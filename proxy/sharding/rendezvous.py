@@ -1,11 +1,11 @@
 """Rendezvous hashing: every name has a score for every slot, and the best one gets it (Thaler and Ravishankar, "Using
 name-based mappings to increase hit rates", IEEE/ACM Transactions on Networking 6(1), 1998).
 
-Keys are hashed to slots, of which there is a fixed number, and names compete for slots. Comparing all scores of a slot
-costs as much as there are names; so the score is a moment, and a race is run instead: each name throws darts at slots,
-as often as its weight says, and the score of a name for a slot is when it first hits it. What counts is the same as
-ever: a score depends on nobody else. So the guarantee is exact: when a name comes, goes, or changes its weight, no
-slot, and so no key, moves between two others. Shares differ from the weights by about sqrt(names / slots).
+Keys are hashed to a fixed number of slots, and names compete for slots. A comparison of all scores of a slot costs as
+much as there are names; so scores are times, and the table is filled by a race: each name throws darts at slots, at the
+rate of its weight, and its score for a slot is the time of its first hit. As with any rendezvous hashing a score
+depends on its own name alone, so the guarantee is exact: when a name comes, goes, or changes its weight, no slot, and
+so no key, moves between two others. Shares differ from the weights by about sqrt(names / slots).
 """
 
 from __future__ import annotations
@@ -36,6 +36,6 @@ class Rendezvous(Placement):
 
 
 def check_slots(slots: int) -> None:
-    """Raises ValueError unless there may be so many slots."""
+    """Raises ValueError unless it is an allowed number of slots."""
     if not isinstance(slots, int) or slots & (slots - 1) or not 2 <= slots <= 1 << 24:
         raise ValueError(f"must be a power of two from 2 to {1 << 24}, not {slots!r}")

@@ -1,10 +1,10 @@
-"""A ring: each name has points on a circle, and a key belongs to whose point comes next.
+"""A ring: each name has points on a circle, and a key belongs to the name of the next point.
 
-Where a name's points lie depends on its name alone, and how many there are on its weight alone, so when a name goes,
+The positions of a name's points depend on the name alone, and their number on its weight alone, so when a name goes,
 its keys are shared out over the others and no other key moves. Source: Karger et al., "Consistent hashing and random
 trees", STOC 1997; points by weight as in ketama. Shares differ from the weights by about 1 / sqrt(points).
-A lookup is one step and not a bisection: a table says where the points begin that have the same topmost bits. A point
-has 48 bits, and in the 16 bits behind it stands whose it is, as a lookup is mostly memory that is not in the cache.
+A lookup is one step and not a bisection: a table has the beginnings of points with the same topmost bits. A point has
+48 bits, and its owner is in the 16 bits behind it, since most of the cost of a lookup is cache misses.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ POINTS = 512
 """Points for a weight of 1: with two names that is 1,024 points in all, and shares within about 5 %."""
 MOST_POINTS = 1 << 20
 OWNER = 0xFFFF
-"""Of a point, the bits that say whose it is."""
+"""The bits of a point that are its owner."""
 
 
 class Ring(Placement):
-    """`unit` is the number of points for a weight of 1; everybody has at least one."""
+    """`unit` is the number of points for a weight of 1; each name has at least one."""
 
     def __init__(self, weights: Mapping[str, float], unit: float = POINTS) -> None:
         super().__init__(weights)
@@ -43,8 +43,8 @@ class Ring(Placement):
 
 
 def unit_for(points: float, total: float) -> float:
-    """`points` for a weight of 1, halved until a `total` of weights has no more than MOST_POINTS: in so coarse steps,
-    it hardly ever changes, and when it does most keys stay all the same."""
+    """`points` for a weight of 1, halved until a `total` of weights has no more than MOST_POINTS: by steps that coarse
+    it rarely changes, and when it does most keys stay."""
     while points * total > MOST_POINTS:
         points /= 2
     return points

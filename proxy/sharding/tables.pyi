@@ -1,4 +1,4 @@
-"""Types of the tables, for checkers and editors; what they promise stands in tables.pyx."""
+"""Types of the tables, for checkers and editors; tables.pyx documents them."""
 
 from array import array
 

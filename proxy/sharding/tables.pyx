@@ -1,6 +1,6 @@
-"""What places keys and names, in C: the hash, and the filling of tables that have up to millions of entries.
+"""The hash of placements and the filling of tables with up to millions of entries, in C.
 
-Law of this file: functions over arrays that know neither names nor keys, and give the same result for the same input
+Law of this file: functions over arrays, without names and keys, with the same result for the same input
 everywhere. An owner is a place in the list of seeds, in 16 bits, so that there are few lines of memory for a lookup to
 miss. Compiled even where everything else is interpreted, as a table takes Python a thousand times as long.
 
@@ -47,14 +47,14 @@ cdef inline Hash mix(Hash z) noexcept nogil:
 
 
 cpdef Hash next_hash(Hash number) noexcept:
-    """The number after this one in a sequence that looks random and is the same for everybody."""
+    """The number after this one in a fixed pseudo-random sequence."""
     return mix(number + GOLDEN)
 
 
 cpdef tuple ring(seeds, counts):
     """A ring with `counts[i]` points for `seeds[i]`: the points in ascending order, each with its owner as the last 16
     bits; where those begin whose topmost bits are 0, 1, 2 and so on; and by how many bits a place is to be shifted to get
-    these. There are about PER_BUCKET points for each: so many share a line of memory, and all the beginnings stay in the
+    these. There are about PER_BUCKET points for each: that many share a cache line, and all the beginnings stay in the
     cache.
 
     As points are spread evenly, sorting is dealing them out: by their topmost bits into heaps that fit into the
@@ -108,9 +108,9 @@ cpdef tuple ring(seeds, counts):
 
 
 cpdef object maglev(seeds, weights, int size, int rest):
-    """The owner of each of `size` entries, a prime number: whose turn it is takes the next free entry of its own
-    order, and turns come in proportion to `weights`. The list of seeds decides who is first. The last `rest` entries are
-    nobody's turn: each belongs to the owner of the slot of `darts` that it falls into."""
+    """The owner of each of `size` entries, a prime number: in a turn an owner takes the next free entry of its own
+    order, and turns come in proportion to `weights`, in the order of the seeds. The last `rest` entries are not taken in
+    turns: each belongs to the owner of the slot of `darts` that it falls into."""
     cdef const Hash[::1] seed = seeds
     cdef const double[::1] weight = weights
     cdef Py_ssize_t i, n = seed.shape[0], left = size if n else 0
@@ -149,11 +149,12 @@ cpdef object maglev(seeds, weights, int size, int rest):
 
 
 cpdef object darts(seeds, weights, int bits):
-    """The owner of each of 2 ** `bits` slots: everybody throws a dart at a random slot every 1 / weight seconds, each
-    from a moment of his own on, and a slot is his who hits it first.
+    """The owner of each of 2 ** `bits` slots: each owner throws a dart at a random slot every 1 / weight seconds, from a
+    start of its own on, and a slot belongs to the first one that hits it.
 
-    When and where somebody throws depends on nobody else, so a slot changes its owner only to or from who comes, goes,
-    or changes his weight. All slots are hit once about size * ln(size) darts are thrown, however many throw.
+    Times and slots of an owner depend on its own seed alone, so a slot changes its owner only to or from one that comes,
+    goes, or changes its weight. All slots are hit after about size * ln(size) darts, independent of the number of
+    owners.
     """
     cdef const Hash[::1] seed = seeds
     cdef const double[::1] weight = weights
@@ -191,7 +192,7 @@ cpdef object darts(seeds, weights, int bits):
 
 
 cpdef object tally(owners, Py_ssize_t count):
-    """How many entries of a table each of `count` owners has."""
+    """The number of table entries of each of `count` owners."""
     cdef const Owner[::1] owner = owners
     cdef Py_ssize_t entry
     found = array("q", bytes(8 * count))
@@ -202,7 +203,7 @@ cpdef object tally(owners, Py_ssize_t count):
 
 
 cpdef object arcs(points, Py_ssize_t count):
-    """The part of a ring that each of `count` owners has: an arc ends at his point, and begins behind the one before."""
+    """The share of a ring of each of `count` owners: an arc ends at its point, and begins behind the point before."""
     cdef const Hash[::1] point = points
     cdef Py_ssize_t at, last = point.shape[0] - 1
     found = array("d", bytes(8 * count))

@@ -178,7 +178,7 @@ class Break(Stage):
         self.group = group  # the exchange has none yet: its upstream is picked behind this stage
 
     def enter(self, x: Exchange) -> None:
-        breaker: Breaker | None = self.group.breaker
+        breaker: Breaker | None = self.group.overload.breaker
         if breaker is not None and breaker.opened:
             wait = breaker.wait(monotonic() if x.was_delayed else x.started)
             if wait > 0.0:

@@ -47,7 +47,7 @@ def begin(x: Exchange, attempt: Attempt, backend: Backend, balancer: Balancer, n
     attempt.balancer = balancer
     attempt.request_done = x.request_done
     try:
-        balancer.took(backend)
+        balancer.assigned(backend)
     except Exception:
         if x.picker is not None:
             attempt.balancer = x.picker.balancer_failed(balancer)
@@ -78,7 +78,7 @@ def judge(x: Exchange, attempt: Attempt, status: int) -> None:
     if gateway:
         backend.count(GATEWAY_ERRORS)
     if x.group is not None:
-        x.group.failed(backend, False, gateway)
+        x.group.passive_health.failed(backend, False, gateway)
 
 
 def judge_failure(x: Exchange, attempt: Attempt, connect: bool) -> None:
@@ -87,7 +87,7 @@ def judge_failure(x: Exchange, attempt: Attempt, connect: bool) -> None:
     if backend is not None:
         backend.count(FAILURES)
         if x.group is not None:
-            x.group.failed(backend, connect, True)
+            x.group.passive_health.failed(backend, connect, True)
 
 
 def blames_backend(reason: Reason) -> bool:
@@ -112,7 +112,7 @@ def drop(x: Exchange, attempt: Attempt, now: float, outcome: int) -> None:
     report = attempt.report
     done.report = report if report is None or still_true(x, attempt, now) else None
     try:
-        balancer.dropped(backend, done)
+        balancer.released(backend, done)
     except Exception:  # a user's algorithm must not keep a request from ending
         if x.picker is not None:
             x.picker.balancer_failed(balancer)

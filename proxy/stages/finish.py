@@ -137,16 +137,16 @@ def leave_group(x: Exchange, now: float) -> None:
     x.group = None
     group.rows[U_ACTIVE] -= 1
     group.rows[U_STATUSES + x.status // 100] += 1
-    group.finish_seconds.observe(now - x.started)
+    group.stats.finish_seconds.observe(now - x.started)
     if x.responding:
         attempt = x.attempt
         picked, connected_at = attempt.picked, attempt.connected_at
         head_at = attempt.head_at or now
-        group.relay_seconds.observe(head_at - picked)
-        group.send_seconds.observe(head_at - (connected_at if picked < connected_at <= head_at else picked))
-    if group.breaker is not None and judged(x):
-        group.breaker.record(x.started, now, x.status >= 500)
+        group.stats.relay_seconds.observe(head_at - picked)
+        group.stats.send_seconds.observe(head_at - (connected_at if picked < connected_at <= head_at else picked))
+    if group.overload.breaker is not None and judged(x):
+        group.overload.breaker.record(x.started, now, x.status >= 500)
     if x.picker is not None and x.picker.panicking:
         group.rows[U_PANICKED] += 1
-    if group.waiting:
-        group.wake()
+    if group.queues.waiting:
+        group.queues.wake()

@@ -101,7 +101,7 @@ class HedgedAttempt(Attempt):
                 judge(x, self, head.status)
                 self.failed_beside(FAILED)
                 return
-            group.count(U_HEDGES_WON)
+            group.stats.count(U_HEDGES_WON)
             if group.hedger is not None:
                 group.hedger.won += 1
             self.lead(CANCELLED)
@@ -149,15 +149,17 @@ class HedgedSend(Stage):
         group, picker, first = self.group, x.picker, x.attempt
         if first.upstream is None or x.responding or x.hedge is not None or not hedgeable(x):
             return
-        if picker is None or first.backend is None or group.waiting or picker.panicking or not group.has_room(1):
+        if picker is None or first.backend is None or picker.panicking:
+            return
+        if group.queues.waiting or not group.overload.has_room(1):
             return
         backend = self.another(x, picker, [first.backend, *(x.tried or ())])
-        if backend is None or not group.below_limit(backend):
+        if backend is None or not group.overload.below_limit(backend):
             return
-        if not group.may_retry():
-            group.count(U_HEDGES_REFUSED)
+        if not group.retry_budget.withdraw():
+            group.stats.count(U_HEDGES_REFUSED)
             return
-        group.count(U_HEDGES)
+        group.stats.count(U_HEDGES)
         x.hedge = second = self.attempt(x)
         second.start(backend)
 

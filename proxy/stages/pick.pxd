@@ -9,7 +9,7 @@ from .attempt cimport begin, next_attempt
 from .finish cimport local_error
 from .request_key cimport RequestKey
 
-cdef int U_ACTIVE, U_REQUESTS, IN_FLIGHT, RETRIES
+cdef int U_ACTIVE, U_REQUESTS, RETRIES
 
 
 cdef class Target:
@@ -22,7 +22,7 @@ cdef class Pick(Stage):
     cdef public Target target
     cdef public RequestKey key
     cdef public int priority
-    @cython.locals(group=Group, picker=Picker, balancer=Balancer, backend=Backend, here=bint)
+    @cython.locals(group=Group, picker=Picker, balancer=Balancer, backend=Backend)
     cpdef enter(self, Exchange x)
     cpdef read_key(self, Exchange x)
     @cython.locals(group=Group)

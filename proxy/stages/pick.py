@@ -13,7 +13,7 @@ from ..errors import NO_BACKEND
 from ..exchange import Exchange, Stage
 from ..metrics import U_ACTIVE, U_REQUESTS
 from ..plan import LinkContext, RouteSpec
-from ..scoreboard import IN_FLIGHT, RETRIES
+from ..scoreboard import RETRIES
 from ..upstream.backend import Backend
 from ..upstream.group import Group
 from ..upstream.picker import Picker
@@ -52,7 +52,7 @@ class Pick(Stage):
             assert group is not None and picker is not None
             group.rows[U_REQUESTS] += 1
             group.rows[U_ACTIVE] += 1
-            group.tokens += group.per_request
+            group.retry_budget.deposit()
             if self.key is not None:
                 self.read_key(x)
         else:
@@ -69,8 +69,7 @@ class Pick(Stage):
         if backend is None:
             local_error(x, NO_BACKEND)
             return
-        here = group.rows[U_ACTIVE] > group.ceiling or backend.rows[backend.own + IN_FLIGHT] >= group.most_here
-        if here or group.most or (group.shared and backend.load() >= group.most_per_backend):
+        if group.overload.near_limit(backend):
             backend = self.within_limits(x, backend)
             if backend is None:
                 return
@@ -95,17 +94,17 @@ class Pick(Stage):
         """The backend, or another, if it has a free slot; None if the request now waits for one."""
         group, picker = x.group, x.picker
         assert group is not None and picker is not None
-        if group.has_room(0):  # this request is among those that it has
-            if group.below_limit(backend):
+        if group.overload.has_room(0):  # this request is among those that it has
+            if group.overload.below_limit(backend):
                 return backend
-            other = group.with_room(picker, x.tried or (), x.key)
+            other = picker.first_of(x.tried or (), x.key, group.overload)
             if other is not None:
                 return other
         x.was_delayed = True
         now = monotonic()
         x.queued_since = x.queued_since or now
         x.wait = QueueWait(x)
-        group.enqueue(x.attempt, picker, self.priority, x.queued_since, now)
+        group.queues.enqueue(x.attempt, picker, self.priority, x.queued_since, now)
         return None
 
 
@@ -119,7 +118,7 @@ class QueueWait:
         """The request is given up."""
         x = self.x
         if x.group is not None and x.picker is not None:
-            x.group.leave_queue(x.attempt, x.picker)
+            x.group.queues.leave(x.attempt, x.picker)
 
 
 def link_pick(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:

@@ -31,7 +31,7 @@ class Relay(ResponseStage):
         attempt.wait = None
         x.was_delayed = True
         attempt.connected_at = monotonic()
-        group.connect_seconds.observe(attempt.connected_at - attempt.picked)
+        group.stats.connect_seconds.observe(attempt.connected_at - attempt.picked)
         x.take(stream)
         route.send.enter(x)
 
@@ -56,7 +56,7 @@ class Relay(ResponseStage):
         assert client is not None
         judge(x, attempt, head.status)
         if complete:
-            x.let_go()
+            attempt.upstream = x.source = None
         else:
             attempt.head_at = monotonic()
         if head.status >= 400 and self.tried_elsewhere(x, head):
@@ -115,8 +115,8 @@ class Relay(ResponseStage):
             wait_for_connection(attempt, True)
             return
         judge_failure(x, attempt, False)
-        if reason.status == TIMED_OUT and group.gradient is not None:
-            group.gradient.timeouts += 1
+        if reason.status == TIMED_OUT and group.overload.gradient is not None:
+            group.overload.gradient.timeouts += 1
         spec = group.spec.retry
         # anything else means that the backend has begun to answer, or that the fault is ours
         wanted = spec.timeouts if reason.status == TIMED_OUT else spec.errors and reason.stage == "send"

@@ -55,20 +55,20 @@ def retry(x: Exchange, pause: float = 0.0, unsent: bool = False) -> bool:
     wait = 0.0 if unsent and tried == 0 else max(pause, backoff(spec, tried + 1))
     if now + wait > x.started + spec.deadline or not another_left(x):
         return False
-    if not group.may_retry():
-        group.count(U_RETRIES_REFUSED)
+    if not group.retry_budget.withdraw():
+        group.stats.count(U_RETRIES_REFUSED)
         return False
     if x.tried is None:
         x.tried = []
     x.tried.append(attempt.backend)
     x.attempted = [*(x.attempted or ()), attempt.backend_name]
-    group.count(U_RETRIES)
+    group.stats.count(U_RETRIES)
     drop(x, attempt, now, FAILED)
     x.let_go()
     x.queued_since = 0.0
     rewind(x)
-    if group.waiting:
-        group.wake()
+    if group.queues.waiting:
+        group.queues.wake()
     if wait > 0.0:
         x.wait = asyncio.get_running_loop().call_later(wait, go_on, x)
     else:

@@ -1,1 +1,1 @@
-"""What is recorded of requests that are over: the access log, and who asks the most."""
+"""Records of requests that are over: the access log, and the top talkers."""

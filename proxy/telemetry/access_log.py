@@ -31,7 +31,7 @@ BATCH = 64
 MOST_WAITING = 16 * 1024 * 1024
 """Bytes that may wait for a disk; beyond it lines are dropped and counted."""
 CLOSE_WITHIN = 2.0
-"""Seconds that a disk or pipe has for the last lines when the log is closed."""
+"""Seconds that a disk, a pipe or a collector has for the last records when a worker ends."""
 
 log = logging.getLogger("qantara")
 
@@ -65,7 +65,7 @@ class LogFile:
         """Lines that could not be written: written in the thread."""
         self._failed = False
         self._torn = False
-        # a daemon: a pipe that nobody reads must not keep the process alive
+        # a daemon: a pipe without a reader does not keep the process alive
         self._thread = Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
@@ -165,7 +165,7 @@ class AccessLog:
                 self._hand_over()
 
     def flush(self) -> None:
-        """Format everything and hand it to the writing thread."""
+        """Format all records and queue them for the writing thread."""
         self._format()
         self._hand_over()
 

@@ -1,7 +1,7 @@
-"""What a line of the access log says: a record of plain values, made on the path, and its formats.
+"""Lines of the access log: a record of plain values, made on the path, and its formats.
 
 Law of this file: a record is made of what the exchange knows anyway. A line parses whatever a client has sent, and
-ends where it should. What only some want to know is read only where the configuration names it.
+ends where it should. Optional fields are read only where the configuration names them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..exchange import Exchange
 
 FIELD_LIMIT = 2048
-"""Bytes of what a client sent that a line shows of each field; a head may hold far more."""
+"""Bytes of each field of a client that a line, or a span, shows; a head may hold far more."""
 LAST_FIELDS = ("route", "upstream", "backend", "tries", "reason", "request_id", "referer", "user_agent")
 
 _C1 = re.compile(rb"\xc2([\x80-\x9f])")
@@ -53,8 +53,7 @@ class Record(NamedTuple):
 def make_record(x: Exchange, now: float, at: float) -> Record:
     """The record of an exchange that is over at time `now` (monotonic), which is the time of day `at`.
 
-    Of what was refused as no request there is no more than who sent it, why it was refused, and the id that is
-    in the answer.
+    Of a head that was refused as no request it has the client, the reason, and the id in the answer.
     """
     head, route = x.head, x.route
     parsed = head.data is not None
@@ -151,7 +150,7 @@ def quoted(value: str) -> str:
 FORMATS: dict[str, Callable[[Any], bytes]] = {"json": as_json, "combined": as_combined}
 
 
-# --- fields that are there only where somebody asks for them ----------------------------------------------
+# --- optional fields ------------------------------------------------------------------------------------------
 
 
 def backends_of(x: Exchange, now: float) -> list[str] | None:

@@ -1,10 +1,10 @@
-"""Who asks the most, and for what: clients, hosts, paths, routes and upstreams, by a sample of the requests.
+"""Top talkers: the clients, hosts, paths, routes and upstreams with the most requests, by a sample of the requests.
 
-Law of this file: memory is bounded whatever clients send, and a request that is not in the sample pays for one
+Law of this file: memory is bounded for any input, and a request that is not in the sample pays for one
 decrement. Every 64th request is looked at (ending.SAMPLE); each dimension keeps PLACES names (Space-Saving: Metwally,
 Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data streams", ICDT 2005): a name that
-comes when all places are taken gets that of the smallest, and begins with its count. So whoever really is among the
-top is in the list, and a count is too high by at most that of the smallest. Counts are halved once per HALF_LIFE.
+comes when all places are taken gets that of the smallest, and begins with its count. So the true top is in the list,
+and a count is too high by at most that of the smallest. Counts are halved once per HALF_LIFE.
 """
 
 from __future__ import annotations

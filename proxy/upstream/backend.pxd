@@ -14,7 +14,7 @@ cdef class Backend:
     cdef public LoadReport report
     cdef public Scoreboard board
     cdef public long long[::1] rows
-    cdef public bint well
+    cdef public bint healthy
     cdef public double added, reported_at, times_ejected
     cdef public int errors_in_row, gateway_in_row, connects_in_row
 

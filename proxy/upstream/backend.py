@@ -1,7 +1,7 @@
-"""A backend: what the configuration says of it, and what is happening to it.
+"""A backend: its configuration and its live state.
 
 Law of this file: `BackendSpec` is configuration and never changes; `Backend` is live state, and outlives the
-configuration that named it for as long as its address stays in that upstream. What other workers must know lies in
+configuration that named it for as long as its address stays in that upstream. State that other workers read lies on
 the scoreboard, each worker in a row of its own; the rest belongs to this worker alone.
 """
 
@@ -30,11 +30,11 @@ from ..scoreboard import (
     Scoreboard,
 )
 from .load.report import LoadReport
-from .passive_health import CONNECT
+from .outlier import CONNECT
 
 
 class BackendSpec(NamedTuple):
-    """One backend as configured. `path` is set for a Unix socket, `host` and `port` otherwise."""
+    """The configuration of one backend. `path` is set for a Unix socket, `host` and `port` otherwise."""
 
     address: str
     host: str
@@ -43,17 +43,17 @@ class BackendSpec(NamedTuple):
     weight: int = 1
     region: str | None = None
     priority: int = 0
-    """0 is used first; a higher one as far as those of lower numbers cannot serve everything."""
+    """0 is used first; a higher one as far as the lower ones lack capacity."""
     zone: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
-    """What it is, as sorted pairs such as ("version", "canary")."""
+    """Sorted pairs such as ("version", "canary")."""
 
 
 class Backend:
-    """One backend as it is: its rows of the scoreboard, and the pool of connections to it.
+    """The live state of one backend: its rows of the scoreboard, and the pool of connections to it.
 
-    `weight` is the one that balancing algorithms go by: the configured one, changed by operators, by what the backend
-    reports, and by slow start. Without a board the numbers are kept in memory of its own.
+    `weight` is the one for balancing algorithms: the configured one, changed by operators, by what the backend reports,
+    and by slow start. Without a board its rows are private memory.
     """
 
     def __init__(self, spec: BackendSpec, rows: Any = None, board: Scoreboard | None = None) -> None:
@@ -61,7 +61,7 @@ class Backend:
         self.name = spec.address
         self.weight = spec.weight
         self.scale = 1
-        """What `weight` is a multiple of, so that it is whole: a weight of 10 at a scale of 10 is a weight of 1."""
+        """The factor that makes `weight` whole: a weight of 10 at a scale of 10 is a weight of 1."""
         self.board = board
         self.rows = array("q", bytes(8 * 2 * ROW)) if rows is None else rows
         """The rows of all slots; that of this worker begins at `own`."""
@@ -69,19 +69,19 @@ class Backend:
         self.pool: Any = None
         self.added = 0.0
         """When it joined a group that was already serving (seconds, monotonic); 0 if it was there from the start."""
-        # Failures one after another, as this worker sees them (see outlier.py)
+        # consecutive failures that this worker sees (passive_health.py)
         self.errors_in_row = 0
         self.gateway_in_row = 0
         self.connects_in_row = 0
         self.times_ejected = 0.0
         self.report: LoadReport | None = None
-        """What it said last of its load, unless that is too old."""
+        """The last load report; None once it is too old."""
         self.reported_at = 0.0
-        """When it did (seconds, monotonic)."""
-        self.well = True
-        """Whether it was healthy when its group last looked; in panic, not all that are picked are."""
+        """The time of that report (seconds, monotonic)."""
+        self.healthy = True
+        """Its health as of the last refresh of its group; in panic, unhealthy backends are picked too."""
         self.learned: dict[str, Any] = {}
-        """What balancing algorithms have learned of it, by their names: it stays when the algorithm changes."""
+        """The data of balancing algorithms about it, by their names: it outlives a change of the algorithm."""
 
     @property
     def in_flight(self) -> int:
@@ -94,12 +94,12 @@ class Backend:
 
     @property
     def requests(self) -> int:
-        """Requests that this slot has given to the backend."""
+        """Requests that this slot has sent to the backend."""
         return int(self.rows[self.own + REQUESTS])
 
     @property
     def failures(self) -> int:
-        """Requests of this slot that the backend did not answer."""
+        """Requests of this slot without a response."""
         return int(self.rows[self.own + FAILURES])
 
     def load(self) -> int:
@@ -120,19 +120,19 @@ class Backend:
         self.rows[self.own + cell] += 1
 
     def pool_size(self, size: int, opened: bool) -> None:
-        """How many connections this worker has to it; `opened` counts a new one."""
+        """Set the number of connections of this worker; `opened` counts a new one."""
         self.rows[self.own + CONNECTIONS] = size
         if opened:
             self.rows[self.own + CONNECTS] += 1
 
-    # --- what the supervisor, operators and other workers say; read when something has changed, never per request ---
+    # --- the state that supervisor, operators and other workers write; read after a change, never per request ---
 
     def in_rotation(self) -> bool:
-        """Whether it may get requests at all: neither drained nor in maintenance, whoever said so."""
+        """Whether it is neither drained nor in maintenance, by an operator or by its own report."""
         return bool(self.rows[STATE] == READY and self.rows[REPORTED_STATE] == READY)
 
-    def healthy(self, now_ns: int) -> bool:
-        """Whether active checks find it well and no process has ejected it."""
+    def healthy_at(self, now_ns: int) -> bool:
+        """Whether it has passed its active checks and is not ejected, by any process, at time `now_ns`."""
         return bool(self.rows[HEALTH] != DOWN) and self.ejected_until() <= now_ns
 
     def refuses(self, now_ns: int) -> bool:
@@ -142,15 +142,15 @@ class Backend:
         return any(rows[at + EJECTED_UNTIL] > now_ns and rows[at + EJECTED_FOR] == CONNECT for at in starts)
 
     def ejected_until(self) -> int:
-        """When the last ejection ends (ns of CLOCK_MONOTONIC); 0 if there never was one."""
+        """The end of the last ejection (ns of CLOCK_MONOTONIC); 0 without one."""
         return max(int(until) for until in self.rows[EJECTED_UNTIL::ROW])
 
     def warm_since(self) -> float:
-        """Since when it has been taking part, in seconds of the monotonic clock; 0 if from the start."""
+        """The begin of its slow start (seconds, monotonic); 0 for a member from the start."""
         return max(int(self.rows[SINCE]) / 1e9, self.ejected_until() / 1e9, self.added)
 
     def wanted_weight(self) -> float:
-        """The configured weight, or the operator's, times what the backend itself reports of its capacity."""
+        """The configured weight, or the operator's, times the capacity that the backend reports."""
         chosen, reported = int(self.rows[WEIGHT]), int(self.rows[REPORTED_WEIGHT])
         weight: float = chosen - 1 if chosen else self.spec.weight
         return weight * (reported - 1) / 100 if reported else weight

@@ -1,12 +1,12 @@
 """The circuit breaker of an upstream: closed, open, half-open.
 
-Law of this file: what one worker opens is open in all of them (the time until which it is lies on the scoreboard), and
-each of them tries for itself whether the upstream is well again. Nothing here calls anybody.
+Law of this file: a breaker that one worker opens is open in all of them (the end of that time lies on the scoreboard);
+each worker makes its own trials. No callbacks.
 
-Closed, failures are counted over a window that slides in STEPS. If their share reaches `failures`, and there were
-enough requests, it opens: everything is refused for a while, so that the upstream can recover and clients need not
-wait for what fails anyway. Then it is half-open: a few requests are let through. If all of them are answered well it
-closes, if one is not it opens again, for twice as long.
+Closed, it counts failures over a window that slides in STEPS. If their share reaches `failures`, with at least
+`requests` requests, it opens: all requests are refused for a while, so that the upstream can recover and clients do not
+wait for failures. Then it is half-open and lets `trials` requests through. If all of them succeed it closes; if one
+fails it opens again, for twice as long.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ STEPS = 10
 
 
 class BreakerSpec(NamedTuple):
-    """When a breaker opens, and for how long. Times in seconds."""
+    """Thresholds and durations of a breaker. Times in seconds."""
 
     failures: float = 0.5
-    """The share of requests that failed."""
+    """The share of failed requests at which it opens."""
     slow: float = 0.0
-    """A response that takes longer counts as a failure; 0 for none."""
+    """The response time above which a response counts as a failure; 0 is none."""
     requests: int = 20
-    """Requests in the window that are enough to judge."""
+    """The smallest number of requests in the window at which it opens."""
     window: float = 10.0
     open: float = 5.0
     open_max: float = 60.0
     trials: int = 3
-    """Requests that each worker lets through when it is half-open."""
+    """Requests that each worker lets through while half-open."""
 
 
 class Breaker:
@@ -47,34 +47,34 @@ class Breaker:
         """The rows of all slots about the upstream; that of this worker begins at `own`."""
         self.own = board.slot * UPSTREAM_ROW
         self.opened = False
-        """Whether it is anything but closed."""
+        """Whether it is open or half-open."""
         self.until = 0.0
-        """Until when it is open; half-open from then on (seconds, monotonic)."""
+        """The end of the open state; half-open from then on (seconds, monotonic)."""
         self.overcome = 0
-        """The end (ns) of the last time that it was open, once trials have shown that all is well."""
+        """The end (ns) of the last open state that successful trials have closed."""
         self.times = 0
-        """How often it has opened again without a window of calm between."""
+        """Openings in a row, without a window of closed state between them."""
         self.calm_since = 0.0
         self.left = 0
-        """Trials that may still be let through."""
+        """Trials that are left."""
         self.good = 0
         self.trials_since = 0.0
         self._clear()
 
     def _clear(self) -> None:
         self.requests = self.failures = 0
-        """What has ended within the window, and how much of it badly."""
+        """Requests that have ended within the window, and failures among them."""
         self.past = [(0, 0)] * STEPS
-        """What was counted in each step before this one: these leave the window one after another."""
+        """The same for each complete step of the window, the oldest first."""
         self.step_ends = 0.0
 
     def wait(self, now: float) -> float:
-        """Seconds until a request may come again; 0.0 lets this one through."""
+        """Seconds until the next trial; 0.0 lets this request through."""
         spec = self.spec
         if now < self.until:
             self.rows[self.own + U_BREAKER_REFUSED] += 1
             return self.until - now
-        if now - self.trials_since > spec.open:  # those let through before have come to nothing
+        if now - self.trials_since > spec.open:  # the earlier trials had no outcome
             self.trials_since = now
             self.left, self.good = spec.trials, 0
         if self.left > 0:
@@ -84,7 +84,7 @@ class Breaker:
         return spec.open
 
     def record(self, started: float, now: float, failed: bool) -> None:
-        """A request that began at `started` has ended."""
+        """Count the end of a request that began at `started`."""
         if 0.0 < self.slow < now - started:
             failed = True
         if self.opened:
@@ -120,11 +120,11 @@ class Breaker:
         self.refresh(now)
 
     def _agreed(self) -> int:
-        """The end (ns) of the time for which any worker has opened it."""
+        """The latest end (ns) of the open state over all workers."""
         return max(int(until) for until in self.rows[U_OPEN_UNTIL::UPSTREAM_ROW])
 
     def refresh(self, now: float) -> None:
-        """See whether another worker has opened it."""
+        """Take over the open state of another worker."""
         until = self._agreed()
         if until > self.overcome:
             again = now + (until - monotonic_ns()) / 1e9
@@ -134,7 +134,7 @@ class Breaker:
             self.opened = True
 
     def tick(self, now: float) -> None:
-        """Let the window slide on."""
+        """Slide the window."""
         if now < self.step_ends:
             return
         self.step_ends = now + self.spec.window / STEPS

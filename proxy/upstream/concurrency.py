@@ -1,23 +1,22 @@
-"""The adaptive concurrency limit: how many requests of a worker an upstream can have before they only wait there.
+"""The adaptive concurrency limit: the number of requests in flight beyond which requests only wait at the upstream.
 
-Law of this file: it sees times and counts, and says one number. Nothing here calls anybody, and nothing is measured
-per request: the times come from the histogram that is kept anyway.
+Law of this file: times and counts in, one number out. Nothing is measured per request: the times are those of the
+histogram of response times.
 
-The gradient algorithm, after Netflix's concurrency-limits and Envoy's adaptive concurrency filter: `baseline` is how
-long a response takes if nothing waits; each window compares the median with it. If responses take longer, requests
-wait for each other, and the limit falls in that proportion; a square root of it is always allowed to wait, so that the
-upstream never runs dry. Where these differ from each other, and what users of them suffer from:
+The gradient algorithm, after Netflix's concurrency-limits and Envoy's adaptive concurrency filter: `baseline` is the
+response time without queueing; each window compares its median with it. A longer median means queueing, and the limit
+falls in that proportion; a square root of the limit is always added as queue, so that the upstream never runs dry.
+Choices where the two differ, or have known problems:
 
 - The baseline is measured anew once per `interval`, as in Envoy, since one that only follows the average (Netflix)
-  learns an overload that lasts. It takes a moment with `min` requests in flight. Envoy refuses the others meanwhile;
-  here they wait in the queue. All workers measure at the same moment, told by the clock: otherwise each would measure
-  the load that the others make.
-- A window in which the limit was not half used is such a measurement for nothing: then there is none to be made.
-- The limit grows only if it is used. Otherwise a night without load would end with a limit that means nothing.
-- What the worker itself adds is no wait at the upstream. The times end when a response is read, so they hold what the
-  event loop did meanwhile: a busy worker before a fast upstream would see itself, lower its limit to `min`, and pay for
-  each turn of its loop, with three requests in it, as much as for one with thirty. So the lateness of the loop is
-  allowed on top of the baseline.
+  learns an overload that lasts. A measurement takes a moment with `min` requests in flight. Envoy refuses the others
+  meanwhile; here they wait in the queue. All workers measure at the same time of the clock: otherwise each would
+  measure the load of the others.
+- A window that uses less than half of the limit is a measurement too, and defers the next one.
+- The limit grows only while it is used. Otherwise a night without load would end with a meaningless limit.
+- The delay of the event loop is no queueing at the upstream. A response time ends when the response is read, and so
+  includes the turn of the loop: a busy worker before a fast upstream would measure itself, lower its limit to `min`,
+  and turn its loop for three requests at the cost of thirty. So the lag of the loop is added to the baseline.
 """
 
 from __future__ import annotations
@@ -29,30 +28,30 @@ from typing import NamedTuple
 from ..metrics import Histogram
 
 MOST_WINDOW = 1.0
-"""Seconds after which a window ends although there were not enough responses."""
+"""Seconds after which a window ends with fewer responses than `samples`."""
 PROBE = 1.0
-"""Seconds that a measurement takes at most."""
+"""The longest measurement, in seconds."""
 FALL, GROWTH = 0.5, 1.5
-"""What a limit is multiplied by at least and at most in a window."""
+"""The smallest and the largest factor of the limit per window."""
 FOLLOW = 0.1
-"""How much of the difference the baseline goes up by in a window without load, and the mean lag follows in a tick."""
+"""The smoothing factor of the baseline in a window without load, and of the mean lag per tick."""
 TURNS = 2.0
-"""A tick that is due at any moment is late by half a turn of the loop on average; a response may wait a whole one."""
+"""A tick is late by half a turn of the loop on average; a response may wait for a whole one."""
 START = 20.0
-"""The limit to begin with (Netflix: 20): to grow costs less than to have begun with too much."""
+"""The initial limit (Netflix: 20): growing costs less than beginning with too much."""
 
 
 class ConcurrencySpec(NamedTuple):
-    """How the limit of a worker is found. Times in seconds."""
+    """Parameters of the limit of one worker. Times in seconds."""
 
     min: int = 3
     max: int = 1000
     interval: float = 60.0
     """Time between two measurements of the baseline."""
     samples: int = 50
-    """Responses that are enough for a window."""
+    """Responses per window."""
     buffer: float = 0.25
-    """Responses may take this much longer than the baseline before the limit falls."""
+    """The share by which the median may exceed the baseline before the limit falls."""
 
 
 class Gradient:
@@ -64,20 +63,20 @@ class Gradient:
         """The histogram of the upstream's response times."""
         self.limit = min(START, float(spec.max))
         self.baseline = 0.0
-        """Seconds of a response that waits for no other; 0 if not known yet."""
+        """The response time without queueing, in seconds; 0 while unknown."""
         self.measured = 0.0
-        """When the baseline was measured (seconds, monotonic)."""
+        """The time of the last measurement of the baseline (seconds, monotonic)."""
         self.highest = 0
         """The most requests in flight in this window."""
         self.timeouts = 0
-        """Requests of this window that were not answered in time."""
+        """Requests of this window that timed out."""
         self.lag = 0.0
-        """Seconds by which the event loop is late, a mean over the latest ticks: one alone says little, since a tick is
-        due at any moment of a turn."""
+        """The delay of the event loop in seconds, a mean over the latest ticks: a single one varies with its position
+        in a turn."""
         self.probe_ends = 0.0
-        """When the measurement that is going on has to be over; 0 if there is none."""
+        """The latest end of the present measurement; 0 without one."""
         self.settling = False
-        """Whether what was begun before the measurement is still on its way."""
+        """Whether requests from before the measurement are still in flight."""
         self._begin(now)
         self._measure(now)
 
@@ -92,11 +91,11 @@ class Gradient:
 
     @property
     def allowed(self) -> int:
-        """How many requests the worker may have there."""
+        """The present limit on requests in flight."""
         return self.spec.min if self.probe_ends else int(self.limit)
 
     def tick(self, now: float, in_flight: int, lag: float = 0.0) -> None:
-        """Look at what has come back since the last time, at time `now`; the event loop is `lag` seconds late."""
+        """Evaluate the responses since the last tick, at time `now`; the event loop is `lag` seconds late."""
         self.highest = max(self.highest, in_flight)
         self.lag += (lag - self.lag) * FOLLOW if self.lag else lag
         if self.probe_ends:
@@ -120,7 +119,7 @@ class Gradient:
         median = quantile(counts, 0.5)
         if not self.baseline or median < self.baseline:
             self.baseline = median
-        if self.highest * 2 < self.limit:  # nobody waits for another: the baseline is what is seen
+        if self.highest * 2 < self.limit:  # no queueing: the median is the baseline
             self.baseline += (median - self.baseline) * FOLLOW
             self.measured = now
             return
@@ -147,13 +146,14 @@ class Gradient:
 
 
 def quantile(counts: Sequence[int], part: float) -> float:
-    """The seconds below which `part` of the observations of a histogram lie, taken as spread evenly in each cell."""
+    """The quantile `part` (0 to 1) of a histogram in seconds, interpolated linearly within its cell; 0 without
+    observations."""
     total = sum(counts)
-    wanted = part * total
+    rank = part * total
     seen = 0
     for cell, count in enumerate(counts):
-        if count and seen + count >= wanted:
+        if count and seen + count >= rank:
             low = Histogram.bound(cell - 1) if cell else 0.0
-            return low + (Histogram.bound(cell) - low) * (wanted - seen) / count
+            return low + (Histogram.bound(cell) - low) * (rank - seen) / count
         seen += count
     return 0.0

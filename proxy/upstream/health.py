@@ -1,7 +1,9 @@
-"""Active health: what a check is, and what a row of checks says. Pure; control/health_checks.py does the checking.
+"""Active health: the configuration of checks, and the state that follows from their results. The checks themselves are
+in control/health_checks.py.
 
-Law of this file: one check proves nothing, but for the first good one after the start. A backend goes down after `fall`
-bad checks in a row and comes up after `rise` good ones (HAProxy's terms); while that is open it is checked more often.
+Law of this file: pure. A single check changes no state, except for the first good one after the start. A backend goes
+down after `fall` failed checks in a row and comes up after `rise` good ones (HAProxy's terms); in between it is checked
+at `fast_interval`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from ..scoreboard import DRAIN, MAINT, READY
 
 
 class HealthSpec(NamedTuple):
-    """How the backends of an upstream are checked. Times in seconds."""
+    """The check of the backends of an upstream. Times in seconds."""
 
     kind: str = "http"
     """http, tcp or grpc"""
@@ -25,24 +27,24 @@ class HealthSpec(NamedTuple):
     statuses: tuple[tuple[int, int], ...] = ((200, 399),)
     """Ranges of good statuses, both ends included."""
     body: re.Pattern[str] | None = None
-    """What a good body has in it."""
+    """A pattern that a good body contains."""
     interval: float = 2.0
     timeout: float = 1.0
     fall: int = 3
     rise: int = 2
     fast_interval: float = 0.5
     jitter: float = 0.2
-    """The share by which each interval may be shorter or longer, so that checks do not fall into step."""
+    """The share by which an interval is shortened or lengthened at random, so that checks do not fall into step."""
     initial_up: bool = True
-    """What a backend is before its first check."""
+    """The state before the first check."""
     reported: bool = True
-    """Whether what backends say of themselves counts."""
+    """Whether X-Backend-State is honoured."""
     service: str = ""
-    """Which service is asked about, with grpc; "" for all."""
+    """The service of a gRPC check; "" for the whole server."""
 
 
 class Streak:
-    """The checks of one backend in a row: whether it is up."""
+    """The consecutive results of one backend, and whether it is up."""
 
     def __init__(self, spec: HealthSpec) -> None:
         self.up = spec.initial_up
@@ -51,7 +53,7 @@ class Streak:
         self.bad = 0
 
     def add(self, spec: HealthSpec, good: bool) -> bool:
-        """Take in a check. True if the state has changed by it."""
+        """Add a result. True if the state has changed."""
         before = self.up
         if good:
             self.good, self.bad = self.good + 1, 0
@@ -63,12 +65,12 @@ class Streak:
         return self.up != before
 
     def open(self, spec: HealthSpec) -> bool:
-        """Whether the state may be about to change: it is worth to look again soon."""
+        """Whether the last result contradicts the state: the next check follows after `fast_interval`."""
         return (self.up and self.bad > 0) or (not self.up and 0 < self.good < spec.rise)
 
 
 class Report(NamedTuple):
-    """What a backend says of itself: a state, and how much of its weight it wants (percent; None: all)."""
+    """The state that a backend reports, and the percentage of its weight (None: 100)."""
 
     state: int
     percent: int | None
@@ -82,8 +84,8 @@ WORDS = {
 
 
 def parse_report(text: str) -> Report | None:
-    """`X-Backend-State`: "ready", "drain", "maint", "50%", or a state and a percentage. The words of HAProxy's agent
-    check are understood too. None if it makes no sense."""
+    """Parse `X-Backend-State`: "ready", "drain", "maint", "50%", or a state and a percentage. The words of HAProxy's
+    agent check are accepted too. None if it is malformed."""
     state, percent = READY, None
     for word in re.split(r"[,\s]+", text.strip().lower()):
         if word in WORDS:

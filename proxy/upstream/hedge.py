@@ -1,11 +1,11 @@
-"""When a request is sent a second time because the first answer is late: the delay, and who is due.
+"""Hedging: the delay after which a request is sent to a second backend, and the requests that wait for it.
 
-Law of this file: a request that is answered in time costs an entry in a line and nothing else; one timer serves the
-whole upstream. What happens to a request that is due is in stages/hedge.py.
+Law of this file: a request with a response in time costs one entry in a deque and no timer; one timer serves the whole
+upstream. The second attempt itself is in stages/hedge.py.
 
-Hedging after Dean and Barroso, "The Tail at Scale" (Communications of the ACM 56(2), 2013): wait until the response is
-later than the 95th percentile of all, then ask another backend too, and take whichever answers first. That is 5 % more
-requests at most; the budget of retries bounds it when everything is late.
+After Dean and Barroso, "The Tail at Scale" (Communications of the ACM 56(2), 2013): after the 95th percentile of the
+response time a second request goes to another backend, and the first response counts. That is 5 % more requests at
+most; the retry budget bounds it when all responses are late.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Any, NamedTuple
 from .concurrency import quantile
 
 SAMPLES = 50
-"""Responses that are enough to know a percentile of."""
+"""The smallest number of responses for a percentile."""
 LEARN = 5.0
-"""Seconds between two looks at the response times."""
-LEAST, MOST = 0.001, 10.0
-"""Seconds: a learned delay is neither shorter nor longer."""
+"""Seconds between two evaluations of the response times."""
+MIN_DELAY, MAX_DELAY = 0.001, 10.0
+"""Bounds of a learned delay, in seconds."""
 
 
 class HedgeSpec(NamedTuple):
-    """After how long a second try is made."""
+    """The delay before a second attempt."""
 
     delay: float = 0.0
-    """Seconds; 0.0 for the percentile below, as it is learned."""
+    """Seconds; 0.0 for the quantile below, which is learned."""
     quantile: float = 0.95
 
 
 class Hedger:
-    """Which requests of one upstream wait for an answer for longer than the delay."""
+    """The requests of one upstream that have been sent and are not older than the delay."""
 
     def __init__(self, spec: HedgeSpec, cells: Sequence[int]) -> None:
         self.spec = spec
@@ -44,40 +44,43 @@ class Hedger:
         self.before = list(cells)
         self.learned_at = 0.0
         self.won = 0
-        """Second tries since the last look that were answered first: their first ones would have taken longer."""
+        """Second attempts since the last evaluation that had the first response: the first attempts would have taken
+        longer than the histogram says."""
         self.delay = spec.delay
-        """Seconds; 0.0 while it is not known."""
-        self.line: deque[tuple[float, Any, int, Any]] = deque()
+        """Seconds; 0.0 while unknown."""
+        self.sent: deque[tuple[float, Any, int, Any]] = deque()
+        """When the delay of each is over, the exchange, its serial number when it was sent, and the stage; in order of
+        time."""
         self.timer: asyncio.TimerHandle | None = None
 
     def watch(self, x: Any, now: float, stage: Any) -> None:
-        """A request was sent at time `now`: `stage.hedge(x)` is called if it is still waiting after the delay."""
+        """Note that a request was sent at time `now`: `stage.hedge(x)` is called if it still waits after the delay."""
         if self.delay > 0.0:
-            self.line.append((now + self.delay, x, x.serial, stage))
+            self.sent.append((now + self.delay, x, x.serial, stage))
             if self.timer is None:
                 self.timer = asyncio.get_running_loop().call_later(self.delay, self.due)
 
     def due(self) -> None:
-        """The first in the line is due, if it still waits."""
+        """Hedge the requests whose delay is over, if they still wait."""
         self.timer = None
         now = monotonic()
-        line = self.line
-        while line and (line[0][0] <= now or line[0][1].serial != line[0][2]):
-            _, x, serial, stage = line.popleft()
+        sent = self.sent
+        while sent and (sent[0][0] <= now or sent[0][1].serial != sent[0][2]):
+            _, x, serial, stage = sent.popleft()
             if x.serial == serial:
                 stage.hedge(x)
-        if line and self.timer is None:
-            self.timer = asyncio.get_running_loop().call_later(line[0][0] - now, self.due)
+        if sent and self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(sent[0][0] - now, self.due)
 
     def tick(self, now: float) -> None:
-        """Learn the delay anew, now and then."""
+        """Learn the delay anew, every LEARN seconds."""
         if self.spec.delay or now - self.learned_at < LEARN:
             return
         counts = [after - before for after, before in zip(self.cells, self.before, strict=True)]
         total = sum(counts)
         if total >= SAMPLES:
             part = min(0.999, self.spec.quantile + self.won / total)
-            self.delay = min(MOST, max(LEAST, quantile(counts, part)))
+            self.delay = min(MAX_DELAY, max(MIN_DELAY, quantile(counts, part)))
             self.before = list(self.cells)
             self.learned_at = now
             self.won = 0

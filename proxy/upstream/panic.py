@@ -1,7 +1,8 @@
-"""Panic: where so few backends are healthy that the checks are more likely wrong than right, health is ignored.
+"""Panic: with too few healthy backends the checks are more likely wrong than right, and health is ignored.
 
-The rule is Envoy's: it is a matter of each priority. As long as all priorities together can serve everything there is
-no panic at all, since requests spill over to those that are well; else those below the threshold are in panic.
+Law of this file: pure functions. The rule is Envoy's, per priority: while all priorities together have the capacity for
+all requests there is no panic, since requests spill over to healthy priorities; otherwise the priorities below the
+threshold are in panic.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from .backend import Backend
 
 
 def in_panic(rotating: Iterable[tuple[int, bool]], threshold: float, factor: float) -> frozenset[int]:
-    """The priorities that are in panic, if those in rotation have such priorities and are healthy or not. `threshold`
-    is the healthy share below which one may be, `factor` how much more than its share a priority can serve."""
+    """The priorities in panic, from priority and health of each backend in rotation. `threshold` is the healthy share
+    below which a priority panics, `factor` the overprovisioning factor."""
     total: Counter[int] = Counter()
     well: Counter[int] = Counter()
     for priority, healthy in rotating:
@@ -27,8 +28,8 @@ def in_panic(rotating: Iterable[tuple[int, bool]], threshold: float, factor: flo
 
 
 def usable_of(rotating: Sequence[Backend], panicking: frozenset[int], now_ns: int) -> list[Backend]:
-    """Those that may be picked: the healthy ones, and where there is panic all but those that refuse connections,
-    which is no matter of opinion. If a priority in panic has no others, it has those."""
+    """The backends that may be picked: the healthy ones; of a priority in panic all but those that refuse connections,
+    or those too if there are no others."""
     found = []
     tried = {
         backend.spec.priority
@@ -38,7 +39,7 @@ def usable_of(rotating: Sequence[Backend], panicking: frozenset[int], now_ns: in
     for backend in rotating:
         priority = backend.spec.priority
         if priority not in panicking:
-            may = backend.well
+            may = backend.healthy
         else:
             may = priority not in tried or not backend.refuses(now_ns)
         if may:

@@ -1,55 +1,70 @@
-"""Passive health: a backend that fails requests is ejected for a while, and for longer each time.
+"""Passive health: a backend whose requests fail in a row is ejected for a while, each time for longer.
 
-Law of this file: judging one response is a few comparisons of this backend's own numbers; whether an ejection is
-allowed is decided over the whole group, since ejecting may never be the outage. Terms and numbers are Envoy's
-(outlier detection), but for small groups: one backend may always be ejected, the last healthy one never. A worker
-ejects by what it sees; the sweep over the sums of all workers is the supervisor's (`control/outlier_detection.py`).
+Law of this file: judging a failure compares the backend's own counts with thresholds. The rules of an ejection are in
+outlier.py; an ejection lies on the scoreboard, so that it holds in all workers.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from time import monotonic, monotonic_ns
 
-CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, FAILURE_PERCENTAGE, SUCCESS_RATE = range(1, 6)
-"""Why a backend was ejected: the index into `scoreboard.EJECTION_CAUSES`."""
-
-
-class OutlierSpec(NamedTuple):
-    """When a backend is ejected, and for how long. Times in seconds, shares from 0 to 1; a count of 0 is never."""
-
-    consecutive_5xx: int = 5
-    consecutive_gateway: int = 5
-    connect_failures: int = 1
-    connect_ejection: float = 1.0
-    """The first ejection after a failed connect: short, for a backend that restarts."""
-    base_ejection: float = 30.0
-    max_ejection: float = 300.0
-    max_ejected: float = 0.5
-    interval: float = 10.0
-    failure_percentage: float = 0.85
-    failure_hosts: int = 5
-    failure_requests: int = 50
-    success_rate_factor: float = 1.9
-    """Standard deviations below the mean of all backends at which one is ejected; 0 is never."""
-    success_hosts: int = 5
-    success_requests: int = 100
+from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, EJECTIONS, Scoreboard
+from .backend import Backend
+from .members import Members
+from .outlier import CONNECT, CONSECUTIVE_5XX, CONSECUTIVE_GATEWAY, OutlierSpec, ejection_seconds, may_eject
 
 
-def ejection_seconds(spec: OutlierSpec, cause: int, times: float) -> float:
-    """How long the next ejection lasts after `times` earlier ones: the base, once more each time; doubled after a
-    failed connect, where the first is short."""
-    if cause == CONNECT:
-        return min(spec.connect_ejection * float(2 ** int(min(times, 30.0))), spec.max_ejection)
-    return min(spec.base_ejection * (times + 1.0), spec.max_ejection)
+class PassiveHealth:
+    """The failures of the members of one upstream, as one worker sees them. Without a `spec` none is ejected."""
 
+    def __init__(self, members: Members, board: Scoreboard, refresh: Callable[[float], None]) -> None:
+        self.spec: OutlierSpec | None = None
+        self.members = members
+        self.board = board
+        self.refresh = refresh
+        """Called with the time (seconds, monotonic) after an ejection."""
 
-def may_eject(spec: OutlierSpec, members: int, available: int, ejected: int, panic: float) -> bool:
-    """Whether one more of `available` backends may go, of `members` in rotation, `ejected` of which are out already.
+    def failed(self, backend: Backend, connect: bool, gateway: bool) -> None:
+        """Count a failure: no connection (`connect`), no response (`gateway`), or a 5xx status, which is a `gateway`
+        failure too if it is 502, 503 or 504."""
+        spec = self.spec
+        if connect:
+            backend.connects_in_row += 1
+        else:
+            backend.errors_in_row += 1
+            if gateway:
+                backend.gateway_in_row += 1
+        if spec is None:
+            return
+        if connect:
+            if 0 < spec.connect_failures <= backend.connects_in_row:
+                self.eject(backend, CONNECT)
+        elif 0 < spec.consecutive_gateway <= backend.gateway_in_row:
+            self.eject(backend, CONSECUTIVE_GATEWAY)
+        elif 0 < spec.consecutive_5xx <= backend.errors_in_row:
+            self.eject(backend, CONSECUTIVE_5XX)
 
-    The last one never; a first one always; further ones up to `max_ejected`, and not so many that the group panics.
-    """
-    if available <= 1:
-        return False
-    if ejected == 0:
-        return True
-    return ejected + 1 <= max(1, int(spec.max_ejected * members)) and available - 1 >= panic * members
+    def eject(self, backend: Backend, cause: int) -> None:
+        """Eject a backend, if the rules allow it."""
+        spec = self.spec
+        now_ns = monotonic_ns()
+        if spec is None or not backend.healthy_at(now_ns) or not backend.in_rotation():
+            return
+        rotating = [member for member in self.members.all if member.in_rotation()]
+        ejected = sum(member.ejected_until() > now_ns for member in rotating)
+        available = sum(member.healthy_at(now_ns) for member in rotating)
+        allowed = may_eject(spec, len(rotating), available, ejected, self.members.panic)
+        if not (allowed or (cause == CONNECT and available > 1)):  # a backend that refuses connections serves nothing
+            return
+        # one earlier ejection is forgiven for each `base_ejection` without a new one
+        calm = (now_ns - backend.ejected_until()) / 1e9
+        times = max(0.0, backend.times_ejected - calm // spec.base_ejection) if backend.times_ejected else 0.0
+        seconds = ejection_seconds(spec, cause, times)
+        backend.times_ejected = times + 1.0
+        backend.errors_in_row = backend.gateway_in_row = backend.connects_in_row = 0
+        backend.rows[backend.own + EJECTED_UNTIL] = now_ns + int(seconds * 1e9)
+        backend.rows[backend.own + EJECTED_FOR] = cause
+        backend.count(EJECTIONS)
+        self.board.changed(self.board.slot)
+        self.refresh(monotonic())

@@ -8,7 +8,7 @@ cdef int U_BALANCER_FAILED, U_BALANCER_SLOW
 cdef class Picker:
     cdef public str name
     cdef public object selector, balance, balancer, spare
-    cdef public long long[::1] cells
+    cdef public long long[::1] rows
     cdef public list everyone, rotating, seen, usable
     cdef public set known
     cdef public bint panicking

@@ -1,8 +1,8 @@
-"""Some members of a group that may be picked now, and the algorithm that picks among them.
+"""A picker: the members of a group that a route may use, those of them that are usable, and a balancing algorithm.
 
-Law of this file: a group is the picker of all its members; routes that want only members with certain labels have
-pickers of their own in it, each with an algorithm and a queue of its own, so that a request of theirs, its retries and
-its wait included, stays among those members. The group says when something has changed; a request only reads.
+Law of this file: a group is the picker of all its members; a route with labels has a picker of its own in the group,
+with an algorithm and a queue of its own, so that its requests, their retries and their waits stay among the members
+with these labels. The group calls `settle` after a change; a request only reads.
 """
 
 from __future__ import annotations
@@ -10,34 +10,30 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..errors import PolicyTooSlow
 from ..metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from .backend import Backend
 from .load.report import LoadReport
+from .members import Members
+from .overload import Overload
 from .panic import in_panic, usable_of
 from .queue import Queue
 
 log = logging.getLogger("qantara")
 
 
-class Limits(Protocol):
-    """Says who may have more."""
-
-    def below_limit(self, backend: Backend) -> bool:
-        """Whether a backend may have one more request."""
-
-
 class Selector(NamedTuple):
-    """Which members a route wants."""
+    """The labels by which a route selects members."""
 
     labels: tuple[tuple[str, str], ...]
-    """Sorted pairs; a member must have all of them."""
+    """Sorted pairs; a selected member has all of them."""
     any_else: bool = True
-    """Whether all members are used if none of those is healthy."""
+    """Whether all members are used while no selected one is healthy."""
 
-    def takes(self, backend: Backend) -> bool:
+    def matches(self, backend: Backend) -> bool:
+        """Whether a member has all labels."""
         return set(self.labels) <= set(backend.spec.labels)
 
     def __str__(self) -> str:
@@ -45,61 +41,52 @@ class Selector(NamedTuple):
 
 
 class Picker:
-    """Some members, those in rotation and the usable ones among them, and an algorithm."""
+    """The members of a group that a selector matches, and the algorithm that picks among the usable ones."""
 
     def __init__(self, name: str, selector: Selector | None = None) -> None:
         self.name = name
-        """For people."""
+        """For log lines."""
         self.selector = selector
-        self.cells: Any = None
-        """The row that failures are counted in, this worker's of the upstream."""
+        """None: all members."""
+        self.rows: Any = None
+        """This worker's row of the upstream (metrics.py)."""
         self.balance: Any = None
-        """What the algorithm was made from."""
+        """The description of the algorithm."""
         self.balancer: Any = None
         self.spare: Any = None
-        """The algorithm that takes the place of one that fails."""
+        """The algorithm that replaces one that fails; None after it has."""
         self.everyone: list[Backend] = []
-        """Its members, drained ones too."""
+        """Selected members, drained ones included."""
         self.rotating: list[Backend] = []
-        """Members in rotation, healthy or not."""
+        """Those in rotation, healthy or not."""
         self.seen: list[tuple[Backend, int, int, bool]] = []
-        """The same with their weights and whether they are healthy, as the algorithm knows them."""
+        """The same with weight, scale and health, as the algorithm was given them."""
         self.known: set[Backend] = set()
-        """The same, to look one up."""
+        """The same, for lookups."""
         self.usable: list[Backend] = []
+        """Those that may be picked."""
         self.panicking = False
         self.available = 0
-        """Members in rotation that are healthy."""
+        """The number of those in rotation that are healthy."""
         self.queue = Queue(0)
 
     def take_up(self, balance: Any, balancer: Any, spare: Any) -> None:
-        """The algorithm is this one, if its description has changed or the present one has failed and its spare picks;
-        else the present one stays."""
+        """Replace the algorithm and its spare, if the description has changed or the present algorithm has failed."""
         failed = self.spare is None and spare is not None
         if self.balancer is None or failed or balance != self.balance:
             self.balance, self.balancer, self.spare = balance, balancer, spare
             if balancer is not None:
                 balancer.scope = str(self.selector) if self.selector is not None else None
 
-    def settle(
-        self,
-        members: Sequence[Backend],
-        rotating: Sequence[Backend],
-        panic: float,
-        factor: float,
-        now_ns: int,
-        anyway: bool,
-    ) -> None:
-        """Work out who may be picked of those in rotation; tell the algorithm if that, or one of them, has changed, or
-        `anyway`.
-
-        `panic` and `factor` are those of upstream/panic.py.
-        """
-        selector = None if self._takes_all(rotating) else self.selector
-        mine = selected(selector, rotating)
-        panicking = in_panic([(backend.spec.priority, backend.well) for backend in mine], panic, factor)
+    def settle(self, members: Members, now_ns: int, force: bool) -> None:
+        """Compute the usable members at time `now_ns`; rebuild the algorithm if they, or a weight or the health of one
+        in rotation, have changed, or with `force`."""
+        selector = None if self._uses_all(members.in_rotation) else self.selector
+        mine = selected(selector, members.in_rotation)
+        health = [(backend.spec.priority, backend.healthy) for backend in mine]
+        panicking = in_panic(health, members.panic, members.overprovisioning)
         usable = usable_of(mine, panicking, now_ns)
-        self.available = sum(backend.well for backend in mine)
+        self.available = sum(backend.healthy for backend in mine)
         if bool(panicking) != self.panicking:
             self.panicking = bool(panicking)
             log.warning(
@@ -107,31 +94,30 @@ class Picker:
                 *(self.name, self.available, len(mine)),
                 "health is ignored, all are used (panic)" if panicking else "health counts again",
             )
-        seen = [(backend, backend.weight, backend.scale, backend.well) for backend in mine]
-        if anyway or seen != self.seen or usable != self.usable:
+        seen = [(backend, backend.weight, backend.scale, backend.healthy) for backend in mine]
+        if force or seen != self.seen or usable != self.usable:
             self.rotating, self.seen, self.known, self.usable = mine, seen, set(mine), usable
-            self.everyone = selected(selector, members)
+            self.everyone = selected(selector, members.all)
             self._rebuild()
 
-    def _takes_all(self, rotating: Sequence[Backend]) -> bool:
-        """Whether nobody is left out, be it because none of those with the labels is well."""
+    def _uses_all(self, rotating: Sequence[Backend]) -> bool:
+        """Whether every member is selected: without a selector, or because no selected one is healthy."""
         selector = self.selector
         if selector is None or not selector.any_else:
             return selector is None
-        return not any(backend.well and selector.takes(backend) for backend in rotating)
+        return not any(backend.healthy and selector.matches(backend) for backend in rotating)
 
     def _rebuild(self) -> None:
         if self.balancer is None:
             return
         try:
-            self.balancer.roster(self.everyone)
-            self.balancer.census(self.rotating)
-            self.balancer.rebuild(self.usable)
+            # by its class: an algorithm of a user's own may have a field of this name
+            type(self.balancer).members(self.balancer, self.everyone, self.rotating, self.usable)
         except Exception:
             self.balancer_failed(self.balancer)
 
     def reported_to(self, backend: Backend, report: LoadReport, now: float) -> None:
-        """A member has told of its load."""
+        """Hand a load report of a member to the algorithm."""
         balancer = self.balancer
         if balancer is None or (self.selector is not None and backend not in self.known):
             return
@@ -141,7 +127,7 @@ class Picker:
             self.balancer_failed(balancer)
 
     def tick_balancer(self, now: float) -> None:
-        """Let the algorithm do what it does now and then."""
+        """Run the periodic work of the algorithm."""
         if self.balancer is None:
             return
         try:
@@ -150,13 +136,13 @@ class Picker:
             self.balancer_failed(self.balancer)
 
     def balancer_failed(self, balancer: Any) -> Any:
-        """An algorithm has raised (call this where the exception is caught): from now on another one picks, which is
-        returned. No request fails for it. One that was too slow has raised PolicyTooSlow."""
-        self.cells[U_BALANCER_FAILED] += 1
+        """Replace an algorithm that has raised by its spare, which is returned. Called where the exception is caught;
+        no request fails for it. PolicyTooSlow is the exception of the time guard."""
+        self.rows[U_BALANCER_FAILED] += 1
         error = sys.exc_info()[1]
         slow = isinstance(error, PolicyTooSlow)
         if slow:
-            self.cells[U_BALANCER_SLOW] += 1
+            self.rows[U_BALANCER_SLOW] += 1
         if balancer is not self.balancer or self.spare is None:
             return self.balancer
         name = getattr(self.balance, "algorithm", type(balancer).__name__)
@@ -180,11 +166,11 @@ class Picker:
         return self.first_of(tried, key)
 
     def first_of(
-        self, tried: Sequence[Backend], key: bytes | None = None, limits: Limits | None = None
+        self, tried: Sequence[Backend], key: bytes | None = None, limits: Overload | None = None
     ) -> Backend | None:
         """The least loaded usable backend of the first priority that was not tried and is within `limits`, of those
         that the algorithm lets a request with this key go to first."""
-        for rank in self._within_reach(key):
+        for rank in self._candidates(key):
             free = [backend for backend in rank if backend.weight > 0 and backend not in tried]
             if limits is not None:
                 free = [backend for backend in free if limits.below_limit(backend)]
@@ -192,21 +178,21 @@ class Picker:
                 return min(free, key=precedence)
         return None
 
-    def any_of(self, tried: Sequence[Backend], key: bytes | None, limits: Limits) -> bool:
-        """Whether `first_of` would find somebody."""
-        for rank in self._within_reach(key):
+    def any_of(self, tried: Sequence[Backend], key: bytes | None, limits: Overload) -> bool:
+        """Whether `first_of` would find a backend."""
+        for rank in self._candidates(key):
             for backend in rank:
                 if backend.weight > 0 and limits.below_limit(backend) and backend not in tried:
                     return True
         return False
 
-    def _within_reach(self, key: bytes | None) -> Sequence[Sequence[Backend]]:
-        """Whom a request with this key may go to at all, whoever the algorithm would choose; the best first."""
+    def _candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]]:
+        """The groups of backends that a request with this key may go to, the best first."""
         try:
-            reach: Sequence[Sequence[Backend]] | None = self.balancer.reach(key)
+            candidates: Sequence[Sequence[Backend]] | None = self.balancer.candidates(key)
         except Exception:
-            reach = self.balancer_failed(self.balancer).reach(key)
-        return (self.usable,) if reach is None else reach
+            candidates = self.balancer_failed(self.balancer).candidates(key)
+        return (self.usable,) if candidates is None else candidates
 
 
 def precedence(backend: Backend) -> tuple[int, float]:
@@ -215,5 +201,5 @@ def precedence(backend: Backend) -> tuple[int, float]:
 
 
 def selected(selector: Selector | None, backends: Sequence[Backend]) -> list[Backend]:
-    """Those that have the labels; all without a selector."""
-    return list(backends) if selector is None else [backend for backend in backends if selector.takes(backend)]
+    """The backends that a selector matches; all without a selector."""
+    return list(backends) if selector is None else [backend for backend in backends if selector.matches(backend)]

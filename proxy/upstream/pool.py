@@ -30,7 +30,7 @@ from ..scoreboard import CONNECT_FAILURES
 from .backend import Backend
 from .http1 import Http1Connection
 from .ports import Requester, UpstreamStream
-from .settings import PoolSettings
+from .spec import PoolSettings
 
 log = logging.getLogger("qantara")
 

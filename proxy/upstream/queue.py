@@ -1,12 +1,11 @@
-"""Requests that wait until an upstream has room: bounded, by priority, each with a deadline.
+"""A queue of requests that wait for a limit of an upstream: bounded, by priority, with a deadline for each request.
 
-Law of this file: a higher priority before a lower one. Who waits can leave at any time. Nothing here calls anybody.
+Law of this file: a higher priority before a lower one; a request may leave at any time; no callbacks.
 
-Within a priority it is first come first served, as long as the queue is what it should be, a buffer for bursts. If it
-has not been empty for `patience` it is a standing queue: the load is more than can be served, and everybody would be
-served only when they are about to give up. Then nobody waits longer than `target`, and the last come is served first
-(controlled delay with adaptive LIFO, after Maurer, "Fail at Scale", ACM Queue 13(8), 2015): some are refused soon, the
-others hardly wait.
+Within a priority the order is FIFO while the queue is a buffer for bursts. If it has not been empty for `patience` it
+is a standing queue: load exceeds capacity, and in FIFO order each request would be served close to its deadline. Then
+the order is LIFO and no request waits longer than `target` (controlled delay with adaptive LIFO, after Maurer, "Fail at
+Scale", ACM Queue 13(8), 2015): some requests are refused soon, the others hardly wait.
 """
 
 from __future__ import annotations
@@ -21,36 +20,36 @@ PRIORITIES = len(NAMES)
 INFINITE = float("inf")
 
 
-Waiting = tuple[Any, float, float]
-"""Who waits, since when, and until when at most (seconds, monotonic)."""
+Entry = tuple[Any, float, float]
+"""A request, the begin of its wait and its deadline (seconds, monotonic)."""
 
 
 class Queue:
-    """At most `most` who wait; priority 0 is served first."""
+    """At most `max_length` requests; priority 0 is served first."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
         self.length = 0
         self.patience = self.target = INFINITE
-        """Seconds, see above; the group sets them."""
+        """Seconds, see above."""
         self.standing = False
         self.empty_at = 0.0
-        """When it was last seen empty."""
-        self.lines: list[deque[Waiting]] = [deque() for _ in range(PRIORITIES)]
+        """The last time that it was empty (seconds, monotonic)."""
+        self.lines: list[deque[Entry]] = [deque() for _ in range(PRIORITIES)]
 
-    def push(self, who: Any, priority: int, now: float, deadline: float) -> bool:
-        """Let somebody wait from `now` on; False if too many do."""
-        if self.length >= self.most:
+    def push(self, requester: Any, priority: int, now: float, deadline: float) -> bool:
+        """Append a request; False if the queue is full."""
+        if self.length >= self.max_length:
             return False
         if not self.length:
             self.empty_at = now
             self.standing = False
-        self.lines[priority].append((who, now, deadline))
+        self.lines[priority].append((requester, now, deadline))
         self.length += 1
         return True
 
     def peek(self, at: int = 0) -> Any:
-        """Who is next, or comes so many later; None if fewer wait."""
+        """The request at a position, 0 for the next one; None past the end."""
         for line in self.lines:
             if at < len(line):
                 return line[-1 - at if self.standing else at][0]
@@ -58,31 +57,31 @@ class Queue:
         return None
 
     def pop(self, at: int = 0) -> Any:
-        """Take out who is next, or comes so many later; None if fewer wait."""
+        """Remove and return the request at a position, 0 for the next one; None past the end."""
         for line in self.lines:
             if at < len(line):
-                place = -1 - at if self.standing else at
-                who = line[place][0]
-                del line[place]
+                index = -1 - at if self.standing else at
+                requester = line[index][0]
+                del line[index]
                 self.length -= 1
-                return who
+                return requester
             at -= len(line)
         return None
 
-    def leave(self, who: Any) -> None:
-        """Somebody waits no longer."""
+    def leave(self, requester: Any) -> None:
+        """Remove a request, if it is there."""
         for index, line in enumerate(self.lines):
-            staying = deque(entry for entry in line if entry[0] is not who)
+            staying = deque(entry for entry in line if entry[0] is not requester)
             self.length -= len(line) - len(staying)
             self.lines[index] = staying
 
     def late(self, now: float) -> list[Any]:
-        """Take out and return those who have waited too long at time `now`."""
+        """Remove and return the requests whose wait is over at time `now`."""
         self.standing = self.length > 0 and now - self.empty_at >= self.patience
         longest = self.target if self.standing else INFINITE
         found = []
         for index, line in enumerate(self.lines):
-            late = [who for who, came, deadline in line if deadline <= now or now - came >= longest]
+            late = [requester for requester, since, deadline in line if deadline <= now or now - since >= longest]
             if late:
                 found += late
                 self.lines[index] = deque(entry for entry in line if entry[2] > now and now - entry[1] < longest)
@@ -90,8 +89,8 @@ class Queue:
         return found
 
 
-def note_wait(who: Any, now: float, seconds: Histogram) -> None:
-    """Somebody (a Requester) has waited until `now`."""
-    waited = now - who.queued_at
-    who.queued_for += waited
+def note_wait(requester: Any, now: float, seconds: Histogram) -> None:
+    """Record the wait of a Requester that ends at time `now`."""
+    waited = now - requester.queued_at
+    requester.queued_for += waited
     seconds.observe(waited)

@@ -1,7 +1,7 @@
-"""The contract of a discovery source: one class that yields, again and again, the backends of an upstream.
+"""The contract of a discovery source: a class that yields the backends of an upstream, again after each change.
 
-Law of this file: plain types only, so that a configuration can be checked against the contract without anything that
-runs. What is written beside it for sources is in control/discovery/base.py, which is the place to import from.
+Law of this file: plain types only, so that a configuration can be checked against the contract without a running
+service. Helpers for sources are in control/discovery/base.py, which also exports these names.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from .backend import BackendSpec
 
 
 class Answer(NamedTuple):
-    """What a source has found: all backends, not only those that are new."""
+    """A result of a source: all backends, not only the new ones."""
 
     backends: Sequence[BackendSpec]
     ttl: float | None = None
-    """Seconds until the source asks again; None: it says by itself when something changes."""
+    """Seconds until the source asks again; None: it is notified of changes."""
     trouble: str = ""
-    """What went wrong although there is an answer, in words."""
+    """An error beside a usable result, as a sentence."""
 
 
 class Source:
-    """Base of all sources. It is made in the supervisor, once for each upstream that names it."""
+    """Base of all sources. The supervisor makes one instance for each upstream that names it."""
 
     kind = "source"
     keep = math.inf
-    """Seconds for which its last answer is used after it has failed."""
+    """Seconds for which the last result is used after a failure."""
     retry_max = 30.0
-    """Seconds between two tries after failures, at most."""
+    """The longest pause between two attempts after failures, in seconds."""
 
     def asks(self) -> str:
-        """What is asked, and where, for people."""
+        """The query and its server, for display."""
         return ""
 
     def watch(self) -> AsyncGenerator[Answer | Sequence[BackendSpec], None]:
-        """Yields an Answer, or just its backends, at once and then whenever it may have changed.
+        """Yields an Answer, or just its backends, at once and then after each possible change.
 
-        May raise: DiscoveryError with a sentence for people, or anything. It is then called again after a while, and
-        what it yielded last stays in use for `keep` seconds. If it returns, its last answer stays. It runs in an
-        event loop that others share, so it must not block.
+        Raises DiscoveryError with a sentence for people, or any exception: it is then called again after a pause, and
+        its last result stays in use for `keep` seconds. If it returns, its last result stays. It runs in a shared event
+        loop and must not block.
         """
         raise NotImplementedError

@@ -1,6 +1,6 @@
-"""What weight each backend of a group has now: the wanted one, less during slow start, in whole numbers.
+"""The present weights of backends: the wanted one, reduced during slow start, in whole numbers.
 
-Law of this file: functions of what backends say and of the time they are given; nothing is changed here.
+Law of this file: pure functions of the state of backends and a time; nothing is changed here.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from .backend import Backend
 RAMP_STEPS = 10
 """Steps in which a backend's weight grows during slow start."""
 WEIGHT_SCALES = (1, 10, 100)
-"""What weights are multiplied by until they are whole numbers; the less, the shorter is a round of round robin."""
+"""Factors that are tried to make weights whole; the smaller, the shorter a round of round robin."""
 LEAST = 0.01
-"""Of its weight a backend that starts has so much, though the floor is 0: it may be the only one that there is."""
+"""The share of its weight that a starting backend has even with a floor of 0: it may be the only one."""
 LONG = 3600.0
+"""Seconds to the next refresh if neither ejection nor slow start demands one."""
 
 
 def weights_of(backends: Sequence[Backend], now: float, window: float, floor: float) -> list[tuple[int, int]]:
-    """Whole numbers in proportion to what each backend is to get now, and what they are multiplied by. `window` and
-    `floor` are those of slow start."""
+    """The weight of each backend as a whole number, and the scale that it is multiplied by. `window` (seconds) and
+    `floor` (share) are those of slow start."""
     wanted = [backend.wanted_weight() * warmth(backend.warm_since(), now, window, floor) for backend in backends]
     for scale in WEIGHT_SCALES:
         scaled = [weight * scale for weight in wanted]
@@ -32,14 +33,14 @@ def weights_of(backends: Sequence[Backend], now: float, window: float, floor: fl
 
 
 def warmth(since: float, now: float, window: float, floor: float) -> float:
-    """The share of its weight that a backend gets: it grows in steps from the floor to 1 in `window` seconds."""
+    """The share of its weight that a backend has: it grows in steps from `floor` to 1 within `window` seconds."""
     if not since or not 0.0 <= now - since < window:
         return 1.0
     return max(floor, LEAST, int((now - since) / window * RAMP_STEPS) / RAMP_STEPS)
 
 
-def next_due(backends: Iterable[Backend], now: float, now_ns: int, window: float) -> float:
-    """When the next ejection ends or a slow start goes a step on (seconds, monotonic)."""
+def next_refresh(backends: Iterable[Backend], now: float, now_ns: int, window: float) -> float:
+    """The time of the next end of an ejection or step of a slow start (seconds, monotonic)."""
     due = now + LONG
     for backend in backends:
         until = backend.ejected_until()

@@ -20,7 +20,7 @@ class Misbehaves(Balancer):
 
     def __init__(self, raises: str = "", hangs: str = "", passes: int = 0) -> None:
         self.raises, self.hangs, self.passes = raises, hangs, passes
-        self.members: Sequence[Backend] = ()
+        self.backends: Sequence[Backend] = ()
         self._do("__init__")
 
     def _do(self, method: str) -> None:
@@ -34,19 +34,13 @@ class Misbehaves(Balancer):
             raise KeyError("broken")
         LET_GO.wait()
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self._do("roster")
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self._do("census")
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self._do("rebuild")
-        self.members = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self._do("members")
+        self.backends = usable
 
     def pick(self, key: bytes | None) -> Backend | None:
         self._do("pick")
-        return self.members[0]
+        return self.backends[0]
 
 
 class Keyed(Misbehaves):

@@ -18,25 +18,25 @@ class LastByKey(Balancer):
 
     def __init__(self, offset: int = 0) -> None:
         self.offset = offset
-        self.members: Sequence[Backend] = ()
+        self.backends: Sequence[Backend] = ()
         self.keys: list[bytes | None] = []
         self.events: list[tuple[str, str]] = []
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = usable
 
     def pick(self, key: bytes | None) -> Backend | None:
         self.keys.append(key)
         if not key:
             return None
-        return self.members[(key[-1] + self.offset) % len(self.members)]
+        return self.backends[(key[-1] + self.offset) % len(self.backends)]
 
-    def took(self, backend: Backend) -> None:
-        self.events.append(("took", backend.name))
+    def assigned(self, backend: Backend) -> None:
+        self.events.append(("assigned", backend.name))
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         assert done.seconds >= 0
-        self.events.append(("dropped", backend.name))
+        self.events.append(("released", backend.name))
 
 
 class Broken(Balancer):
@@ -44,7 +44,7 @@ class Broken(Balancer):
 
     name = "broken"
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         pass
 
     def pick(self, key: bytes | None) -> Backend | None:
@@ -58,22 +58,22 @@ class FailsIn(Balancer):
 
     def __init__(self, method: str) -> None:
         self.method = method
-        self.members: Sequence[Backend] = ()
+        self.backends: Sequence[Backend] = ()
         self.turn = -1
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = usable
 
     def pick(self, key: bytes | None) -> Backend | None:
         self._fail("pick")
         self.turn += 1
-        return self.members[self.turn % len(self.members)]
+        return self.backends[self.turn % len(self.backends)]
 
-    def took(self, backend: Backend) -> None:
-        self._fail("took")
+    def assigned(self, backend: Backend) -> None:
+        self._fail("assigned")
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        self._fail("dropped")
+    def released(self, backend: Backend, done: Done) -> None:
+        self._fail("released")
 
     def _fail(self, method: str) -> None:
         if method == self.method:
@@ -88,23 +88,23 @@ class Blocks(Balancer):
     def __init__(self, method: str, seconds: float = 0.02) -> None:
         self.method = method
         self.seconds = seconds
-        self.members: Sequence[Backend] = ()
+        self.backends: Sequence[Backend] = ()
         self.turn = -1
         self.blocked: Counter[str] = Counter()
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = usable
 
     def pick(self, key: bytes | None) -> Backend | None:
         self._block("pick")
         self.turn += 1
-        return self.members[self.turn % len(self.members)]
+        return self.backends[self.turn % len(self.backends)]
 
-    def took(self, backend: Backend) -> None:
-        self._block("took")
+    def assigned(self, backend: Backend) -> None:
+        self._block("assigned")
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        self._block("dropped")
+    def released(self, backend: Backend, done: Done) -> None:
+        self._block("released")
 
     def _block(self, method: str) -> None:
         if method == self.method:
@@ -121,8 +121,8 @@ class InOrder(Balancer):
 
     name = "in_order"
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = list(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = list(usable)
 
     def pick(self, key: bytes | None) -> Backend | None:
-        return self.members[0] if self.members else None
+        return self.backends[0] if self.backends else None

@@ -15,6 +15,8 @@ from proxy.features.sticky.balancer import Sticky, packed
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.load.report import LoadReport
 
+from .members import set_members
+
 PLACES = ("eu-west", "us-east", None)
 KEYS = (b"", b"eu-west", b"us-east\nuser-1", b"nowhere\n", *(b"user-%d" % n for n in range(9)))
 
@@ -44,10 +46,8 @@ class Life:
     def settle(self) -> None:
         """Tell the algorithm of its members, as a group does."""
         rotating = [backend for backend in self.members if backend not in self.drained]
-        self.usable = [backend for backend in rotating if backend.well or self.panic]
-        self.balancer.roster(self.members)
-        self.balancer.census(rotating)
-        self.balancer.rebuild(self.usable)
+        self.usable = [backend for backend in rotating if backend.healthy or self.panic]
+        set_members(self.balancer, self.usable, rotating, self.members)
 
     def step(self) -> None:
         """Something happens."""
@@ -76,14 +76,14 @@ class Life:
             assert backend in self.members or (backend is None and not weighty)
         else:
             assert backend in weighty or (backend is None and not weighty)
-        for rank in self.balancer.reach(key) or ():
+        for rank in self.balancer.candidates(key) or ():
             assert set(rank) <= set(self.usable)
         if backend is None:
             return
         if weighty and self.chance.random() < 0.1:  # the one that was picked is full
             backend = self.chance.choice(weighty)
         backend.in_flight += 1
-        self.balancer.took(backend)
+        self.balancer.assigned(backend)
         self.flying.append((backend, self.now, backend.load()))
 
     def end(self) -> None:
@@ -93,7 +93,7 @@ class Life:
         backend.in_flight -= 1
         outcome = self.chance.choice((ANSWERED, ANSWERED, ANSWERED, FAILED, CANCELLED))
         report = self.report() if self.chance.random() < 0.5 else None
-        self.balancer.dropped(backend, Done(self.now - since, outcome, self.now, beside, report))
+        self.balancer.released(backend, Done(self.now - since, outcome, self.now, beside, report))
 
     def report(self) -> LoadReport:
         number = self.chance.random
@@ -113,7 +113,7 @@ class Life:
         elif what == 1:
             well = self.chance.random() < 0.5
             for backend in self.members:
-                backend.well = well
+                backend.healthy = well
         elif what == 2 and self.gone:
             left = self.gone.pop(self.chance.randrange(len(self.gone)))
             self.members.append(self.new(left.name, left.rows))
@@ -128,14 +128,14 @@ class Life:
             elif what == 5:
                 self.drained ^= {backend}
             else:
-                backend.well = not backend.well
+                backend.healthy = not backend.healthy
 
     def finish(self) -> None:
         """All requests are over, and all members are well."""
         while self.flying:
             self.end()
         for backend in self.members:
-            backend.well, backend.weight = True, 1
+            backend.healthy, backend.weight = True, 1
         self.drained = set()
         self.settle()
         self.balancer.tick(self.now + 1.0)

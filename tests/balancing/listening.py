@@ -18,7 +18,7 @@ class Listening(Balancer):
     def __init__(self, probes: int = 0, broken: bool = False) -> None:
         self.probes = probes
         self.broken = broken
-        self.members: Sequence[Backend] = ()
+        self.backends: Sequence[Backend] = ()
         self.heard: list[tuple[str, LoadReport]] = []
         """What came by either way."""
         self.asked = 0
@@ -26,17 +26,17 @@ class Listening(Balancer):
         self.times: list[float] = []
         self.ended: list[tuple[str, int, LoadReport | None]] = []
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = list(members)
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = list(usable)
 
     def pick(self, key: bytes | None) -> Backend | None:
-        backend = self.members[0] if self.members else None
+        backend = self.backends[0] if self.backends else None
         if backend is not None and self.prober is not None:
             for _ in range(self.probes):
                 self.prober(backend)
         return backend
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         if self.broken and done.report is not None:
             raise RuntimeError("this algorithm does not like reports")
         self.ended.append((backend.name, done.outcome, done.report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from proxy.balancing import Balancer, Done
@@ -29,14 +30,24 @@ def placed(prefix: str, count: int, ill: int = 0, weight: int = 1, **more: Any) 
     """So many backends named after a prefix, the last of them `ill`."""
     found = [Backend(BackendSpec(f"{prefix}{n}:80", prefix, 80, "", weight, **more)) for n in range(count)]
     for backend in found[count - ill :]:
-        backend.well = False
+        backend.healthy = False
     return found
+
+
+def set_members(
+    balancer: Balancer,
+    usable: Sequence[Backend],
+    in_rotation: Sequence[Backend] | None = None,
+    listed: Sequence[Backend] | None = None,
+) -> None:
+    """Call `members` as a group does; all members in rotation are usable, and all are in rotation, unless said."""
+    in_rotation = usable if in_rotation is None else in_rotation
+    type(balancer).members(balancer, in_rotation if listed is None else listed, in_rotation, usable)
 
 
 def settle(balancer: Balancer, members: list[Backend], panic: bool = False) -> None:
     """Tell a balancer of members in rotation as a group does; in panic the ill ones are usable too."""
-    balancer.census(members)
-    balancer.rebuild([backend for backend in members if backend.well or panic])
+    set_members(balancer, [backend for backend in members if backend.healthy or panic], members)
 
 
 def shares(balancer: Balancer, of: str, key: bytes | None = None, picks: int = 4000) -> dict[Any, float]:
@@ -46,8 +57,8 @@ def shares(balancer: Balancer, of: str, key: bytes | None = None, picks: int = 4
     for n in range(picks):
         backend = balancer.pick(key if key is not None else None)
         assert backend is not None, n
-        balancer.took(backend)
-        balancer.dropped(backend, done)
+        balancer.assigned(backend)
+        balancer.released(backend, done)
         label = getattr(backend.spec, of)
         found[label] = found.get(label, 0.0) + 1 / picks
     return found

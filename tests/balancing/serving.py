@@ -21,13 +21,13 @@ def passed_through(balancer: Balancer, *, most: int, requests: int = 10_000) -> 
         backend = balancer.pick(b"key-%d" % number)
         assert backend is not None
         backend.in_flight += 1
-        balancer.took(backend)
+        balancer.assigned(backend)
         counts[backend.name] += 1
         flying.append(backend)
         if len(flying) > most:
             over = flying.pop(0)
             over.in_flight -= 1
-            balancer.dropped(over, Done(0.001))
+            balancer.released(over, Done(0.001))
     return counts
 
 
@@ -63,7 +63,7 @@ def serve(
         backend = balancer.pick(None)
         assert backend is not None
         backend.in_flight += 1
-        balancer.took(backend)
+        balancer.assigned(backend)
         counts[backend.name] += 1
         at = place[backend]
         duration = 0.001 if at in failing else 0.05 * max(1.0, backend.in_flight / cores[at])
@@ -85,4 +85,4 @@ def finish(
     backend.in_flight -= 1
     report = None if cost is None else LoadReport(cost=cost, in_flight=float(backend.in_flight))
     outcome = FAILED if place[backend] in failing else ANSWERED
-    balancer.dropped(backend, Done(duration, outcome, ended, beside, report))
+    balancer.released(backend, Done(duration, outcome, ended, beside, report))

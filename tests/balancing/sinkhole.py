@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from random import Random
 
-from proxy.balancing.standalone import Picker, Request
+from proxy.balancing.standalone import StandalonePicker, StandaloneRequest
 
 REQUESTS, PER_SECOND = 24_000, 1200
 FAST, SLOW = 0.001, 0.25
@@ -16,10 +16,10 @@ def sinkhole(algorithm: str, failure_penalty: float) -> float:
     """The share of requests that fail."""
     now, dice, failed = 0.0, Random(1), 0
     addresses = [f"b{n}:1" for n in range(100)]
-    picker = Picker(algorithm, addresses, clock=lambda: now, failure_penalty=failure_penalty, seed=1)
+    picker = StandalonePicker(algorithm, addresses, clock=lambda: now, failure_penalty=failure_penalty, seed=1)
     bad = set(addresses[:3])
     flying: list[tuple[float, int]] = []
-    requests: dict[int, Request] = {}
+    requests: dict[int, StandaloneRequest] = {}
     for number in range(REQUESTS):
         now = number / PER_SECOND
         while flying and flying[0][0] <= now:

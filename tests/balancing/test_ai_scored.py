@@ -13,7 +13,7 @@ from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 
-from .members import backends
+from .members import backends, set_members
 from .serving import serve
 
 CORES = [4.0, 4.0, 4.0, 1.0]
@@ -23,7 +23,7 @@ CORES = [4.0, 4.0, 4.0, 1.0]
 def test_a_backend_that_can_do_less_gets_less(cost: float | None) -> None:
     members = backends(1, 1, 1, 1)
     balancer = AiScored(seed=1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     counts, _ = serve(balancer, members, CORES, rate=120, cost=cost)
     assert counts["d"] < 0.6 * min(counts[name] for name in "abc")
 
@@ -33,7 +33,7 @@ def test_requests_take_no_longer_than_by_power_of_two(cost: float | None) -> Non
     means = {}
     for balancer in (AiScored(seed=1), PowerOfTwo(seed=1)):
         members = backends(1, 1, 1, 1)
-        balancer.rebuild(members)
+        set_members(balancer, members)
         means[balancer.name] = fmean(serve(balancer, members, CORES, rate=150, cost=cost)[1])
     assert means["ai_scored"] <= 1.02 * means["power_of_two"]
 
@@ -41,7 +41,7 @@ def test_requests_take_no_longer_than_by_power_of_two(cost: float | None) -> Non
 def test_what_fails_at_once_is_left_alone() -> None:
     members = backends(*[1] * 10)
     balancer = AiScored(seed=1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     counts, _ = serve(balancer, members, [2.0] * 10, rate=200, failing=frozenset((0,)))
     assert counts["a"] < 0.02 * sum(counts.values())
 
@@ -49,7 +49,7 @@ def test_what_fails_at_once_is_left_alone() -> None:
 def test_it_tells_what_it_knows_and_why_it_picked() -> None:
     members = backends(1, 1, 1, 1)
     balancer = AiScored(seed=1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     serve(balancer, members, CORES, rate=120)
     told = balancer.explain()
     assert set(told["backends"]) == set("abcd")
@@ -60,11 +60,11 @@ def test_it_tells_what_it_knows_and_why_it_picked() -> None:
 def test_what_was_learned_stays_with_the_backend() -> None:
     members = backends(1, 1, 1, 1)
     balancer = AiScored(seed=1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     serve(balancer, members, CORES, rate=120)
     learned = [backend.learned["ai_scored"].capacity for backend in members]
     successor = AiScored(seed=2)
-    successor.rebuild(members)
+    set_members(successor, members)
     assert [backend.learned["ai_scored"].capacity for backend in members] == learned
     assert learned[3] < min(learned[:3])
 
@@ -73,14 +73,14 @@ def test_what_was_learned_stays_with_the_backend() -> None:
 def test_other_proxies_are_seen_by_what_backends_report(of_others: float, fleet: bool) -> None:
     balancer = create("ai_scored", seed=1)
     assert isinstance(balancer, AiScored)
-    balancer.rebuild(backends(4))
+    set_members(balancer, backends(4))
     now = 1000.0
     for _ in range(300):  # one request at a time: this proxy has none there when a response is heard
         now += 0.05
         backend = balancer.pick(None)
         assert backend is not None
-        balancer.took(backend)
-        balancer.dropped(backend, Done(0.05, now=now, report=LoadReport(in_flight=of_others, cost=0.05)))
+        balancer.assigned(backend)
+        balancer.released(backend, Done(0.05, now=now, report=LoadReport(in_flight=of_others, cost=0.05)))
         balancer.tick(now)
     assert balancer.in_fleet is fleet
 
@@ -88,7 +88,7 @@ def test_other_proxies_are_seen_by_what_backends_report(of_others: float, fleet:
 def test_reports_that_are_no_numbers_are_ignored() -> None:
     members = backends(1, 1)
     balancer = AiScored(seed=1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     balancer.reported(members[0], LoadReport(), 1.0)
     balancer.reported(members[0], LoadReport(cpu=0.0, memory=0.0, in_flight=0.0), 1.0)
     balancer.tick(1.1)
@@ -115,12 +115,12 @@ def test_what_is_learned_of_a_subset_is_its_own() -> None:
     members = backends(1, 1)
     whole, part = AiScored(), AiScored()
     part.scope = "version=canary"
-    whole.rebuild(members)
-    part.rebuild(members[:1])
+    set_members(whole, members)
+    set_members(part, members[:1])
     assert part.states[0] is not whole.states[0]
     again = AiScored()
     again.scope = "version=canary"
-    again.rebuild(members)
+    set_members(again, members)
     assert again.states[0] is part.states[0]
 
 
@@ -128,11 +128,11 @@ def test_a_session_that_stays_where_nobody_else_goes_asks_nobody() -> None:
     """The last member is drained, and its sessions go on."""
     balancer = AiScored(mode="fleet")
     (only,) = members = backends(1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     asked: list[Backend] = []
     balancer.prober = asked.append
-    balancer.rebuild([])
-    balancer.took(only)
+    set_members(balancer, [])
+    balancer.assigned(only)
     assert asked == []
 
 
@@ -140,7 +140,7 @@ def test_when_all_reports_are_old_requests_go_by_its_own_count_to_everybody() ->
     """A proxy that has a request now and then, each with reports that are old when the next one comes."""
     members = backends(1, 1, 1, 1)
     balancer = AiScored(mode="fleet", seed=1, control=0.0)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     found = set()
     for second in range(10, 500, 10):
         for backend in members[:3]:
@@ -155,7 +155,7 @@ def test_how_often_backends_answer_decides_how_latency_is_learned(in_a_tick: int
     """Twenty requests per second for each backend, or one."""
     balancer = AiScored(seed=1)
     members = backends(1, 1, 1, 1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for tick in range(60):
         for _ in range(in_a_tick * len(members) or tick % 3 == 0):
             balancer.pick(None)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from proxy.balancing import ALGORITHMS, Balancer, Done, create
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
 from proxy.features.sticky.balancer import StickySpec, packed
+from proxy.upstream.backend import Backend
 
 from .life import Life
-from .members import backends
+from .members import backends, set_members
 from .serving import passed_through
 
 every = pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -42,7 +43,7 @@ def test_its_name_is_that_of_the_table(algorithm: str) -> None:
 def test_without_members_there_is_nobody(algorithm: str) -> None:
     balancer = create(algorithm)
     for members in ([], backends(0), backends(0, 0)):
-        balancer.rebuild(members)
+        set_members(balancer, members)
         assert balancer.pick(b"key") is None
 
 
@@ -50,7 +51,7 @@ def test_without_members_there_is_nobody(algorithm: str) -> None:
 def test_a_single_member_gets_everything(algorithm: str) -> None:
     balancer = create(algorithm)
     (only,) = members = backends(3)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     assert all(balancer.pick(key) is only for key in KEYS[:20])
 
 
@@ -59,7 +60,7 @@ def test_a_single_member_gets_everything(algorithm: str) -> None:
 def test_it_picks_members_that_have_a_weight(algorithm: str, weights: list[int]) -> None:
     balancer = create(algorithm)
     members = backends(*weights)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     usable = {backend.name for backend in members if backend.weight}
     picked = [balancer.pick(key) for key in KEYS[:50]]
     assert {backend.name for backend in picked if backend is not None} <= usable
@@ -70,12 +71,12 @@ def test_it_picks_members_that_have_a_weight(algorithm: str, weights: list[int])
 def test_after_a_rebuild_only_the_new_members_count(algorithm: str) -> None:
     balancer = create(algorithm)
     members = backends(1, 2, 3)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for key in KEYS[:7]:
         balancer.pick(key)
-    balancer.rebuild(members[1:])
+    set_members(balancer, members[1:])
     assert members[0] not in [balancer.pick(key) for key in KEYS]
-    balancer.rebuild(members)
+    set_members(balancer, members)
     assert members[0] in [balancer.pick(key) for key in KEYS]
 
 
@@ -84,16 +85,15 @@ def test_who_is_left_out_may_still_get_requests(algorithm: str) -> None:
     """A drained backend keeps its sessions."""
     balancer = create(algorithm)
     members = backends(1, 1, 1)
-    balancer.census(members)
-    balancer.rebuild(members[1:])
+    set_members(balancer, members[1:], members)
     members[0].in_flight += 1
-    balancer.took(members[0])
+    balancer.assigned(members[0])
     balancer.tick(1.0)
-    balancer.rebuild([])
-    balancer.took(members[0])
+    set_members(balancer, [], members)
+    balancer.assigned(members[0])
     members[0].in_flight -= 1
-    balancer.dropped(members[0], Done(0.1, now=2.0))
-    balancer.rebuild(members[1:])
+    balancer.released(members[0], Done(0.1, now=2.0))
+    set_members(balancer, members[1:], members)
     assert {balancer.pick(b"%d" % n) for n in range(300)} <= set(members[1:])
 
 
@@ -102,18 +102,16 @@ def test_the_requests_of_who_has_left_end_all_the_same(algorithm: str) -> None:
     """Also where others have its place, and when it comes back."""
     balancer = create(algorithm)
     members = backends(1, 2, 3, 4)
-    balancer.census(members)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for backend in members:
         backend.in_flight += 2
-        balancer.took(backend)
-        balancer.took(backend)
+        balancer.assigned(backend)
+        balancer.assigned(backend)
     for outcome, staying in enumerate((members[:2], members[2:], members)):
-        balancer.census(staying)
-        balancer.rebuild(staying)
+        set_members(balancer, staying)
         for backend in members:
-            balancer.dropped(backend, Done(0.01, outcome, 1.0))
-            balancer.took(backend)
+            balancer.released(backend, Done(0.01, outcome, 1.0))
+            balancer.assigned(backend)
         balancer.tick(1.0)
         picked = {balancer.pick(key) for key in KEYS[:50]}
         assert picked <= set(staying)
@@ -142,12 +140,32 @@ def test_whatever_becomes_of_its_members_it_picks_those_that_are_usable(algorith
         assert picked <= set(life.members) if life.members else picked == {None}
 
 
+@pytest.mark.parametrize("algorithm", ["prequal", "ai_scored"])
+@pytest.mark.parametrize(
+    "spec", [BalanceSpec(), BalanceSpec(sticky=LAYERS.sticky), LAYERS], ids=["alone", "sticky", "all"]
+)
+def test_it_can_ask_backends_wherever_it_is(algorithm: str, spec: BalanceSpec) -> None:
+    """Compiled, a field that two declarations have is two fields, and the caller would set the other one."""
+    probed: list[Backend] = []
+    params = {"mode": "fleet"} if algorithm == "ai_scored" else {}
+    balancer = compose(spec._replace(algorithm=algorithm, params=params))
+    balancer.prober = probed.append
+    set_members(balancer, members := backends(1, 1, 1))
+    for _ in range(10):
+        backend = balancer.pick(packed(None, None) if spec.sticky else None)
+        assert backend is not None
+        balancer.assigned(backend)
+        balancer.tick(1.0)
+    assert len(probed) >= 10
+    assert set(probed) <= set(members)
+
+
 @every
 def test_the_members_that_were_given_are_not_changed(algorithm: str) -> None:
     balancer = create(algorithm)
     members = backends(1, 2, 3)
     before = [(id(backend), backend.weight, backend.requests, backend.in_flight) for backend in members]
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for key in KEYS[:20]:
         balancer.pick(key)
     assert [(id(b), b.weight, b.requests, b.in_flight) for b in members] == before
@@ -158,7 +176,7 @@ def test_shares_follow_the_weights(algorithm: str) -> None:
     """A simulation with ten requests in flight for each member."""
     balancer = create(algorithm)
     weights = (1, 2, 3, 4)
-    balancer.rebuild(backends(*weights))
+    set_members(balancer, backends(*weights))
     counts = passed_through(balancer, most=10 * len(weights))
     for backend_name, weight in zip("abcd", weights, strict=True):
         assert 0.8 * weight / 10 <= counts[backend_name] / 10_000 <= 1.2 * weight / 10
@@ -167,7 +185,7 @@ def test_shares_follow_the_weights(algorithm: str) -> None:
 @every
 def test_a_pick_allocates_nothing(algorithm: str) -> None:
     balancer = create(algorithm)
-    balancer.rebuild(backends(5, 1, 1))
+    set_members(balancer, backends(5, 1, 1))
 
     done = Done(0.001)
 
@@ -175,8 +193,8 @@ def test_a_pick_allocates_nothing(algorithm: str) -> None:
         for key in KEYS:
             backend = balancer.pick(key)
             assert backend is not None
-            balancer.took(backend)
-            balancer.dropped(backend, done)
+            balancer.assigned(backend)
+            balancer.released(backend, done)
 
     work()
     gc.collect()
@@ -198,7 +216,7 @@ def test_a_pick_allocates_nothing(algorithm: str) -> None:
 def test_a_class_of_ones_own() -> None:
     balancer = create("tests.balancing.algorithms:LastByKey", offset=1)
     members = backends(1, 1, 1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     assert balancer.pick(b"\x00") is members[1]
 
 

@@ -9,11 +9,11 @@ import pytest
 from proxy.balancing import ALGORITHMS, Balancer, Done
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose, spare
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.keyless import Keyed
-from proxy.balancing.wrappers.partition import Parts
-from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.keyless import KeylessFallback
+from proxy.balancing.wrappers.partition import Partition
+from proxy.balancing.wrappers.priorities import Priorities
 from proxy.balancing.wrappers.subset import Subset
-from proxy.balancing.wrappers.zones import Zones
+from proxy.balancing.wrappers.zones import ZoneAware
 
 from .members import backends, placed, settle
 from .serving import passed_through
@@ -67,10 +67,11 @@ def test_what_has_no_weight_or_is_ill_gets_nothing_and_the_rest_something(algori
     settle(balancer, members)
     picked = {balancer.pick(key) for key in KEYS} | {balancer.pick(None) for _ in range(200)}
     assert None not in picked
-    assert picked <= {backend for backend in members if backend.well and backend.weight}
+    assert picked <= {backend for backend in members if backend.healthy and backend.weight}
     assert len(picked) >= (1 if algorithm == "first" else 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "first"])
 @layers
 def test_shares_inside_follow_the_weights(algorithm: str, layers: str) -> None:
@@ -95,20 +96,20 @@ def test_members_come_and_go_while_requests_are_in_flight(algorithm: str, layers
         backend = balancer.pick(KEYS[n % 200])
         if backend is not None:
             backend.in_flight += 1
-            balancer.took(backend)
+            balancer.assigned(backend)
             flying.append(backend)
         if n % 30 == 10:
-            members[n // 30 % 5].well = n % 60 < 30
+            members[n // 30 % 5].healthy = n % 60 < 30
         if n % 30 == 20:
             settle(balancer, members[n // 30 % 3 :])
         if n % 3 == 2:
             over = flying.pop(0)
             over.in_flight -= 1
-            balancer.dropped(over, Done(0.001, n % 3, float(n)))
+            balancer.released(over, Done(0.001, n % 3, float(n)))
         balancer.tick(float(n))
     for over in flying:
         over.in_flight -= 1
-        balancer.dropped(over, Done(0.001, 0, 400.0))
+        balancer.released(over, Done(0.001, 0, 400.0))
     assert {backend.in_flight for backend in members} == {0}
     assert isinstance(balancer.explain(), dict)
 
@@ -122,15 +123,15 @@ def test_an_algorithm_alone_is_alone() -> None:
 
 def test_from_the_outside_in() -> None:
     balancer = compose(BalanceSpec("tests.balancing.algorithms:LastByKey", **LAYERS["all"]))  # type: ignore[arg-type]
-    assert isinstance(balancer, Keyed)
+    assert isinstance(balancer, KeylessFallback)
     made: list[type[Balancer]] = []
     inner: Balancer = balancer.main
-    while isinstance(inner, Parts):
+    while isinstance(inner, Partition):
         made.append(type(inner))
         inner = inner.model
-    assert made == [Levels, Zones, Subset]
+    assert made == [Priorities, ZoneAware, Subset]
     assert type(inner).__name__ == "LastByKey"
-    assert isinstance(balancer.other, Levels)
+    assert isinstance(balancer.other, Priorities)
 
 
 def test_parameters_reach_the_algorithm() -> None:

@@ -13,7 +13,7 @@ import pytest
 from proxy.balancing import ALGORITHMS, Done, create
 from proxy.balancing.geographic import Geographic
 from proxy.balancing.locations import Location
-from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.priorities import Priorities
 from proxy.upstream.backend import Backend
 
 from .algorithms import InOrder
@@ -106,7 +106,7 @@ def test_there_is_no_cliff() -> None:
     kept = []
     for ill in range(51):
         for n, backend in enumerate(members[:50]):
-            backend.well = n >= ill
+            backend.healthy = n >= ill
         settle(balancer, members)
         kept.append(balancer.plans[b"home"].shares.get("fra", 0.0))
     steps = [before - after for before, after in pairwise(kept)]
@@ -119,11 +119,11 @@ def test_local_only_has_nobody_elsewhere() -> None:
     members = regions(fra=2, ill=1)
     settle(balancer, members)
     assert regional(balancer, "home", 200) == only("fra")
-    assert balancer.reach(b"home") == [members[:1]]
-    members[0].well = False
+    assert balancer.candidates(b"home") == [members[:1]]
+    members[0].healthy = False
     settle(balancer, members)
     assert balancer.pick(b"home") is None
-    assert balancer.reach(b"home") == []
+    assert balancer.candidates(b"home") == []
 
 
 def test_a_retry_goes_to_the_nearest_region_that_has_somebody_left() -> None:
@@ -131,10 +131,10 @@ def test_a_retry_goes_to_the_nearest_region_that_has_somebody_left() -> None:
     balancer = geographic()
     members = regions(ams=1, fra=2)
     settle(balancer, members)
-    reach = balancer.reach(b"home")
+    reach = balancer.candidates(b"home")
     assert reach is not None
     assert [{backend.spec.region for backend in rank} for rank in reach] == [{"fra"}, {"ams"}, {"nyc"}]
-    assert geographic(spill="any").reach(b"home") is None
+    assert geographic(spill="any").candidates(b"home") is None
 
 
 class OnlyFirst(InOrder):
@@ -142,8 +142,8 @@ class OnlyFirst(InOrder):
 
     needs_key = True
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        return [self.members[:1] if key is None else self.members[-1:]]
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        return [self.backends[:1] if key is None else self.backends[-1:]]
 
 
 @pytest.mark.parametrize(("spill", "ranks"), [("local_preferred", 3), ("local_only", 1), ("any", 3)])
@@ -151,7 +151,7 @@ def test_whom_the_algorithm_inside_leaves_out_a_retry_leaves_out_too(spill: str,
     balancer = geographic(inner="tests.balancing.test_geographic:OnlyFirst", spill=spill)
     members = regions(ams=2, fra=2, nyc=2)
     settle(balancer, members)
-    reach = balancer.reach(b"home\nkey")
+    reach = balancer.candidates(b"home\nkey")
     assert reach is not None
     found = [backend for rank in reach for backend in rank]
     assert found == [members[1], members[3], members[5]][:ranks]
@@ -184,7 +184,7 @@ class World:
                 for _ in range(rate):
                     backend = self.balancer.pick(place.encode())
                     assert backend is not None
-                    self.balancer.took(backend)
+                    self.balancer.assigned(backend)
                     backend.in_flight += 1
                     self.flying.append((self.now + self.ticks, backend))
                     if tick >= ticks * 4 // 5:
@@ -194,10 +194,11 @@ class World:
             while self.flying and self.flying[0][0] <= self.now:
                 _, backend = self.flying.popleft()
                 backend.in_flight -= 1
-                self.balancer.dropped(backend, Done(0.1, 0, self.now / 10))
+                self.balancer.released(backend, Done(0.1, 0, self.now / 10))
         return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 2.0])
 def test_what_a_region_cannot_hold_goes_to_the_next(seconds: float) -> None:
     """Frankfurt may have 100 in flight and would have 200: half of it goes to Amsterdam, whatever requests take."""
@@ -211,6 +212,7 @@ def test_what_a_region_cannot_hold_goes_to_the_next(seconds: float) -> None:
     assert found["ams"] / total == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0])
 def test_it_settles_and_does_not_swing(seconds: float) -> None:
     """The spread is that of drawing lots (sigma 7 if half of 200 go there), and little more."""
@@ -313,14 +315,14 @@ def test_without_a_key_inside_the_key_is_the_location_alone() -> None:
 
 
 def test_it_works_inside_of_priorities() -> None:
-    levels = Levels(geographic)
+    levels = Priorities(geographic)
     assert levels.needs_location
     spare = placed("spare", 4, region="fra", priority=1)
     members = regions(4, 4, 4) + spare
     settle(levels, members)
     assert shares(levels, "region", b"home", 200) == only("fra")
     for backend in members[:12]:
-        backend.well = False
+        backend.healthy = False
     settle(levels, members)
     assert {levels.pick(b"home") for _ in range(100)} == set(spare)
 
@@ -328,7 +330,7 @@ def test_it_works_inside_of_priorities() -> None:
 @pytest.mark.parametrize("inner", ["power_of_two", "consistent_hash"])
 def test_the_clients_of_a_location_are_shared_out_over_priorities(inner: str) -> None:
     """Not all of them go one way because they have the same location; those with a key always go the same."""
-    levels = Levels(lambda: geographic(inner=inner))
+    levels = Priorities(lambda: geographic(inner=inner))
     settle(levels, placed("one", 10, 5, region="fra") + placed("two", 10, region="fra", priority=1))
     assert shares(levels, "priority", b"home") == pytest.approx({0: 0.7, 1: 0.3}, abs=0.03)
     if inner == "consistent_hash":

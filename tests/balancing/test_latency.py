@@ -9,16 +9,16 @@ import pytest
 from proxy.balancing.base import ANSWERED, Done
 from proxy.balancing.latency import Latency
 
-from .members import backends
+from .members import backends, set_members
 
 
 def estimates(*answers: tuple[float, float], decay: float = 10.0) -> list[float]:
     """The estimate after each answer: when it came, and what it took."""
     balancer, members = Latency(decay=decay), backends(1, 1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     found = []
     for now, seconds in answers:
-        balancer.dropped(members[0], Done(seconds, ANSWERED, now))
+        balancer.released(members[0], Done(seconds, ANSWERED, now))
         found.append(balancer.explain()["backends"]["a"]["seconds"])
     return found
 

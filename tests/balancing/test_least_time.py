@@ -9,14 +9,14 @@ import pytest
 from proxy.balancing.base import ANSWERED, Done
 from proxy.balancing.least_time import LeastTime
 
-from .members import backends
+from .members import backends, set_members
 
 
 def estimate(answers: list[float], window: int = 32) -> float:
     balancer, members = LeastTime(window=window), backends(1, 1)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for n, seconds in enumerate(answers):
-        balancer.dropped(members[0], Done(seconds, ANSWERED, 1.0 + n / 100))
+        balancer.released(members[0], Done(seconds, ANSWERED, 1.0 + n / 100))
     found: float = balancer.explain()["backends"]["a"]["seconds"]
     return found
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from proxy.balancing.power_of_two import PowerOfTwo
 
-from .members import backends
+from .members import backends, set_members
 
 
 def test_the_busier_of_two_is_not_picked() -> None:
     balancer = PowerOfTwo(seed=1)
     members = backends(1, 1)
     members[0].in_flight = 1
-    balancer.rebuild(members)
+    set_members(balancer, members)
     assert {balancer.pick(None) for _ in range(50)} == {members[1]}
 
 
@@ -19,5 +19,5 @@ def test_busy_is_in_proportion_to_the_weight() -> None:
     balancer = PowerOfTwo(seed=1)
     members = backends(1, 3)
     members[0].in_flight, members[1].in_flight = 1, 2
-    balancer.rebuild(members)
+    set_members(balancer, members)
     assert {balancer.pick(None) for _ in range(50)} == {members[1]}

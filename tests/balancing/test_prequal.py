@@ -9,7 +9,7 @@ from proxy.balancing.prequal import Prequal
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 
-from .members import backends
+from .members import backends, set_members
 from .serving import serve
 
 
@@ -18,11 +18,11 @@ def test_every_request_asks_for_probes_of_different_backends() -> None:
     balancer = Prequal(seed=1)
     balancer.prober = asked.append
     members = backends(*[1] * 20)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for _ in range(100):
         backend = balancer.pick(None)
         assert backend is not None
-        balancer.took(backend)
+        balancer.assigned(backend)
     assert 290 <= len(asked) <= 310
     assert len({backend.name for backend in asked}) == 20
 
@@ -30,7 +30,7 @@ def test_every_request_asks_for_probes_of_different_backends() -> None:
 def test_of_those_that_are_not_hot_the_fastest_is_picked() -> None:
     members = backends(1, 1, 1, 1)
     balancer = Prequal(seed=1, q_rif=0.6)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for _ in range(50):  # until it is known what is usual
         for at, (busy, latency) in enumerate(((1.0, 0.5), (1.0, 0.1), (1.0, 0.9), (50.0, 0.01))):
             balancer.reported(members[at], LoadReport(in_flight=busy, latency=latency), 1.0)
@@ -40,7 +40,7 @@ def test_of_those_that_are_not_hot_the_fastest_is_picked() -> None:
 def test_old_answers_do_not_count() -> None:
     members = backends(*[1] * 8)
     balancer = Prequal(seed=1, max_age=1.0)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for backend in members[:2]:
         balancer.reported(backend, LoadReport(in_flight=0.0, latency=0.001), 1.0)
     balancer.tick(10.0)
@@ -50,7 +50,7 @@ def test_old_answers_do_not_count() -> None:
 def test_what_can_do_less_gets_less() -> None:
     members = backends(1, 1, 1, 1)
     balancer = Prequal(seed=1, probes=0)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     counts, _ = serve(balancer, members, [4.0, 4.0, 4.0, 0.5], rate=120)
     assert counts["d"] < 0.8 * min(counts[name] for name in "abc")
 

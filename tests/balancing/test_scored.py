@@ -9,18 +9,18 @@ import pytest
 from proxy.balancing.base import ANSWERED, CANCELLED, FAILED, Done
 from proxy.balancing.latency import Latency
 from proxy.balancing.scored import Scored
-from proxy.balancing.standalone import Picker
+from proxy.balancing.standalone import StandalonePicker
 from proxy.scoreboard import IN_FLIGHT, ROW
 from proxy.upstream.backend import Backend
 
-from .members import backends, shared_backends
+from .members import backends, set_members, shared_backends
 
 
 def known(balancer: Scored, members: list[Backend], *seconds: float) -> None:
     """Let members be known to answer in so many seconds."""
-    balancer.rebuild(members)
+    set_members(balancer, members)
     for backend, each in zip(members, seconds, strict=True):
-        balancer.dropped(backend, Done(each, ANSWERED, 1.0))
+        balancer.released(backend, Done(each, ANSWERED, 1.0))
 
 
 def score(balancer: Scored, backend: Backend) -> float:
@@ -49,7 +49,7 @@ def test_the_score_is_that_of_the_formula() -> None:
     balancer, members = Latency(seed=1), backends(4, 2)
     known(balancer, members, 0.1, 0.2)
     members[0].in_flight, members[1].in_flight = 8, 1
-    balancer.dropped(members[1], Done(0.001, FAILED, 1.0))
+    balancer.released(members[1], Done(0.001, FAILED, 1.0))
     balancer.tick(1.0)
     assert score(balancer, members[0]) == pytest.approx(0.1 * (8 * 3 / 4 + 1))
     assert score(balancer, members[1]) == pytest.approx(0.2 * (1 * 3 / 2 + 1 + 20 * 0.1 * (4.5 + 1)))
@@ -60,12 +60,12 @@ def test_of_few_members_all_are_looked_at() -> None:
     known(balancer, members, 0.8, 0.7, 0.6, 0.5, 0.1, 0.2, 0.3, 0.4)
     assert {balancer.pick(None) for _ in range(100)} == {members[4]}
     members[4].in_flight = 1
-    balancer.took(members[4])
+    balancer.assigned(members[4])
     members[5].in_flight = 1
-    balancer.took(members[5])
+    balancer.assigned(members[5])
     assert {balancer.pick(None) for _ in range(100)} == {members[4]}  # 0.1 x 2 is still less than 0.3
     members[4].in_flight = 3
-    balancer.took(members[4])
+    balancer.assigned(members[4])
     assert {balancer.pick(None) for _ in range(100)} == {members[6]}
 
 
@@ -86,7 +86,7 @@ def test_an_idle_upstream_is_shared_out_by_weight() -> None:
 
 
 def test_the_unknown_is_tried_at_once_and_by_one_request() -> None:
-    picker = Picker("latency", ["a:1", "b:1", "c:1"], seed=1)
+    picker = StandalonePicker("latency", ["a:1", "b:1", "c:1"], seed=1)
     for _ in range(3):
         request = picker.pick()
         assert request is not None
@@ -100,9 +100,9 @@ def test_the_unknown_is_tried_at_once_and_by_one_request() -> None:
 
 def test_an_unknown_one_that_fails_is_not_tried_first() -> None:
     balancer, members = Latency(seed=1), backends(1, 1)
-    balancer.rebuild(members)
-    balancer.dropped(members[0], Done(0.1, ANSWERED, 1.0))
-    balancer.dropped(members[1], Done(0.001, FAILED, 1.0))
+    set_members(balancer, members)
+    balancer.released(members[0], Done(0.1, ANSWERED, 1.0))
+    balancer.released(members[1], Done(0.001, FAILED, 1.0))
     balancer.tick(1.0)
     assert {balancer.pick(None) for _ in range(20)} == {members[0]}
 
@@ -110,9 +110,9 @@ def test_an_unknown_one_that_fails_is_not_tried_first() -> None:
 def test_a_quick_failure_says_nothing_about_speed_and_a_slow_one_does() -> None:
     balancer, members = Latency(seed=1), backends(1)
     known(balancer, members, 0.1)
-    balancer.dropped(members[0], Done(0.001, FAILED, 1.1))
+    balancer.released(members[0], Done(0.001, FAILED, 1.1))
     assert balancer.explain()["backends"]["a"]["seconds"] == 0.1
-    balancer.dropped(members[0], Done(5.0, FAILED, 1.2))
+    balancer.released(members[0], Done(5.0, FAILED, 1.2))
     assert balancer.explain()["backends"]["a"]["seconds"] == 5.0
 
 
@@ -120,7 +120,7 @@ def test_what_was_given_up_says_nothing() -> None:
     balancer, members = Latency(seed=1), backends(1)
     known(balancer, members, 0.1)
     before = balancer.explain()
-    balancer.dropped(members[0], Done(5.0, CANCELLED, 1.2))
+    balancer.released(members[0], Done(5.0, CANCELLED, 1.2))
     assert balancer.explain() == before
 
 
@@ -134,7 +134,7 @@ def test_a_slow_one_is_tried_again_once_its_estimate_has_faded() -> None:
         now += 0.1
         if balancer.pick(None) is members[1] and not tried:
             tried = now
-        balancer.dropped(members[0], Done(0.01, ANSWERED, now))
+        balancer.released(members[0], Done(0.01, ANSWERED, now))
         balancer.tick(now)
     assert 45.0 <= tried <= 60.0  # 10 s x ln(1 s / 5 ms) = 53 s
     assert balancer.explain()["backends"]["b"]["seconds"] == pytest.approx(0.005, rel=0.01)
@@ -166,16 +166,16 @@ def test_a_rebuild_keeps_what_is_known_and_another_algorithm_begins_anew() -> No
     balancer, members = Latency(seed=1), backends(1, 1)
     known(balancer, members, 0.1, 0.2)
     again = Latency(seed=1)
-    again.rebuild(members[::-1])
+    set_members(again, members[::-1])
     assert again.explain()["backends"]["b"]["seconds"] == 0.2
     assert again.explain()["seconds_if_unknown"] == 0.1
-    balancer.dropped(members[0], Done(0.5, ANSWERED, 2.0))  # a request of before the reload
+    balancer.released(members[0], Done(0.5, ANSWERED, 2.0))  # a request of before the reload
     assert again.explain()["backends"]["a"]["seconds"] == 0.5
 
 
 def test_one_that_it_never_knew_does_not_disturb() -> None:
     balancer, members = Latency(seed=1), backends(1, 1)
-    balancer.rebuild(members[:1])
-    balancer.took(members[1])
-    balancer.dropped(members[1], Done(0.1))
+    set_members(balancer, members[:1])
+    balancer.assigned(members[1])
+    balancer.released(members[1], Done(0.1))
     assert members[1].learned == {}

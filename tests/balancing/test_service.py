@@ -1,6 +1,6 @@
 """Algorithms in service: named in YAML, fed with keys of real requests, told what they have to know.
 
-Invariant: whatever an algorithm does, a client gets an answer, and each `took` is followed by one `dropped`.
+Invariant: whatever an algorithm does, a client gets an answer, and each `assigned` is followed by one `released`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from proxy.balancing.power_of_two import PowerOfTwo
-from proxy.balancing.wrappers.keyless import Keyed
+from proxy.balancing.wrappers.keyless import KeylessFallback
 from proxy.configuration.load import load_text
 from proxy.metrics import U_BALANCER_FAILED
 from tests.balancing.algorithms import LastByKey
@@ -37,7 +37,7 @@ def yaml(addresses: list[str], balance: str, weights: list[int] | None = None) -
 def balancer_of(proxy: Running) -> LastByKey:
     """The algorithm of the only upstream."""
     keyed = proxy.proxy.plan.groups["app"].balancer
-    assert isinstance(keyed, Keyed)
+    assert isinstance(keyed, KeylessFallback)
     return unwatched(keyed.main, LastByKey)
 
 
@@ -63,8 +63,8 @@ async def test_a_class_of_ones_own_gets_keys_and_events() -> None:
         assert [len(server.requests) for server in servers] == [2, 2]
         balancer = balancer_of(proxy)
         assert balancer.keys == [b"\x2a", b"a1", b"a1", b"x0"]
-        assert Counter(event for event, _ in balancer.events) == {"took": 4, "dropped": 4}
-        assert balancer.events[:2] == [("took", servers[0].address), ("dropped", servers[0].address)]
+        assert Counter(event for event, _ in balancer.events) == {"assigned": 4, "released": 4}
+        assert balancer.events[:2] == [("assigned", servers[0].address), ("released", servers[0].address)]
 
 
 async def test_without_a_key_the_fallback_decides() -> None:
@@ -75,7 +75,7 @@ async def test_without_a_key_the_fallback_decides() -> None:
         assert (await client.request(GET)).status == 200
         balancer = balancer_of(proxy)
         assert balancer.keys == []
-        assert [event for event, _ in balancer.events] == ["took", "dropped"]  # it learns from all requests
+        assert [event for event, _ in balancer.events] == ["assigned", "released"]  # it learns from all requests
 
 
 async def test_each_backend_that_was_tried_is_given_back() -> None:
@@ -89,8 +89,8 @@ async def test_each_backend_that_was_tried_is_given_back() -> None:
                 got = await client.request(b"GET / HTTP/1.1\r\nHost: x\r\nX-User: %b\r\n\r\n" % user)
                 assert got.status == 502
             counts = Counter(event for event, _ in balancer_of(proxy).events)
-            assert counts["took"] == counts["dropped"] >= 2
-            assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members] == [0, 0]
+            assert counts["assigned"] == counts["released"] >= 2
+            assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members.all] == [0, 0]
 
 
 async def test_another_algorithm_takes_over_from_one_that_is_broken(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,7 +124,7 @@ def fails_in(method: str) -> str:
     return f"{{algorithm: 'tests.balancing.algorithms:FailsIn', method: {method}}}"
 
 
-@pytest.mark.parametrize("method", ["pick", "took", "dropped"])
+@pytest.mark.parametrize("method", ["pick", "assigned", "released"])
 async def test_an_algorithm_that_fails_takes_no_request_with_it(method: str) -> None:
     """Each client gets its answer, on a connection that goes on, and nothing stays counted."""
     async with AsyncExitStack() as stack:
@@ -133,28 +133,28 @@ async def test_an_algorithm_that_fails_takes_no_request_with_it(method: str) -> 
         client = await stack.enter_async_context(connect(proxy.address))
         for _ in range(3):
             assert (await client.request(GET)).status == 200
-        (backend,) = proxy.proxy.plan.groups["app"].members
+        (backend,) = proxy.proxy.plan.groups["app"].members.all
         assert (backend.in_flight, proxy.proxy.counters.in_flight) == (0, 0)
         assert proxy.proxy.counters.requests == 3
 
 
-async def test_an_algorithm_that_fails_in_dropped_does_not_keep_a_retry_from_its_backend() -> None:
+async def test_an_algorithm_that_fails_in_released_does_not_keep_a_retry_from_its_backend() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         refusing = "{}:{}".format(*closed.getsockname())
     async with AsyncExitStack() as stack:
         (server,) = await origins(stack, [OK])
-        text = yaml([refusing, server.address], fails_in("dropped"))
+        text = yaml([refusing, server.address], fails_in("released"))
         proxy = await stack.enter_async_context(running(text))
         client = await stack.enter_async_context(connect(proxy.address))
         for _ in range(3):
             assert (await client.request(GET)).status == 200
-        assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members] == [0, 0]
+        assert [backend.in_flight for backend in proxy.proxy.plan.groups["app"].members.all] == [0, 0]
 
 
-async def test_an_algorithm_that_fails_in_dropped_when_the_client_leaves() -> None:
+async def test_an_algorithm_that_fails_in_released_when_the_client_leaves() -> None:
     async with (
         Origin([request(), end_of_input]) as origin,
-        running(yaml([origin.address], fails_in("dropped"))) as proxy,
+        running(yaml([origin.address], fails_in("released"))) as proxy,
         connect(proxy.address) as client,
     ):
         await client.send(GET)

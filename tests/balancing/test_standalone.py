@@ -9,7 +9,7 @@ import pytest
 
 from proxy.balancing import Balancer, Done
 from proxy.balancing.base import ANSWERED, CANCELLED, FAILED
-from proxy.balancing.standalone import Picker
+from proxy.balancing.standalone import StandalonePicker
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 
@@ -22,23 +22,17 @@ class Watching(Balancer):
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self.told.append("roster")
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self.told.append("census")
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = members
-        self.told.append("rebuild")
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = usable
+        self.told.append("members")
 
     def pick(self, key: bytes | None) -> Backend | None:
-        return self.members[0] if self.members and key != b"nobody" else None
+        return self.backends[0] if self.backends and key != b"nobody" else None
 
-    def took(self, backend: Backend) -> None:
-        self.told.append(("took", backend.in_flight, backend.requests))
+    def assigned(self, backend: Backend) -> None:
+        self.told.append(("assigned", backend.in_flight, backend.requests))
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         self.told.append((done.outcome, done.seconds, done.now, done.in_flight, backend.in_flight, done.report))
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
@@ -60,7 +54,7 @@ class Clock:
 
 def test_it_does_what_the_pipeline_does() -> None:
     clock, balancer = Clock(), Watching()
-    picker = Picker(balancer, ["10.0.0.1:80"], clock=clock)
+    picker = StandalonePicker(balancer, ["10.0.0.1:80"], clock=clock)
     first, second = picker.pick(), picker.pick()
     assert first is not None
     assert second is not None
@@ -70,7 +64,7 @@ def test_it_does_what_the_pipeline_does() -> None:
     report = LoadReport(cpu=0.5)
     second.failed(0.01, report)
     assert balancer.told == [
-        *("roster", "census", "rebuild", ("took", 1, 1), ("took", 2, 2)),
+        *("members", ("assigned", 1, 1), ("assigned", 2, 2)),
         (ANSWERED, pytest.approx(0.03), 100.03, 1, 1, None),
         ("reported", 0.5, 100.05),
         (FAILED, 0.01, 100.05, 2, 0, report),
@@ -79,7 +73,7 @@ def test_it_does_what_the_pipeline_does() -> None:
 
 def test_the_clock_brings_the_ticks() -> None:
     clock, balancer = Clock(), Watching()
-    picker = Picker(balancer, ["10.0.0.1:80"], clock=clock)
+    picker = StandalonePicker(balancer, ["10.0.0.1:80"], clock=clock)
     for _ in range(30):
         clock.now += 0.03
         request = picker.pick()
@@ -91,12 +85,12 @@ def test_the_clock_brings_the_ticks() -> None:
 
 
 def test_nobody_is_nobody() -> None:
-    assert Picker(Watching(), ["10.0.0.1:80"]).pick(b"nobody") is None
-    assert Picker("round_robin", []).pick() is None
+    assert StandalonePicker(Watching(), ["10.0.0.1:80"]).pick(b"nobody") is None
+    assert StandalonePicker("round_robin", []).pick() is None
 
 
 def test_a_request_ends_once() -> None:
-    request = Picker("round_robin", ["10.0.0.1:80"]).pick()
+    request = StandalonePicker("round_robin", ["10.0.0.1:80"]).pick()
     assert request is not None
     request.answered(0.1)
     with pytest.raises(ValueError, match=r"at 10\.0\.0\.1:80 is over already"):
@@ -105,7 +99,7 @@ def test_a_request_ends_once() -> None:
 
 
 def test_a_thousand_backends_by_weight() -> None:
-    picker = Picker("round_robin", {f"10.0.{n // 256}.{n % 256}:80": 1 + n % 2 for n in range(1000)})
+    picker = StandalonePicker("round_robin", {f"10.0.{n // 256}.{n % 256}:80": 1 + n % 2 for n in range(1000)})
     counts: Counter[int] = Counter()
     for _ in range(1500):
         request = picker.pick()
@@ -116,7 +110,7 @@ def test_a_thousand_backends_by_weight() -> None:
 
 
 def test_backends_come_and_go_and_are_remembered() -> None:
-    picker = Picker("latency", ["a:1", "b:1"], seed=1)
+    picker = StandalonePicker("latency", ["a:1", "b:1"], seed=1)
     for _ in range(4):
         request = picker.pick()
         assert request is not None
@@ -132,7 +126,7 @@ def test_backends_come_and_go_and_are_remembered() -> None:
 
 def test_weights_are_what_the_algorithm_would_find_in_a_configuration() -> None:
     """geographic, for instance, works out from them what a region can take."""
-    picker = Picker("geographic", {"a:1": 5, "b:1": 1}, max_in_flight=10)
+    picker = StandalonePicker("geographic", {"a:1": 5, "b:1": 1}, max_in_flight=10)
     picker.set_weight("b:1", 2)
     assert [backend.wanted_weight() for backend in picker.backends.values()] == [5, 2]
     (region,) = picker.balancer.regions.values()  # type: ignore[attr-defined]
@@ -141,7 +135,7 @@ def test_weights_are_what_the_algorithm_would_find_in_a_configuration() -> None:
 
 @pytest.mark.parametrize("given", [{"b:1": 2, "c:1": 257}, {"b:1": -1}])
 def test_what_is_refused_changes_nothing(given: dict[str, int]) -> None:
-    picker = Picker("round_robin", {"a:1": 1, "b:1": 1})
+    picker = StandalonePicker("round_robin", {"a:1": 1, "b:1": 1})
     with pytest.raises(ValueError, match="must be from 0 to 256"):
         picker.set_backends(given)
     assert [(backend.name, backend.weight) for backend in picker.backends.values()] == [("a:1", 1), ("b:1", 1)]
@@ -152,7 +146,7 @@ def test_what_is_refused_changes_nothing(given: dict[str, int]) -> None:
 
 def test_backends_that_are_there_already() -> None:
     members = backends(2, 1)
-    picker = Picker("round_robin", members)
+    picker = StandalonePicker("round_robin", members)
     assert list(picker.backends.values()) == members
 
 
@@ -166,4 +160,4 @@ def test_backends_that_are_there_already() -> None:
 )
 def test_what_is_wrong_is_told(algorithm: str, members: dict[str, int], params: dict[str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Picker(algorithm, members, **params)  # type: ignore[arg-type]
+        StandalonePicker(algorithm, members, **params)  # type: ignore[arg-type]

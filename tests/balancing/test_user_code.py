@@ -11,7 +11,7 @@ import pytest
 
 from proxy.balancing import Balancer, user_code
 from proxy.balancing.compose import BalanceSpec
-from proxy.balancing.user_code import call_guarded, own_names
+from proxy.balancing.user_code import call_guarded, user_algorithms
 from proxy.configuration.load import load_text
 from proxy.console.explain_view import ask_or_explain
 from proxy.control.explain import request_bytes
@@ -32,7 +32,7 @@ class Misbehaves(Balancer):
 
     def __init__(self, hangs: str = "", raises: str = "", passes: int = 0) -> None:
         self.hangs, self.raises, self.passes = hangs, raises, passes
-        self.members: Sequence[Backend] = ()
+        self.backends: Sequence[Backend] = ()
         self._do("__init__")
 
     def _do(self, method: str) -> None:
@@ -45,19 +45,13 @@ class Misbehaves(Balancer):
         else:
             GO_ON.wait()
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self._do("roster")
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self._do("census")
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self._do("rebuild")
-        self.members = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self._do("members")
+        self.backends = usable
 
     def pick(self, key: bytes | None) -> Backend | None:
         self._do("pick")
-        return self.members[0]
+        return self.backends[0]
 
 
 class Keyed(Misbehaves):
@@ -89,14 +83,14 @@ def problems(balance: str, more: str = "", route: str = "") -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("call", ["__init__", "roster", "census", "rebuild"])
+@pytest.mark.parametrize("call", ["__init__", "members"])
 def test_a_configuration_with_an_algorithm_that_never_returns_is_refused(call: str) -> None:
     (problem,) = problems(f"{{algorithm: '{MINE}', hangs: {call}}}")
     assert problem.startswith("c.yaml:3:54: upstreams.app.balance: ")
     assert problem.endswith(f"{call} of the algorithm {MINE} has not returned within 0.05 s")
 
 
-@pytest.mark.parametrize("call", ["__init__", "roster", "census", "rebuild"])
+@pytest.mark.parametrize("call", ["__init__", "members"])
 def test_so_is_one_with_an_algorithm_that_raises(call: str) -> None:
     (problem,) = problems(f"{{algorithm: '{MINE}', raises: {call}}}")
     assert problem.endswith(f"upstreams.app.balance: {call} of the algorithm {MINE} has raised KeyError('broken')")
@@ -113,13 +107,13 @@ def test_so_is_one_of_which_not_all_can_be_made(made: int) -> None:
 @pytest.mark.parametrize(
     "balance",
     [
-        f"{{algorithm: geographic, inner: {{algorithm: '{MINE}', raises: rebuild}}}}",
-        f"{{algorithm: geographic, inner: {{algorithm: '{MINE}', hangs: rebuild}}}}",
+        f"{{algorithm: geographic, inner: {{algorithm: '{MINE}', raises: members}}}}",
+        f"{{algorithm: geographic, inner: {{algorithm: '{MINE}', hangs: members}}}}",
     ],
 )
 def test_one_inside_of_another_is_named(balance: str) -> None:
     (problem,) = problems(balance, "geo: {default: eu-west}")
-    assert f"rebuild of the algorithm {MINE} has " in problem
+    assert f"members of the algorithm {MINE} has " in problem
 
 
 def test_what_an_algorithm_says_of_its_parameters_is_told_as_it_stands() -> None:
@@ -134,7 +128,7 @@ def told(balance: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("wrong", "passes", "said"),
     [
-        ("hangs: rebuild", 1, "rebuild of the algorithm {} has not returned within 0.05 s"),
+        ("hangs: members", 1, "members of the algorithm {} has not returned within 0.05 s"),
         ("hangs: pick", 0, "pick of the algorithm {} has not returned within 0.05 s"),
         ("raises: pick", 0, "pick of the algorithm {} has raised KeyError('broken')"),
     ],
@@ -151,10 +145,10 @@ def test_an_explanation_ends_too(wrong: str, passes: int, said: str) -> None:
 
 def test_who_asks_about_a_file_is_told_where_it_stands(tmp_path: Path) -> None:
     file = tmp_path / "q.yaml"
-    file.write_text(text(f"{{algorithm: '{MINE}', raises: rebuild}}"))
+    file.write_text(text(f"{{algorithm: '{MINE}', raises: members}}"))
     with pytest.raises(ConfigError) as caught:
         ask_or_explain(None, str(file), {"method": "GET", "url": "/", "headers": [], "client": "10.0.0.1"})
-    assert str(caught.value.problems[0]).startswith(f"{file}:3:54: upstreams.app.balance: rebuild of the algorithm")
+    assert str(caught.value.problems[0]).startswith(f"{file}:3:54: upstreams.app.balance: members of the algorithm")
 
 
 async def test_who_asks_a_running_proxy_is_told() -> None:
@@ -165,22 +159,22 @@ async def test_who_asks_a_running_proxy_is_told() -> None:
         asked = {"url": "/", "headers": [["x-user", "ann"]]}
         status, answer = await call("POST", "/explain", asked)
         assert (status, answer["detail"]) == (422, f"pick of the algorithm {name} has not returned within 0.05 s")
-        call.fake.serve(text(f"{{algorithm: '{MINE}', raises: rebuild, passes: 1}}"))
+        call.fake.serve(text(f"{{algorithm: '{MINE}', raises: members, passes: 1}}"))
         status, answer = await call("POST", "/explain", asked)
         assert status == 422
-        assert f"rebuild of the algorithm {MINE} has raised KeyError('broken')" in answer["detail"]
+        assert f"members of the algorithm {MINE} has raised KeyError('broken')" in answer["detail"]
 
 
 def test_only_what_is_a_users_own_is_called_in_a_thread() -> None:
-    assert call_guarded("", "rebuild", threading.current_thread) is threading.current_thread()
-    assert call_guarded("m:C", "rebuild", threading.current_thread) is not threading.current_thread()
-    assert own_names(BalanceSpec("maglev", {"table": 7})) == ""
-    assert own_names(BalanceSpec("geographic", {"inner": "m:C"}, "m:D")) == "m:C or m:D"
+    assert call_guarded("", "members", threading.current_thread) is threading.current_thread()
+    assert call_guarded("m:C", "members", threading.current_thread) is not threading.current_thread()
+    assert user_algorithms(BalanceSpec("maglev", {"table": 7})) == ""
+    assert user_algorithms(BalanceSpec("geographic", {"inner": "m:C"}, "m:D")) == "m:C or m:D"
 
 
 def test_what_ends_the_process_does_not_end_it_here() -> None:
     def leave() -> None:
         raise SystemExit(3)
 
-    with pytest.raises(ValueError, match=r"rebuild of the algorithm m:C has raised SystemExit\(3\)"):
-        call_guarded("m:C", "rebuild", leave)
+    with pytest.raises(ValueError, match=r"members of the algorithm m:C has raised SystemExit\(3\)"):
+        call_guarded("m:C", "members", leave)

@@ -235,7 +235,7 @@ def only_config_errors(text: str) -> None:
         assert "Input should" not in str(error)
 
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUICK

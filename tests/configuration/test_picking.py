@@ -9,7 +9,7 @@ import pytest
 
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.priorities import Priorities
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.control.discovery.base import backend
@@ -93,13 +93,13 @@ def test_priorities_are_those_of_the_members_and_of_the_file() -> None:
     first, later = backend("a:1"), backend("c:1", priority=1)
     for config, members, found in (
         (flat, (first,), type(None)),
-        (flat, (first, later), Levels),
-        (levels, (first,), Levels),
+        (flat, (first, later), Priorities),
+        (levels, (first,), Priorities),
     ):
         plan = linked(config, members={"app": members})
         balance = plan.specs["app"].balance
         assert balance.overprovisioning == (None if found is type(None) else 1.4)
-        assert isinstance(plan.balancers["app"][0], Levels) is (found is Levels)
+        assert isinstance(plan.balancers["app"][0], Priorities) is (found is Priorities)
         assert plan.specs["app"].backends == members
 
 
@@ -196,6 +196,6 @@ def test_layers_are_made_for_each_subset() -> None:
         "{address: 'a:1', labels: {version: canary}}, {address: 'b:1', priority: 1, labels: {version: canary}}",
     )
     picker = plan.groups["app"].subset(Selector((("version", "canary"),)))
-    assert isinstance(picker.balancer, Levels)
-    (first, _) = plan.groups["app"].members
+    assert isinstance(picker.balancer, Priorities)
+    (first, _) = plan.groups["app"].members.all
     assert picker.balancer.pick(None) is first

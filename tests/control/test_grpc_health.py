@@ -13,11 +13,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from proxy import scoreboard
 from proxy.control.grpc_health import MOST, check, request_of
-from proxy.control.health_checks import Monitor
+from proxy.control.health_checks import HealthChecks
 from proxy.scoreboard import DOWN, HEALTH, UP
 from proxy.upstream.backend import BackendSpec
 from proxy.upstream.health import HealthSpec
 from proxy.upstream.spec import GroupSpec
+from tests.support import PATIENCE
 from tests.support.origin import Origin, Script, close, until
 from tests.support.path import until_true
 
@@ -45,7 +46,7 @@ async def server(folder: Path, **statuses: int) -> AsyncIterator[tuple[str, heal
 async def asked(path: str, service: str = "") -> str:
     reader, writer = await asyncio.open_unix_connection(path)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await check(reader, writer, "localhost", service)
     finally:
         await closed(writer)
@@ -95,26 +96,26 @@ async def test_what_is_no_grpc_server_is_told(script: Script, words: str) -> Non
         host, _, port = origin.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 assert words in await check(reader, writer, origin.address, "x")
         finally:
             await closed(writer)
 
 
-async def test_the_monitor_takes_a_backend_out_and_back(tmp_path: Path) -> None:
+async def test_a_check_takes_a_backend_out_and_back(tmp_path: Path) -> None:
     async with server(tmp_path, cart=SERVING) as (path, servicer):
         board = scoreboard.create(2)
-        monitor = Monitor(board)
+        checks = HealthChecks(board)
         spec = HealthSpec("grpc", interval=0.05, fast_interval=0.02, fall=2, rise=2, timeout=5.0, service="cart")
         backend = BackendSpec(f"unix:{path}", "", 0, path)
         rows = board.backend_rows("app", backend.address)
-        await monitor.adopt({"app": GroupSpec("app", (backend,), None, health=spec)})
+        await checks.adopt({"app": GroupSpec("app", (backend,), None, health=spec)})
         try:
             await until_true(lambda: rows[HEALTH] == UP)
             await servicer.set("cart", NOT_SERVING)
             await until_true(lambda: rows[HEALTH] == DOWN)
-            assert monitor.targets["app", backend.address].records[-1].wrong == "NOT_SERVING"
+            assert checks.targets["app", backend.address].records[-1].wrong == "NOT_SERVING"
             await servicer.set("cart", SERVING)
             await until_true(lambda: rows[HEALTH] == UP)
         finally:
-            await monitor.close()
+            await checks.close()

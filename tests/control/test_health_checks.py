@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from proxy.control.health_checks import BODY_MAX, RECORDS, Monitor, begin_of
+from proxy.control.health_checks import BODY_MAX, RECORDS, HealthChecks, begin_of
 from proxy.scoreboard import DOWN, DRAIN, HEALTH, REPORTED_STATE, REPORTED_WEIGHT, SINCE, UP, create
 from proxy.upstream.backend import BackendSpec
 from proxy.upstream.health import HealthSpec
@@ -56,10 +56,10 @@ async def serving(path: str = "") -> AsyncIterator[App]:
 
 
 class Watched:
-    def __init__(self, monitor: Monitor, backend: BackendSpec) -> None:
-        self.monitor = monitor
-        self.rows = monitor.board.backend_rows("app", backend.address)
-        self.target = monitor.targets["app", backend.address]
+    def __init__(self, checks: HealthChecks, backend: BackendSpec) -> None:
+        self.checks = checks
+        self.rows = checks.board.backend_rows("app", backend.address)
+        self.target = checks.targets["app", backend.address]
 
     @property
     def said(self) -> str:
@@ -74,21 +74,21 @@ class Watched:
 
 @asynccontextmanager
 async def watching(backend: BackendSpec, spec: HealthSpec = FAST) -> AsyncIterator[Watched]:
-    monitor = Monitor(create(2))
-    await monitor.adopt({"app": GroupSpec("app", (backend,), None, health=spec)})
+    checks = HealthChecks(create(2))
+    await checks.adopt({"app": GroupSpec("app", (backend,), None, health=spec)})
     try:
-        yield Watched(monitor, backend)
+        yield Watched(checks, backend)
     finally:
-        await monitor.close()
+        await checks.close()
 
 
 async def test_a_backend_goes_down_and_comes_back() -> None:
     async with serving() as app, watching(app.spec) as watched:
         await watched.until(HEALTH, UP)
-        epoch = watched.monitor.board.epoch()
+        epoch = watched.checks.board.epoch()
         app.status = 503
         await watched.until(HEALTH, DOWN)
-        assert watched.monitor.board.epoch() != epoch
+        assert watched.checks.board.epoch() != epoch
         assert watched.said == "status 503, expected 200-399"
         app.status = 200
         await watched.until(HEALTH, UP)
@@ -154,15 +154,15 @@ async def test_nobody_there() -> None:
 async def test_a_backend_that_never_answers_times_out_and_holds_up_nobody() -> None:
     async with Origin([request(), never]) as hanging, serving() as app:
         backend = BackendSpec(hanging.address, "127.0.0.1", int(hanging.address.rpartition(":")[2]), "")
-        monitor = Monitor(create(2))
+        checks = HealthChecks(create(2))
         spec = FAST._replace(timeout=0.2)
-        await monitor.adopt({"app": GroupSpec("app", (backend, app.spec), None, health=spec)})
-        slow, good = Watched(monitor, backend), Watched(monitor, app.spec)
+        await checks.adopt({"app": GroupSpec("app", (backend, app.spec), None, health=spec)})
+        slow, good = Watched(checks, backend), Watched(checks, app.spec)
         await slow.until_said("timed out after 0.2 s")
         await slow.until(HEALTH, DOWN)
         assert len(app.asked) > 5
         assert good.rows[HEALTH] == UP
-        await monitor.close()
+        await checks.close()
 
 
 async def test_a_connection_is_enough_for_tcp() -> None:
@@ -213,16 +213,16 @@ async def test_a_reload_keeps_what_is_known_and_forgets_who_is_gone() -> None:
     async with serving() as app, watching(app.spec) as watched:
         app.status = 500
         await watched.until(HEALTH, DOWN)
-        monitor, target = watched.monitor, watched.target
+        checks, target = watched.checks, watched.target
         same = {"app": GroupSpec("app", (app.spec,), None, health=FAST)}
-        await monitor.adopt(same)
-        assert monitor.targets["app", app.spec.address] is target
-        await monitor.adopt({"app": same["app"]._replace(health=FAST._replace(fall=9))})
-        assert monitor.targets["app", app.spec.address] is not target
+        await checks.adopt(same)
+        assert checks.targets["app", app.spec.address] is target
+        await checks.adopt({"app": same["app"]._replace(health=FAST._replace(fall=9))})
+        assert checks.targets["app", app.spec.address] is not target
         assert watched.rows[HEALTH] == DOWN
-        await monitor.adopt({"app": same["app"]._replace(health=None)})
+        await checks.adopt({"app": same["app"]._replace(health=None)})
         assert watched.rows[HEALTH] == 0
-        assert monitor.targets == {}
+        assert checks.targets == {}
         await asyncio.sleep(0)
 
 

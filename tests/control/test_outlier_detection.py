@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from time import monotonic_ns
 
-from proxy.control.outlier_detection import Share, Sweeper, outliers
+from proxy.control.outlier_detection import OutlierDetection, Share, outliers
 from proxy.scoreboard import EJECTED_UNTIL, FAILURES, REQUESTS, ROW, SERVER_ERRORS, Scoreboard, create
 from proxy.upstream.backend import BackendSpec
-from proxy.upstream.passive_health import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec
+from proxy.upstream.outlier import FAILURE_PERCENTAGE, SUCCESS_RATE, OutlierSpec
 from proxy.upstream.spec import GroupSpec
 
 SPEC = OutlierSpec()
@@ -46,30 +46,30 @@ def ejected(board: Scoreboard) -> list[int]:
 
 def test_the_workers_are_added_up_and_only_the_interval_counts() -> None:
     board = create(3)
-    sweeper = Sweeper(board)
+    detection = OutlierDetection(board)
     count(board, 1, 0, 10_000, 10_000)  # before the first look
-    sweeper.look(GROUP, 0.0)
+    detection.sweep(GROUP, 0.0)
     for backend in range(5):
         for slot in (1, 2):
             count(board, slot, backend, 100, 0)
-    sweeper.look(GROUP, 10.0)
+    detection.sweep(GROUP, 10.0)
     assert ejected(board) == []
     epoch = board.epoch()
     for backend in range(5):
         count(board, 1, backend, 40, 20 if backend == 3 else 0, 20 if backend == 3 else 0)
         count(board, 2, backend, 40, 40 if backend == 3 else 0)
-    sweeper.look(GROUP, 15.0)
+    detection.sweep(GROUP, 15.0)
     assert ejected(board) == []  # the interval is not over
-    sweeper.look(GROUP, 20.0)
+    detection.sweep(GROUP, 20.0)
     assert ejected(board) == [3]
     assert board.epoch() != epoch
 
 
 def test_no_more_go_than_may() -> None:
     board = create(2)
-    sweeper = Sweeper(board)
-    sweeper.look(GROUP, 0.0)
+    detection = OutlierDetection(board)
+    detection.sweep(GROUP, 0.0)
     for backend in range(6):
         count(board, 1, backend, 100, 100 if backend < 5 else 0)
-    sweeper.look(GROUP, 10.0)
+    detection.sweep(GROUP, 10.0)
     assert len(ejected(board)) == 3  # half of six

@@ -20,7 +20,7 @@ TEXT = "listeners: [{bind: '127.0.0.1:0'}]\nroutes: [{respond: {body: hello}}]\n
 async def test_what_can_be_served_comes_back_compiled(tmp_path: Path) -> None:
     file = tmp_path / "q.yaml"
     file.write_text(TEXT)
-    checked = await reload.check_beside(str(file))
+    checked = await reload.check_in_thread(str(file))
     assert len(checked.plan.listeners) == len(checked.config.listeners) == 1
     assert (checked.warnings, checked.digest) == ((), digest_of(TEXT.encode()))
 
@@ -36,7 +36,7 @@ async def test_a_configuration_is_compiled_once(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(reload, "compile_plan", compile_counted)
     file = tmp_path / "q.yaml"
     file.write_text(TEXT)
-    checked = await reload.check_beside(str(file))
+    checked = await reload.check_in_thread(str(file))
     await reload.try_members(checked.plan, {})
     assert len(compiled) == 1
 
@@ -47,6 +47,6 @@ async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(reload, "CHECK_WITHIN", 0.05)
     monkeypatch.setattr(reload, "check", lambda path: go_on.wait())
     with pytest.raises(ConfigError) as caught:
-        await reload.check_beside("q.yaml")
+        await reload.check_in_thread("q.yaml")
     go_on.set()
     assert reload.problems_of(caught.value) == ("q.yaml: cannot be read and compiled within 0.05 s",)

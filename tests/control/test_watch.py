@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from proxy.control.watch import Watcher, changes, fingerprint, folders
+from tests.support import PATIENCE
 
 
 async def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ async def test_a_swapped_link_is_a_change(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     (tmp_path / "next").symlink_to(tmp_path / "two")
     os.replace(tmp_path / "next", tmp_path / "data")
-    await asyncio.wait_for(waiting, 15)
+    await asyncio.wait_for(waiting, PATIENCE)
     await seen.aclose()
 
 
@@ -50,7 +51,7 @@ async def test_a_change_between_loading_and_watching_is_seen(tmp_path: Path) -> 
     loaded = await fingerprint(str(file))
     file.write_text("changed since")
     seen = changes(str(file), loaded)
-    await asyncio.wait_for(anext(seen), 15)
+    await asyncio.wait_for(anext(seen), PATIENCE)
     await seen.aclose()
 
 
@@ -66,9 +67,9 @@ async def test_a_file_is_watched_while_that_is_wanted(tmp_path: Path) -> None:
     watcher.adopt(True, "another")
     assert watcher.task is task is not None, "what goes on goes on"
     file.write_text("two")
-    await asyncio.wait_for(changed.wait(), 15)
+    await asyncio.wait_for(changed.wait(), PATIENCE)
     watcher.adopt(False, "")
-    await asyncio.wait([task], timeout=15)
+    await asyncio.wait([task], timeout=PATIENCE)
     assert (task.cancelled(), watcher.task) == (True, None)
     watcher.adopt(True, await fingerprint(str(file)) or "")
     await watcher.close()

@@ -22,16 +22,16 @@ class Learns(Balancer):
     def __init__(self, seed: int = 0) -> None:
         self.turn = seed
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.members = list(members)
-        for backend in members:
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.backends = list(usable)
+        for backend in usable:
             backend.learned.setdefault("learns", [0])
 
     def pick(self, key: bytes | None) -> Backend | None:
         self.turn += 1
-        return self.members[self.turn % len(self.members)]
+        return self.backends[self.turn % len(self.backends)]
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         backend.learned["learns"][0] += 1
 
 
@@ -65,9 +65,9 @@ async def test_a_change_of_the_algorithm_loses_no_request_and_keeps_what_was_lea
         await asyncio.gather(*asking)
         group = proxy.proxy.plan.groups["app"]
         assert set(statuses) == {200}
-        assert [backend.in_flight for backend in group.members] == [0, 0, 0]
+        assert [backend.in_flight for backend in group.members.all] == [0, 0, 0]
         assert unwatched(group.balancer, Learns)
-        counted = sum(backend.learned["learns"][0] for backend in group.members)
+        counted = sum(backend.learned["learns"][0] for backend in group.members.all)
         assert 0 < counted < len(statuses)  # of each time that it picked, and of no other
 
 
@@ -81,4 +81,4 @@ async def test_new_parameters_keep_it_too() -> None:
             assert (await client.request(GET)).status == 200
         group = proxy.proxy.plan.groups["app"]
         assert unwatched(group.balancer, Learns).turn == 6
-        assert group.members[0].learned["learns"] == [2]
+        assert group.members.all[0].learned["learns"] == [2]

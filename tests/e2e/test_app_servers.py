@@ -24,7 +24,7 @@ from tests.support.apps import CHUNK, COOKIES, FIRST_EVENT, SECOND_EVENT
 from tests.support.running import Running, running, to_backends
 from tests.support.servers import KINDS, TRANSPORTS, AppServers
 
-pytestmark = pytest.mark.xdist_group("app_servers")
+pytestmark = [pytest.mark.xdist_group("app_servers"), pytest.mark.processes]
 
 BIG = bytes(range(256)) * 4096 * 5
 """5 MiB: larger than all buffers on the way."""
@@ -47,7 +47,7 @@ async def aio(proxy: Running) -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def client(proxy: Running) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=proxy.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=proxy.url, trust_env=False, verify=False) as client:
         yield client
 
 
@@ -265,7 +265,7 @@ async def test_all_servers_behind_one_proxy(app_servers: AppServers) -> None:
     addresses = [app_servers.get(kind, transport).address for kind, transport in EVERYWHERE]
     async with (
         running(to_backends(*addresses)) as proxy,
-        httpx.AsyncClient(base_url=proxy.url, trust_env=False) as client,
+        httpx.AsyncClient(base_url=proxy.url, trust_env=False, verify=False) as client,
     ):
         answers = await asyncio.gather(*(client.post("/echo", content=b"x") for _ in range(60)))
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, b"x")}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.client import connect
+from tests.support.launcher import launch
 from tests.support.origin import Origin, Script, request, response
 from tests.support.path import GET
-from tests.support.service import ROOT, Running, running, until
+from tests.support.service import Running, running, until
+
+pytestmark = pytest.mark.processes
 
 
 def named(name: bytes) -> Script:
@@ -89,8 +92,7 @@ async def test_a_bad_call_is_told_why_and_changes_nothing(tmp_path: Path) -> Non
 
 
 async def diffed(service: Running) -> tuple[int | None, str, str]:
-    command = (sys.executable, "-m", "proxy", "diff", str(service.file))
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=-1, stderr=-1)
+    process = await launch("diff", str(service.file))
     said, wrong = await process.communicate()
     return process.returncode, said.decode(), wrong.decode()
 
@@ -115,8 +117,7 @@ async def test_diff_without_a_proxy_says_so(tmp_path: Path) -> None:
 async def test_explain_asks_the_running_proxy(tmp_path: Path) -> None:
     async with Origin(named(b"a"), forever=True) as a, running(tmp_path, yaml(a), tcp=True) as service:
         await service.call("PUT", f"/upstreams/app/backends/{a.address}", {"state": "maint"})
-        command = (sys.executable, "-m", "proxy", "explain", "GET", "/", "-c", str(service.file), "-H", "A: b")
-        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=-1, stderr=-1)
+        process = await launch("explain", "GET", "/", "-c", str(service.file), "-H", "A: b")
         said, wrong = await process.communicate()
         assert (process.returncode, wrong) == (0, b"")
         assert f"{a.address}: gets nothing, maint (an operator said so)" in said.decode()
@@ -134,8 +135,7 @@ async def test_top_shows_what_all_workers_do(tmp_path: Path) -> None:
         assert (status, [each["upstream"] for each in told]) == (200, ["app"])
         assert (await service.call("GET", "/top/talkers?by=colour"))[0] == 400
         assert (await service.call("GET", "/top/talkers?limit=0"))[0] == 400
-        command = (sys.executable, "-m", "proxy", "top", "--once", "--interval", "0.1", "-c", str(service.file))
-        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=-1, stderr=-1)
+        process = await launch("top", "--once", "--interval", "0.1", "-c", str(service.file))
         said, wrong = await process.communicate()
         assert (process.returncode, wrong) == (0, b"")
         assert a.address in said.decode()

@@ -20,6 +20,8 @@ from tests.support.path import GET, config, path, until_true
 from tests.support.path import Path as Way
 from tests.support.process import Process, process
 
+pytestmark = pytest.mark.processes
+
 PIECE = b"x" * 1_000_000
 PIECES = 200
 WHOLE = len(PIECE) * PIECES

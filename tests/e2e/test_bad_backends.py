@@ -12,6 +12,7 @@ import socket
 import h11
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, Step, byte_by_byte, close, end_of_input, request, reset, response, wait
 from tests.support.path import GET, GET_1_0, Path, config, made, path, post, until_counted, until_true
@@ -218,7 +219,7 @@ async def test_nonsense_is_a_502_and_closes_that_connection(sent: bytes, reason:
     async with path([request(), sent, end_of_input], ECHO) as way:
         assert made(await way.client.request(GET)) == (502, reason)
         assert (await way.client.request(GET)).body == b"clean"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         assert (way.pool.size, way.backend.in_flight) == (1, 0)
 

@@ -10,6 +10,7 @@ import asyncio
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import end_of_input, request, response, until
 from tests.support.path import CHUNKED_POST, GET, made, path, post, until_true
@@ -82,7 +83,7 @@ async def test_a_bad_chunk_behind_good_ones() -> None:
         await way.client.send(b"zz\r\n0\r\n\r\n" + GET)
         assert made(await way.client.response(b"POST")) == (400, "accept.bad_chunk")
         assert await way.client.closed()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         assert way.origin.peers[0].received.endswith(b"abc\r\n")
         await until_true(lambda: way.pool.size == 0)

@@ -15,6 +15,8 @@ from tests.support.origin import Origin, Script, request, response
 from tests.support.path import GET, made
 from tests.support.service import Running, running, until
 
+pytestmark = pytest.mark.processes
+
 OK: Script = [request(), response(b"ok")]
 ABORT = {"name": "stop", "fault": "abort", "stage": "admit", "status": 418}
 

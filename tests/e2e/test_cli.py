@@ -20,8 +20,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import RawClient, connect
+from tests.support.launcher import Process, launch
 from tests.support.origin import Origin, request, response, tell, wait
 from tests.support.process import kill_group
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[2]
 RESPOND = "routes: [{respond: {body: hello}}]\n"
@@ -29,18 +32,22 @@ LISTEN = "listeners: [{bind: '127.0.0.1:0'}]\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-async def start(*arguments: str, stdout: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
-    """Start a command as the leader of a group of its own, to which its workers belong too."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", *arguments,
-        cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
-
-
 async def command(*arguments: str) -> tuple[int, str, str]:
     """Exit code, output and errors of a command that ends by itself."""
-    process = await start(*arguments)
+    process = await launch(*arguments)
+    out, err = await process.communicate()
+    return await process.wait(), out.decode(), err.decode()
+
+
+async def program(*arguments: str) -> tuple[int, str, str]:
+    """The same of `python -m proxy`, started as a program."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "proxy", *arguments),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
     out, err = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
@@ -49,7 +56,7 @@ async def command(*arguments: str) -> tuple[int, str, str]:
 class Service:
     """A running `qantara run`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, addresses: list[str]) -> None:
+    def __init__(self, process: Process, addresses: list[str]) -> None:
         self.process = process
         self.addresses = addresses
 
@@ -66,7 +73,6 @@ class Service:
 
     async def line(self, text: str) -> str:
         """Read the errors up to a line that holds `text`."""
-        assert self.process.stderr is not None
         seen = []
         while line := await self.process.stderr.readline():
             seen.append(line.decode())
@@ -77,8 +83,7 @@ class Service:
     async def end(self) -> tuple[int, str, str]:
         """Exit code, output, and the errors that were not read yet."""
         out, err = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, (out or b"").decode(), err.decode()
+        return await self.process.wait(), out.decode(), err.decode()
 
 
 @asynccontextmanager
@@ -86,7 +91,7 @@ async def running_service(file: Path, yaml: str, listeners: int = 1) -> AsyncIte
     if "timeouts:" not in yaml:
         yaml += "timeouts: {accept_grace: 0s}\n"
     file.write_text(yaml, encoding="utf-8")
-    process = await start("run", "-c", str(file))
+    process = await launch("run", "-c", str(file))
     service = Service(process, [])
     try:
         for _ in range(listeners):
@@ -205,20 +210,20 @@ async def test_a_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("run",), ("check",), ("nonsense",), ("run", "x.yaml")])
 async def test_wrong_arguments(arguments: tuple[str, ...]) -> None:
-    code, out, err = await command(*arguments)
+    code, out, err = await program(*arguments)
     assert code == 2
     assert "usage: qantara" in out + err
 
 
 async def test_version_and_help() -> None:
-    (code, out, _), (help_code, help_out, _) = await asyncio.gather(command("--version"), command("--help"))
+    (code, out, _), (help_code, help_out, _) = await asyncio.gather(program("--version"), program("--help"))
     assert (code, help_code) == (0, 0)
     assert re.fullmatch(r"qantara \d+\.\d+\.\d+\n", out)
     assert all(word in help_out for word in ("run", "check", "demo", "schema"))
 
 
 async def test_schema_is_json() -> None:
-    code, out, _ = await command("schema")
+    code, out, _ = await program("schema")
     assert code == 0
     assert json.loads(out)["properties"]["listeners"]
 
@@ -504,7 +509,7 @@ async def test_an_output_that_nobody_reads_holds_nothing_up(file: Path) -> None:
     except BlockingIOError:
         os.set_blocking(write, True)
     file.write_text(f"{LISTEN}{RESPOND}access_log: {{path: '-', flush: 10ms}}\n", encoding="utf-8")
-    process = await start("run", "-c", str(file), stdout=write)
+    process = await launch("run", "-c", str(file), stdout=write)
     os.close(write)
     service = Service(process, [])
     try:

@@ -9,6 +9,7 @@ import asyncio
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import end_of_input, request, response, tell, until, wait
 from tests.support.path import CHUNKED_POST, GET, Path, made, path, post, until_counted, until_true
@@ -40,7 +41,7 @@ async def test_a_half_closed_client_gets_its_answer() -> None:
 
 async def test_a_half_closed_client_gets_a_long_answer_whole() -> None:
     body = b"x" * 3_000_000
-    async with path([request(), response(body)], more="timeouts: {half_close: 500ms}") as way:
+    async with path([request(), response(body)], more="timeouts: {half_close: 10s}") as way:
         await way.client.send(GET)
         way.client.half_close()
         assert (await way.client.response()).body == body
@@ -105,7 +106,7 @@ async def test_leaving_while_the_backend_works(how: str) -> None:
         await until_true(lambda: way.origin.peers and way.origin.peers[0].received)
         other.reset() if how == "reset" else other.writer.close()
         await until_counted(way.proxy, "relay.client_gone")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_true(lambda: way.pool.size == 0 and way.proxy.counters.in_flight == 0)
 
@@ -115,7 +116,7 @@ async def test_leaving_in_the_middle_of_the_body() -> None:
         await way.client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
         await until_true(lambda: way.origin.peers and b"half" in way.origin.peers[0].received)
         way.client.reset()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_nothing_is_left(way)
 
@@ -134,7 +135,7 @@ async def test_leaving_in_the_middle_of_the_response(head: bytes) -> None:
         await way.client.send(GET)
         await way.client.read_until(b"half")
         way.client.reset()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_nothing_is_left(way)
         async with connect(way.running.address) as other:
@@ -158,7 +159,7 @@ async def test_leaving_with_requests_pipelined() -> None:
         await way.client.send(GET * 5 + post(b"x"))
         await until_true(lambda: way.origin.requests)
         way.client.reset()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_nothing_is_left(way)
         assert len(way.origin.requests) == 1

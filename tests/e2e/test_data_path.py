@@ -9,6 +9,7 @@ import asyncio
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import Origin, byte_by_byte, close, end_of_input, request, response, tell, until, wait
 from tests.support.path import CHUNKED_POST, GET, GET_1_0, made, path, post
@@ -141,7 +142,7 @@ async def test_expect_continue_refused_by_the_backend() -> None:
         got = await way.client.request(EXPECTING, b"POST")
         assert (got.status, got.body, got.header(b"connection")) == (417, b"no", b"close")
         assert await way.client.closed()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
 
 
@@ -314,7 +315,7 @@ async def test_each_part_of_an_upload_arrives_before_the_next_is_sent() -> None:
         await way.client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n")
         for number, event in enumerate(came):
             await way.client.send(b"part%d" % number)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await event.wait()
         assert (await way.client.response(b"POST")).body == b"ok"
 

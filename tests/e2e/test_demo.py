@@ -52,6 +52,7 @@ async def demonstrated(
     await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("apps", [False, True], ids=["in_process", "app_servers"])
 async def test_the_demo_answers_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apps: bool) -> None:
     async with demonstrated(tmp_path, monkeypatch, apps) as (client, servers):

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from proxy.configuration.load import load_text
 from proxy.control.discovery.base import backend
 from proxy.control.discovery.service import Discovery
@@ -45,7 +47,7 @@ class Served:
 
     @property
     def members(self) -> list[str]:
-        return [backend.name for backend in self.running.proxy.registry.groups["app"].members]
+        return [backend.name for backend in self.running.proxy.registry.groups["app"].members.all]
 
 
 @asynccontextmanager
@@ -144,6 +146,7 @@ async def test_a_file_decides(tmp_path: Path) -> None:
 # --- in all processes --------------------------------------------------------------------------------------
 
 
+@pytest.mark.processes
 async def test_every_worker_follows_and_a_new_one_begins_with_what_is_known(tmp_path: Path) -> None:
     file = tmp_path / "backends.yaml"
     async with Origin(answers(b"one"), forever=True) as one, Origin(answers(b"two"), forever=True) as two:

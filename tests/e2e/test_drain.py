@@ -9,6 +9,7 @@ import asyncio
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import end_of_input, request, response, wait
 from tests.support.path import GET, made, path, post, until_counted, until_true
@@ -59,7 +60,7 @@ async def test_what_does_not_end_is_given_up() -> None:
         assert not await way.proxy.drain()
         await way.proxy.close()
         assert not way.open
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
 
 

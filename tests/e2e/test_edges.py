@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import Origin, Peer, close, end_of_input, half_close, request, response, until, wait
 from tests.support.path import GET, config, made, path, until_true
@@ -89,7 +90,7 @@ async def test_bytes_for_a_backend_that_has_ended_its_side_of_a_tunnel() -> None
         go.set()
         await sending
         way.client.half_close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         assert len(way.origin.peers[0].received) > 20_000_000
         await until_true(lambda: not way.open and way.pool.size == 0)
@@ -111,7 +112,7 @@ async def test_bytes_that_wait_when_the_second_side_of_a_tunnel_ends() -> None:
         way.client.half_close()
         await until_true(lambda: connection.eof or connection.read_paused)
         go.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         assert way.origin.peers[0].received.count(b"x") >= sent
         await until_true(lambda: not way.open and way.pool.size == 0)
@@ -120,12 +121,12 @@ async def test_bytes_that_wait_when_the_second_side_of_a_tunnel_ends() -> None:
 async def test_a_slow_client_that_keeps_reading_is_not_cut_off() -> None:
     """send_idle is for clients that do not read at all; this one reads less in that time than the buffers hold."""
     size = 8_000_000
-    more = "timeouts: {send_idle: 300ms}"
+    more = "timeouts: {send_idle: 800ms}"
     async with path([request(), response(b"x" * size)], more=more, receive_buffer=4096) as way:
         await way.client.send(GET)
         await way.client.read_until(HEAD_END)
         await until_true(lambda: any(connection.write_paused for connection in way.open))
-        got, slow = 0, asyncio.get_running_loop().time() + 1.2
+        got, slow = 0, asyncio.get_running_loop().time() + 2.0
         while got < size:
             data = await way.client.read()
             assert data, f"cut off after {got} bytes"

@@ -35,11 +35,11 @@ def cell(proxy: Proxy, which: int) -> int:
 async def idle_again(proxy: Proxy) -> None:
     group = proxy.plan.groups["app"]
     await until_true(lambda: proxy.counters.in_flight == 0)
-    assert [backend.in_flight for backend in group.members] == [0] * len(group.members)
+    assert [backend.in_flight for backend in group.members.all] == [0] * len(group.members.all)
     assert group.rows[U_ACTIVE] == 0
-    for backend in group.members:
+    for backend in group.members.all:
         assert not backend.pool.waiting
-    pools = [backend.pool for backend in group.members]
+    pools = [backend.pool for backend in group.members.all]
     await until_true(lambda: all(pool.size == len(pool.idle) for pool in pools))
 
 
@@ -52,7 +52,7 @@ async def test_a_late_answer_is_asked_for_elsewhere(data: bytes) -> None:
             assert [len(each.requests) for each in (late, well)] == [1, 1]
             assert well.requests[0].body == data.partition(b"\r\n\r\n")[2]
             assert (cell(proxy.proxy, U_HEDGES), cell(proxy.proxy, U_HEDGES_WON)) == (1, 1)
-            first, second = proxy.proxy.plan.groups["app"].members
+            first, second = proxy.proxy.plan.groups["app"].members.all
             assert (first.failures, second.failures) == (0, 0)  # late is not wrong
             await idle_again(proxy.proxy)
 
@@ -107,7 +107,7 @@ async def test_a_first_that_fails_leaves_it_to_the_second() -> None:
             await client.send(GET)
             await asked.wait()
             failing.set()
-            bad = proxy.proxy.plan.groups["app"].members[0]
+            bad = proxy.proxy.plan.groups["app"].members.all[0]
             await until_true(lambda: bad.rows[bad.own + FAILURES] == 1)
             answering.set()
             assert (await client.response(b"GET")).body == b"second"
@@ -120,7 +120,7 @@ async def test_a_second_that_fails_leaves_it_to_the_first() -> None:
     async with Origin([request(), wait(answering), response(b"first")]) as first, Origin([request(), close]) as second:
         async with running(yaml(first, second)) as proxy, connect(proxy.address) as client:
             await client.send(GET)
-            bad = proxy.proxy.plan.groups["app"].members[1]
+            bad = proxy.proxy.plan.groups["app"].members.all[1]
             await until_true(lambda: bad.rows[bad.own + FAILURES] == 1)
             answering.set()
             assert (await client.response(b"GET")).body == b"first"
@@ -135,7 +135,7 @@ async def test_a_second_that_cannot_connect_leaves_it_to_the_first() -> None:
         text = yaml(first).replace("]", f", '{refusing}']", 1)
         async with running(text) as proxy, connect(proxy.address) as client:
             await client.send(GET)
-            bad = proxy.proxy.plan.groups["app"].members[1]
+            bad = proxy.proxy.plan.groups["app"].members.all[1]
             await until_true(lambda: bad.rows[bad.own + FAILURES] == 1)
             answering.set()
             assert (await client.response(b"GET")).body == b"first"
@@ -193,7 +193,7 @@ async def test_the_budget_bounds_it() -> None:
     async with Origin(LATE) as first, Origin(OK) as second:
         text = yaml(first, second, retry="attempts: 0, budget: 0%") + "timeouts: {response_head: 300ms}\n"
         async with running(text) as proxy, connect(proxy.address) as client:
-            proxy.proxy.plan.groups["app"].tokens = 0.5
+            proxy.proxy.plan.groups["app"].retry_budget.tokens = 0.5
             assert (await client.request(GET)).status == 504
             assert (cell(proxy.proxy, U_HEDGES), cell(proxy.proxy, U_HEDGES_REFUSED)) == (0, 1)
 

@@ -171,7 +171,7 @@ class State(NamedTuple):
 
 def state(proxy: Proxy) -> State:
     assert proxy.acceptor is not None
-    backends = [backend for group in proxy.plan.groups.values() for backend in group.members]
+    backends = [backend for group in proxy.plan.groups.values() for backend in group.members.all]
     return State(
         tasks=dict(Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())),
         files=dict(Counter(map(kind_of_file, Path("/proc/self/fd").iterdir()))),
@@ -242,6 +242,5 @@ async def test_a_thousand_bad_requests_leave_nothing_behind() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(120)
 async def test_ten_thousand_bad_requests_leave_nothing_behind() -> None:
     await leaves_nothing_behind(10_000)

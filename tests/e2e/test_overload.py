@@ -149,10 +149,10 @@ async def test_a_breaker_closes_after_a_trial_that_succeeds() -> None:
             await way.client.request(GET)
         group = way.proxy.plan.groups["app"]
         assert (await way.client.request(GET)).status == 503
-        assert group.breaker is not None
-        group.breaker.until = 0.0  # its hour is over
+        assert group.overload.breaker is not None
+        group.overload.breaker.until = 0.0  # its hour is over
         assert (await way.client.request(GET)).body == b"ok"
-        assert not group.breaker.opened
+        assert not group.overload.breaker.opened
 
 
 async def test_backends_that_do_not_answer_open_it_too() -> None:
@@ -175,8 +175,8 @@ async def test_clients_that_leave_do_not_open_it() -> None:
                     await reached.wait()
                 await until_true(lambda: proxy.proxy.counters.in_flight == 0)
             group = proxy.proxy.plan.groups["app"]
-            assert group.breaker is not None
-            assert not group.breaker.opened
+            assert group.overload.breaker is not None
+            assert not group.overload.breaker.opened
         letting_go.set()
 
 
@@ -196,7 +196,7 @@ async def test_what_is_beyond_the_adaptive_limit_waits_and_is_served() -> None:
             await client.send(GET)
         group = proxy.proxy.plan.groups["app"]
         await until_true(lambda: group.queue.length == 3)
-        assert group.members[0].in_flight == 2
+        assert group.members.all[0].in_flight == 2
         letting_go.set()
         assert [(await client.response(b"GET")).body for client in clients] == [b"ok"] * 5
         assert (group.queue.length, group.rows[U_ACTIVE]) == (0, 0)

@@ -19,7 +19,8 @@ from proxy.errors import POOL_TIMEOUT, Reason
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.pool import Pool
 from proxy.upstream.ports import Requester
-from proxy.upstream.settings import PoolSettings
+from proxy.upstream.spec import PoolSettings
+from tests.support import PATIENCE
 from tests.support.client import RawClient, connect
 from tests.support.origin import Origin, close, end_of_input, request, reset, response, tell, until, wait
 from tests.support.path import GET, Path, made, path, post, until_true
@@ -158,7 +159,7 @@ async def test_who_waits_longest_is_not_always_the_first_to_be_late() -> None:
 async def test_an_idle_connection_is_closed() -> None:
     async with path(ECHO, forever=True, upstream="pool: {idle: 50ms}") as way:
         await way.client.request(GET)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_true(lambda: way.pool.size == 0)
         assert (await way.client.request(GET)).body == b"ok"
@@ -311,7 +312,7 @@ async def test_several_backends_when_one_refuses() -> None:
         async with running(yaml) as proxy, connect(proxy.address) as client:
             for _ in range(6):
                 assert (await client.request(POST, b"POST")).body == b"ok"  # nothing was sent to the other one
-            members = next(iter(proxy.proxy.plan.groups.values())).members
+            members = next(iter(proxy.proxy.plan.groups.values())).members.all
             assert [backend.in_flight for backend in members] == [0, 0]
 
 

@@ -14,13 +14,17 @@ import aiohttp
 import h11
 import pytest
 
-from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.runtime_paths import RuntimePaths, run_dir
 from proxy.server.worker_main import LINKED_WITHIN
 from proxy.server.workers import ANSWER_WITHIN
+from tests.support import PATIENCE
 from tests.support.client import RawClient, connect
+from tests.support.launcher import launch
 from tests.support.origin import Origin, request, response, tell, wait
 from tests.support.process import kill_group
 from tests.support.service import Running, running, until
+
+pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[2]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -34,15 +38,9 @@ async def says(client: RawClient, body: bytes) -> None:
 
 async def command(name: str, service: Running) -> tuple[int, str, str]:
     """`qantara NAME -c FILE`: exit code, standard output and error."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", name, "-c", str(service.file)),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await launch(name, "-c", str(service.file))
     out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await process.wait(), out.decode(), err.decode()
 
 
 async def changed(client: RawClient) -> bool:
@@ -87,17 +85,16 @@ async def test_a_killed_worker_is_replaced_and_only_its_connections_are_lost(tmp
         assert not alive(before[1])
 
 
-@pytest.mark.timeout(90)
 async def test_a_worker_that_hangs_is_ended_and_replaced(tmp_path: Path) -> None:
-    async with running(tmp_path, HELLO) as service:
+    async with running(tmp_path, HELLO, constants={"proxy.server.workers:HUNG_AFTER": 3.0}) as service:
         before = await service.workers()
         os.kill(before[1], signal.SIGSTOP)
-        await until(lambda: "hangs" in service.said, patience=40.0)  # ten seconds without a sign of life
+        await until(lambda: "hangs" in service.said)
 
         async def replaced() -> bool:
             return (await service.workers()).get(1, before[1]) != before[1]
 
-        await until(replaced, patience=40.0)
+        await until(replaced)
         async with connect(service.address) as client:
             await says(client, b"hello")
 
@@ -493,15 +490,15 @@ async def test_systemd_is_told_and_its_sockets_are_used(tmp_path: Path) -> None:
         )
         try:
             loop = asyncio.get_running_loop()
-            told = (await asyncio.wait_for(loop.sock_recv(notified, 4096), 15)).decode()
+            told = (await asyncio.wait_for(loop.sock_recv(notified, 4096), PATIENCE)).decode()
             assert f"MAINPID={process.pid}" in told
             assert told.startswith("READY=1")
             async with connect(("127.0.0.1", port)) as client:
                 await says(client, b"hello")
             process.send_signal(signal.SIGHUP)
-            assert (await asyncio.wait_for(loop.sock_recv(notified, 4096), 15)).startswith(b"RELOADING=1")
+            assert (await asyncio.wait_for(loop.sock_recv(notified, 4096), PATIENCE)).startswith(b"RELOADING=1")
             process.send_signal(signal.SIGTERM)
-            while b"STOPPING=1" not in await asyncio.wait_for(loop.sock_recv(notified, 4096), 15):
+            while b"STOPPING=1" not in await asyncio.wait_for(loop.sock_recv(notified, 4096), PATIENCE):
                 pass
             assert await process.wait() == 0
         finally:
@@ -515,7 +512,7 @@ def test_the_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(BindError, match="for sockets"):
         run_dir("/proc/no")
     with pytest.raises(BindError, match="too long"):
-        Places(tmp_path / ("x" * 100), "q.yaml")
+        RuntimePaths(tmp_path / ("x" * 100), "q.yaml")
 
 
 async def test_the_admin_api_drains_a_backend_and_shows_it_in_the_metrics(tmp_path: Path) -> None:

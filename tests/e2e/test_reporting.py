@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.control.load_polling import Poller
+from proxy.control.load_polling import LoadPolling
 from proxy.metrics import U_PROBES, U_PROBES_ANSWERED
 from proxy.server.proxy import Proxy
 from proxy.upstream.load.report import LoadReport
@@ -86,7 +86,7 @@ async def test_the_load_endpoint_is_for_the_proxy_alone(kind: str, tmp_path: Pat
     async with serving(kind, tmp_path) as way, aiohttp.ClientSession() as client:
         async with client.get(f"{way.url}/load") as got:
             assert await got.text() == "ok", "the app's own answer"
-        address = way.proxy.plan.groups["app"].members[0].name
+        address = way.proxy.plan.groups["app"].members.all[0].name
         async with client.get(f"http://{address}/load") as got:
             assert (await got.json())["named_metrics"]["rif"] == 0
 
@@ -95,7 +95,7 @@ async def test_the_load_endpoint_is_for_the_proxy_alone(kind: str, tmp_path: Pat
 async def test_it_can_be_polled(kind: str, tmp_path: Path) -> None:
     poll = "load_reports: {headers: [], poll: {interval: 20ms}}"
     async with serving(kind, tmp_path, poll) as way:
-        poller = Poller(way.proxy.board)
+        poller = LoadPolling(way.proxy.board)
         await poller.adopt(way.proxy.plan.specs)
         try:
             report = await until_heard(way.proxy, lambda report: not isnan(report.cpu))
@@ -105,6 +105,7 @@ async def test_it_can_be_polled(kind: str, tmp_path: Path) -> None:
             await poller.close()
 
 
+@pytest.mark.processes
 async def test_the_supervisor_polls_and_shows_what_it_learns(tmp_path: Path) -> None:
     """Two workers, one poll; a report in a header and one that was polled are both shown, with their age."""
     sock, address = listen("tcp", tmp_path, "uvicorn")
@@ -139,4 +140,4 @@ async def test_it_can_be_probed(kind: str, tmp_path: Path) -> None:
         await until_true(lambda: group.rows[U_PROBES_ANSWERED])
         assert group.rows[U_PROBES] == 1
         assert heard(way.proxy)[0].in_flight in (0.0, 1.0)
-        assert group.members[0].requests == 1, "a probe is no request"
+        assert group.members.all[0].requests == 1, "a probe is no request"

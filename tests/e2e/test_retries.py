@@ -34,13 +34,13 @@ async def gone() -> str:
 
 
 def tried(proxy: Proxy) -> list[int]:
-    return [backend.requests for backend in proxy.plan.groups["app"].members]
+    return [backend.requests for backend in proxy.plan.groups["app"].members.all]
 
 
 async def idle_again(proxy: Proxy) -> None:
     group = proxy.plan.groups["app"]
     await until_true(lambda: proxy.counters.in_flight == 0)
-    assert [backend.in_flight for backend in group.members] == [0] * len(group.members)
+    assert [backend.in_flight for backend in group.members.all] == [0] * len(group.members.all)
     assert group.queue.length == 0
 
 
@@ -55,7 +55,7 @@ async def test_a_failed_connect_goes_elsewhere_whatever_the_method(data: bytes) 
         async with connect(proxy.address) as client:
             for _ in range(3):
                 assert (await client.request(data, data[:4].strip())).body == b"ok"
-        bad, good = proxy.proxy.plan.groups["app"].members
+        bad, good = proxy.proxy.plan.groups["app"].members.all
         assert bad.rows[bad.own + CONNECT_FAILURES] == 1
         assert tried(proxy.proxy) == [1, 3]
         assert proxy.proxy.plan.groups["app"].usable == [good]
@@ -99,7 +99,7 @@ async def test_nothing_is_sent_again_once_the_response_has_begun() -> None:
 
 async def test_a_time_out_goes_elsewhere() -> None:
     async with Origin([request(), never]) as bad, Origin(OK) as good:
-        text = yaml(bad, good, upstream="retry: {per_try: 100ms}")
+        text = yaml(bad, good, upstream="retry: {per_try: 500ms}")
         async with running(text) as proxy, connect(proxy.address) as client:
             assert (await client.request(GET)).body == b"ok"
 
@@ -138,7 +138,7 @@ async def test_each_backend_is_tried_once_and_attempts_are_bounded() -> None:
         client = await stack.enter_async_context(connect(proxy.address))
         assert made(await client.request(GET)) == (502, "send.reset")
         assert tried(proxy.proxy) == [1, 1, 1, 0]
-        assert [each.rows[each.own + RETRIES] for each in proxy.proxy.plan.groups["app"].members] == [0, 1, 1, 0]
+        assert [each.rows[each.own + RETRIES] for each in proxy.proxy.plan.groups["app"].members.all] == [0, 1, 1, 0]
         await idle_again(proxy.proxy)
 
 
@@ -158,7 +158,7 @@ async def test_retries_have_a_budget() -> None:
         upstream = "outlier: null, retry: {attempts: 1, budget: 0%, budget_min: 1, backoff: 1ms}"
         async with running(yaml(bad, other, upstream=upstream)) as proxy, connect(proxy.address) as client:
             group = proxy.proxy.plan.groups["app"]
-            group.tokens = 3.5
+            group.retry_budget.tokens = 3.5
             for _ in range(10):
                 assert made(await client.request(GET)) == (502, "send.reset")
             assert 3 <= group.rows[U_RETRIES] <= 5  # what was there, and what a second or two pay in
@@ -233,7 +233,7 @@ async def test_requests_wait_for_room_and_go_on_in_order() -> None:
                 await client.send(GET)
                 await queued(number)
             assert made(await clients[3].request(GET)) == (503, "pick.queue_full")
-            assert group.members[0].in_flight == 1
+            assert group.members.all[0].in_flight == 1
             go_on.set()
             assert [(await client.response()).body for client in clients[:3]] == [b"ok"] * 3
             await idle_again(proxy.proxy)
@@ -291,15 +291,15 @@ async def test_a_plan_that_is_adopted_keeps_what_is_known() -> None:
         proxy = running_proxy.proxy
         async with connect(running_proxy.address) as client:
             assert await status_of(client) == 200
-            before = proxy.plan.groups["app"].members
+            before = proxy.plan.groups["app"].members.all
             balancer = proxy.plan.groups["app"].balancer
             text = yaml(origin, refusing, upstream="limits: {requests: 9}") + "via: other\naccess_log: null\n"
             listeners = "listeners: [{bind: '127.0.0.1:0'}]\n"
             await proxy.adopt(linked(load_text(text + listeners).config, registry=proxy.registry))
-            after = proxy.plan.groups["app"].members
+            after = proxy.plan.groups["app"].members.all
             assert after == (before[1], before[0])
             assert proxy.plan.groups["app"].balancer is balancer
             assert proxy.plan.groups["app"].usable == [before[1]]  # the ejection outlives the reload
             assert await status_of(client) == 200  # on the connection of before
-            assert proxy.plan.groups["app"].most == 9
+            assert proxy.plan.groups["app"].overload.max_requests == 9
             assert tried(proxy)[0] == 2

@@ -15,7 +15,7 @@ import pytest
 
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.time_guard import Watched
+from proxy.balancing.wrappers.time_guard import TimeGuard
 from proxy.configuration.load import load_text
 from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from tests.balancing.algorithms import Blocks
@@ -43,7 +43,7 @@ def algorithm_of(proxy: Running) -> Blocks:
     return unwatched(proxy.proxy.plan.groups["app"].balancer, Blocks)
 
 
-@pytest.mark.parametrize("method", ["pick", "took", "dropped"])
+@pytest.mark.parametrize("method", ["pick", "assigned", "released"])
 async def test_every_request_is_answered_and_another_algorithm_takes_over(
     method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -56,7 +56,7 @@ async def test_every_request_is_answered_and_another_algorithm_takes_over(
         group = proxy.proxy.plan.groups["app"]
         assert isinstance(group.balancer, PowerOfTwo)
         assert (group.rows[U_BALANCER_FAILED], group.rows[U_BALANCER_SLOW]) == (1, 1)
-        assert [backend.in_flight for backend in group.members] == [0, 0]
+        assert [backend.in_flight for backend in group.members.all] == [0, 0]
     (line,) = [record for record in caplog.records if "too slow" in record.message]
     assert line.levelno == logging.ERROR
     assert line.exc_info is None
@@ -69,12 +69,12 @@ async def test_every_request_is_answered_and_another_algorithm_takes_over(
 
 async def test_with_many_requests_at_once_those_in_flight_do_not_wait_for_it_again() -> None:
     async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(running(yaml(await addresses(stack), "dropped")))
+        proxy = await stack.enter_async_context(running(yaml(await addresses(stack), "released")))
         algorithm = algorithm_of(proxy)
         clients = [await stack.enter_async_context(connect(proxy.address)) for _ in range(20)]
         got = await asyncio.gather(*(client.request(GET) for client in clients))
         assert [each.status for each in got] == [200] * 20
-        assert algorithm.blocked == {"dropped": 5}
+        assert algorithm.blocked == {"released": 5}
 
 
 async def test_a_reload_gives_it_another_chance() -> None:
@@ -98,7 +98,7 @@ async def test_as_slow_as_it_is_told_that_it_may_be(more: str) -> None:
         client = await stack.enter_async_context(connect(proxy.address))
         assert [(await client.request(GET)).status for _ in range(10)] == [200] * 10
         group = proxy.proxy.plan.groups["app"]
-        assert isinstance(group.balancer, Watched) == ("1m" in more)
+        assert isinstance(group.balancer, TimeGuard) == ("1m" in more)
         algorithm = group.balancer.inner if "1m" in more else group.balancer
         assert algorithm.blocked == {"pick": 10}
         assert group.rows[U_BALANCER_FAILED] == 0
@@ -121,9 +121,10 @@ upstreams:
 routes: [{upstream: app}]
 """
     async with running(text) as proxy:
-        assert isinstance(proxy.proxy.plan.groups["app"].balancer, Watched)
+        assert isinstance(proxy.proxy.plan.groups["app"].balancer, TimeGuard)
 
 
+@pytest.mark.processes
 async def test_of_a_service_the_log_and_the_admin_api_tell(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         text = yaml(await addresses(stack)) + "workers: 1\naccess_log: null\n"

@@ -57,7 +57,7 @@ class Way:
         return got
 
     def set_state(self, at: int, state: int) -> None:
-        self.group.members[at].rows[STATE] = state
+        self.group.members.all[at].rows[STATE] = state
         self.group.refresh(monotonic())
 
 
@@ -196,8 +196,8 @@ async def test_who_cannot_serve_is_left_and_the_cookie_set_anew() -> None:
 async def test_an_ejected_backend_is_left() -> None:
     async with way("{cookie: {}}", more="outlier: {max_ejected: 100%}") as there:
         first = await there.ask()
-        backend = there.group.members[int(first.body)]
-        there.group.eject(backend, 1)
+        backend = there.group.members.all[int(first.body)]
+        there.group.passive_health.eject(backend, 1)
         assert backend not in there.group.usable
         got = await there.ask(b"Cookie: " + cookie(first))
         assert got.body != first.body
@@ -214,14 +214,14 @@ async def test_a_drained_backend_keeps_its_sessions() -> None:
             assert (await there.ask()).body != first.body  # nothing new comes
         there.set_state(at, MAINT)
         assert (await there.ask(b"Cookie: " + cookie(first))).body != first.body
-        assert [backend.in_flight for backend in there.group.members] == [0, 0, 0]
+        assert [backend.in_flight for backend in there.group.members.all] == [0, 0, 0]
 
 
 async def test_a_backend_of_weight_0_is_like_a_drained_one() -> None:
     for draining, stays in (("false", False), ("true", True)):
         async with way(f"{{cookie: {{}}, draining: {draining}}}") as there:
             first = await there.ask()
-            backend = there.group.members[int(first.body)]
+            backend = there.group.members.all[int(first.body)]
             backend.spec = backend.spec._replace(weight=0)
             there.group.refresh(monotonic())
             assert ((await there.ask(b"Cookie: " + cookie(first))).body == first.body) is stays
@@ -263,7 +263,7 @@ async def test_a_request_that_failed_at_its_backend_leaves_it() -> None:
         async with running(text) as proxy, connect(proxy.address) as client:
             got = await client.request(get())
             assert got.body == b"broken"
-            await until_true(lambda: proxy.proxy.plan.groups["app"].members[0].pool.size == 0)
+            await until_true(lambda: proxy.proxy.plan.groups["app"].members.all[0].pool.size == 0)
             got = await client.request(get(b"Cookie: " + cookie(got)))
             assert got.body == b"well"
             assert (await client.request(get(b"Cookie: " + cookie(got)))).body == b"well"
@@ -287,7 +287,7 @@ async def test_a_request_that_leaves_its_backend_goes_where_its_key_leads() -> N
     balance, more = "{algorithm: maglev, key: 'header:x-user'}", "retry: {on: [503], backoff: 1ms}"
     scripts = (failing, answering(b"1"), answering(b"2"))
     async with way("{cookie: {}}", *scripts, balance=balance, more=more) as there:
-        sick, _, home = there.group.members
+        sick, _, home = there.group.members.all
         user = next(name for n in range(99) if there.group.balancer.pick(packed(None, name := b"%d" % n)) is home)
         pair = b"Cookie: qantara_route=" + there.group.balancer.marks.of(sick)
         assert (await there.ask(pair, b"X-User: " + user)).body == b"2"
@@ -357,7 +357,7 @@ async def test_who_has_a_backend_is_not_hedged() -> None:
     async with way("{cookie: {}}", slow, answering(b"fast"), balance=balance, more=more) as there:
         fast = await there.ask()
         assert fast.body == b"fast"
-        first = there.group.members[0]
+        first = there.group.members.all[0]
         pair = b"qantara_route=" + there.group.balancer.marks.of(first)
         got = await there.ask(b"Cookie: " + pair)
         assert (got.body, got.header(b"set-cookie")) == (b"slow", None)
@@ -543,7 +543,7 @@ async def test_a_session_that_lives_in_a_cookie_of_the_app() -> None:
 # --- processes --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.processes
 @pytest.mark.parametrize("sticky", ["{cookie: {}}", "{learn: 'header:X-Session'}"])
 async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path: Path, sticky: str) -> None:
     """Two workers; one is killed, the backends are listed in another order, and one of them is drained, then put into
@@ -594,7 +594,7 @@ async def test_all_workers_know_who_is_where_and_so_do_their_successors(tmp_path
         assert await gone() == {b"1"}
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.processes
 @pytest.mark.parametrize("after", [None, "another secret that is longer"])
 async def test_the_secret_in_a_file_counts_until_a_reload(tmp_path: Path, after: str | None) -> None:
     """A worker that takes the place of another one, or follows chaos rules, knows the cookies that were given before

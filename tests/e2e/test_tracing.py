@@ -200,7 +200,7 @@ async def test_a_hedge_that_goes_on_alone() -> None:
             await client.send(GET)
             await asked.wait()
             failing.set()
-            backend = proxy.proxy.plan.groups["app"].members[0]
+            backend = proxy.proxy.plan.groups["app"].members.all[0]
             await until_true(lambda: backend.failures == 1)
             answering.set()
             assert (await client.response(b"GET")).body == b"second"
@@ -220,6 +220,20 @@ async def test_failures_are_named() -> None:
     for span in (server, attempt):
         assert (span.status, span.attributes["error.type"]) == (ERROR, "relay.head_timeout")
     assert server.attributes["qantara.kept"] == "error"
+
+
+async def test_an_upgrade_has_the_status_of_its_head() -> None:
+    agree = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    async with Collector() as collector, Origin([request(), agree, b"bye", close]) as origin:
+        text = yaml(collector, origin).replace("{name: web, upstream: app}", "{upstream: app, upgrades: [websocket]}")
+        async with running(text) as proxy:
+            async with connect(proxy.address) as client:
+                await client.send(with_headers("Connection: Upgrade", "Upgrade: websocket"))
+                assert (await client.response(upgrade=b"websocket")).status == 101
+                assert await client.read_to_end() == b"bye"
+            server, (attempt,) = sorted_by_kind(await collector.until_spans(2))
+    for span in (server, attempt):
+        assert span.attributes["http.response.status_code"] == 101
 
 
 async def test_a_client_that_leaves_is_no_error() -> None:
@@ -464,6 +478,7 @@ async def test_without_tracing_nothing_is_linked_in(tmp_path: Path) -> None:
     assert b"trace_id" not in path.read_bytes()
 
 
+@pytest.mark.processes
 async def test_workers_send_what_waits_at_a_reload_and_at_the_end(tmp_path: Path) -> None:
     async with Collector() as collector:
         traced = (

@@ -12,6 +12,7 @@ import pytest
 import websockets
 from websockets.asyncio.server import ServerConnection, serve
 
+from tests.support import PATIENCE
 from tests.support.client import connect
 from tests.support.origin import Peer, close, end_of_input, expect, half_close, request, reset, response, until, wait
 from tests.support.path import GET, Path, config, made, path, until_counted, until_true
@@ -196,7 +197,7 @@ async def test_the_client_disappears() -> None:
     async with path([until(HEAD_END), AGREE, end_of_input]) as way:
         await opened(way)
         way.client.reset()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_over(way)
 
@@ -217,7 +218,7 @@ async def test_a_silent_tunnel_is_closed() -> None:
     async with path([until(HEAD_END), AGREE, end_of_input], route="timeouts: {tunnel_idle: 50ms}") as way:
         await opened(way)
         assert await way.client.read_to_end() == b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await way.origin.peers[0].closed_by_peer.wait()
         await until_over(way)
 
@@ -228,17 +229,17 @@ async def test_a_tunnel_is_not_silent_if_one_side_talks(talker: str) -> None:
 
     async def slowly(peer: Peer) -> None:
         if talker == "backend":
-            for _ in range(40):
+            for _ in range(20):
                 await peer.send(b"x")
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
-    more = "timeouts: {tunnel_idle: 700ms, response_idle: 300ms, response_head: 300ms, request: 300ms}"
-    async with path([until(HEAD_END), AGREE, slowly, expect(b"x" * 40), b"done"], more=more) as way:
+    more = "timeouts: {tunnel_idle: 1500ms, response_idle: 800ms, response_head: 800ms, request: 800ms}"
+    async with path([until(HEAD_END), AGREE, slowly, expect(b"x" * 20), b"done"], more=more) as way:
         await opened(way)
-        for _ in range(40):
+        for _ in range(20):
             await way.client.send(b"x")
             if talker == "client":
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
         assert (await way.client.read_until(b"done")).endswith(b"done")
 
 

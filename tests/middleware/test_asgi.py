@@ -14,6 +14,7 @@ import pytest
 from proxy.middleware.asgi import LoadReportMiddleware, Metered
 from proxy.upstream.load.orca import parse_body, parse_header
 from proxy.upstream.load.report import LoadReport
+from tests.support import PATIENCE
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -161,7 +162,7 @@ async def test_metering_changes_nothing_about_awaiting() -> None:
     async def work() -> None:
         task = asyncio.current_task()
         assert task is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.sleep(0)
         try:
             async with asyncio.timeout(0.001):

@@ -14,7 +14,7 @@ import pytest
 from proxy.middleware.load import Load, Machine
 from proxy.upstream.load.orca import parse_body, parse_header
 
-PACKAGE = Path(__file__).resolve().parents[2] / "proxy" / "reporting"
+PACKAGE = Path(__file__).resolve().parents[2] / "proxy" / "middleware"
 
 
 def files(root: Path, **contents: str) -> str:

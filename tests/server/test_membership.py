@@ -12,7 +12,7 @@ from proxy import scoreboard
 from proxy.configuration.load import load_text
 from proxy.configuration.schema import Config
 from proxy.control.discovery.base import backend
-from proxy.control.health_checks import Monitor
+from proxy.control.health_checks import HealthChecks
 from proxy.errors import BindError
 from proxy.server.membership import Membership
 from tests.support.path import until_true
@@ -30,7 +30,7 @@ class Told(Membership):
 
     def __init__(self) -> None:
         board = scoreboard.create(2)
-        super().__init__(board, Monitor(board))
+        super().__init__(board, HealthChecks(board))
         self.lock = asyncio.Lock()
         self.told: list[list[str]] = []
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import BindError
-from proxy.server.respawn import MOST_PAUSE, Replacing
+from proxy.server.respawn import MOST_PAUSE, Respawn
 
 
 class Processes:
@@ -26,25 +26,25 @@ class Processes:
 
 
 class Dead:
-    def __init__(self, place: int, since: float = 0.0) -> None:
-        self.place = place
+    def __init__(self, index: int, since: float = 0.0) -> None:
+        self.index = index
         self.since = since
 
 
-def made(processes: Any, wanted: int, refusals: int = 0) -> tuple[Replacing, list[int]]:
+def made(processes: Any, wanted: int, refusals: int = 0) -> tuple[Respawn, list[int]]:
     filled: list[int] = []
     left = [BindError("no")] * refusals
 
-    async def fill(place: int) -> None:
+    async def fill(index: int) -> None:
         if left:
             raise left.pop()
-        filled.append(place)
-        processes.places.add(place)
+        filled.append(index)
+        processes.places.add(index)
 
-    return Replacing(processes, lambda: wanted, fill), filled
+    return Respawn(processes, lambda: wanted, fill), filled
 
 
-async def until_done(found: Replacing) -> None:
+async def until_done(found: Respawn) -> None:
     while found.under_way:
         await asyncio.gather(*found.under_way.values())
 

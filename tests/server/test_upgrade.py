@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from proxy.errors import BindError
-from proxy.server.runtime_paths import Places
-from proxy.server.upgrade import Upgrading
+from proxy.server.runtime_paths import RuntimePaths
+from proxy.server.upgrade import Upgrade
 
 
 class Successors:
@@ -28,8 +28,8 @@ class Successors:
         return 4711
 
 
-def upgrading(workers: Any) -> Upgrading:
-    return Upgrading("q.yaml", Places(Path("/nowhere"), "q.yaml"), workers)
+def upgrading(workers: Any) -> Upgrade:
+    return Upgrade("q.yaml", RuntimePaths(Path("/nowhere"), "q.yaml"), workers)
 
 
 async def test_one_at_a_time() -> None:

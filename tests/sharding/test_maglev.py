@@ -76,6 +76,7 @@ def test_equal_weights_of_many_have_equal_shares_to_some_percent(count: int) -> 
     assert min(shares.values()) >= 0.96 / count
 
 
+@pytest.mark.long
 def test_equal_weights_of_very_many_have_shares_as_even_as_those_of_a_ring() -> None:
     shares = Maglev(equal(10_000)).shares()
     assert max(shares.values()) <= 1.25 / 10_000
@@ -93,7 +94,9 @@ def test_everybody_is_found_by_the_rest_of_his_hash() -> None:
         assert table.at(place) == table.owners[place % 101]
 
 
-@pytest.mark.parametrize(("count", "most"), [(3, 1.1), (10, 1.2), (100, 1.8), (1000, 2.2)])
+@pytest.mark.parametrize(
+    ("count", "most"), [(3, 1.1), (10, 1.2), (100, 1.8), pytest.param(1000, 2.2, marks=pytest.mark.long)]
+)
 def test_keys_that_move(count: int, most: float) -> None:
     """Of one that leaves and of others together. With a table of 65,537, filled to the end, it was 6.8 at 1,000."""
     everything, foreign = leaving(Maglev, count)
@@ -102,6 +105,7 @@ def test_keys_that_move(count: int, most: float) -> None:
     assert joining(Maglev, count)[0] <= most + 0.1
 
 
+@pytest.mark.long
 def test_keys_that_move_of_very_many() -> None:
     """Entry by entry: whoever leaves, mostly the same few entries of others change, so that a sample of keys would say
     little."""

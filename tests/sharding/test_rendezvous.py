@@ -14,6 +14,7 @@ from proxy.sharding.tables import next_hash
 GOLDEN = 0x9E3779B97F4A7C15
 SLOTS = 64
 WEIGHTS = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.floats(0.1, 4.0), min_size=1, max_size=6)
+COUNTS = [3, 10, 100, *(pytest.param(count, marks=pytest.mark.long) for count in (1000, 10_000))]
 
 
 def scores(seed: int, weight: float) -> list[float]:
@@ -50,7 +51,7 @@ def test_nothing_moves_between_two_others(weights: dict[str, float], name: str, 
     assert half.count(name) <= whole.count(name)
 
 
-@pytest.mark.parametrize("count", [3, 10, 100, 1000, 10_000])
+@pytest.mark.parametrize("count", COUNTS)
 def test_keys_that_move(count: int) -> None:
     everything, foreign = leaving(Rendezvous, count)
     assert everything <= 1.1

@@ -14,6 +14,7 @@ from proxy.sharding import Ring
 from proxy.sharding.ring import MOST_POINTS, POINTS, unit_for
 
 WEIGHTS = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.floats(0.05, 4.0), min_size=1, max_size=8)
+COUNTS = [3, 10, 100, *(pytest.param(count, marks=pytest.mark.long) for count in (1000, 10_000))]
 
 
 @settings(max_examples=50)
@@ -36,6 +37,7 @@ def test_there_are_as_many_points_as_the_weight_says() -> None:
     assert len(Ring(equal(2)).points) == 1024
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(WEIGHTS, st.text("abcdefgh", min_size=1, max_size=3), st.floats(0.05, 4.0))
 def test_no_key_moves_between_two_others(weights: dict[str, float], name: str, weight: float) -> None:
@@ -46,7 +48,7 @@ def test_no_key_moves_between_two_others(weights: dict[str, float], name: str, w
     assert moved(after, owners(Ring({**others, name: weight / 2})), name) == 0
 
 
-@pytest.mark.parametrize("count", [3, 10, 100, 1000, 10_000])
+@pytest.mark.parametrize("count", COUNTS)
 def test_keys_that_move(count: int) -> None:
     def make(weights: Mapping[str, float]) -> Ring:
         return Ring(weights, unit_for(POINTS, count + 1))

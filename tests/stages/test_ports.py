@@ -37,7 +37,7 @@ def serving(upstream: str = TWO, route: str = "upstream: app") -> tuple[Plan, li
     """A plan, and an idle connection to each of its backends in the order in which they are picked."""
     plan = linked(load_text(f"{LISTEN}upstreams: {{app: {{{upstream}}}}}\nroutes: [{{{route}}}]\n").config)
     plan.settle_groups()
-    return plan, [FakeStream(backend) for backend in plan.groups["app"].members]
+    return plan, [FakeStream(backend) for backend in plan.groups["app"].members.all]
 
 
 def cells(backend: Backend, *which: int) -> list[int]:
@@ -258,7 +258,7 @@ async def test_a_pool_gives_an_idle_connection_to_the_request_that_waits() -> No
     wait = pool.wait(requester)
     wait.cancel()
     assert (list(pool.waiting), requester.events) == ([], [])
-    assert plan.groups["app"].members[0] is stream.backend
+    assert plan.groups["app"].members.all[0] is stream.backend
 
 
 async def test_a_request_that_waits_too_long_is_told_why() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.balancing.keys import make_key
-from proxy.stages.request_key import RequestKey, client_of
+from proxy.stages.request_key import RequestKey, address_key, client_of
 from tests.support.exchanges import exchange
 
 USER, QUERY = make_key("header:x-user", None), make_key("query:q", None)
@@ -49,3 +49,8 @@ def test_what_trusted_proxies_say_is_read_once_for_each_request() -> None:
     assert x.client_address() is x.client_address()
     x.clear()
     assert x.address is None
+
+
+def test_an_address_that_is_none_is_its_own_key() -> None:
+    assert address_key("unix:") == b"unix:"
+    assert address_key("2001:db8::1%eth0") == bytes.fromhex("20010db800000000")

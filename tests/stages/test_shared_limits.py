@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
+from proxy.limits.rate import StoreSpec
 from proxy.metrics import L_REMOTE_FAILED, L_TAKEN
 from proxy.server.proxy import Proxy
+from proxy.stages.shared_limits import SharedBuckets
 from tests.support.client import connect
 from tests.support.origin import Origin, Script, never, request, response, tell, until
 from tests.support.path import GET, made, until_true
@@ -89,3 +92,9 @@ async def test_a_request_that_waited_for_the_store_and_is_refused_is_told_so(tmp
             async with connect(one.address) as first, connect(two.address) as second:
                 assert (await first.request(GET)).status == 200
                 assert made(await second.request(GET)) == (429, "admit.rate_limited")
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(ValueError, match=r"pip install qantara\[redis\]"):
+        SharedBuckets(StoreSpec("redis://127.0.0.1:1/0", 1.0, ""))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import h11
 
+from . import PATIENCE
 from .origin import reset_on_close
 
 
@@ -163,7 +164,7 @@ def _head(event: h11.Response | h11.InformationalResponse) -> Response:
 
 @asynccontextmanager
 async def connect(
-    address: tuple[str, int] | str, *, patience: float = 10.0, receive_buffer: int | None = None
+    address: tuple[str, int] | str, *, patience: float = PATIENCE, receive_buffer: int | None = None
 ) -> AsyncIterator[RawClient]:
     """A connection to (host, port) or a Unix socket; a small `receive_buffer` (bytes) makes a slow reader."""
     if isinstance(address, str):

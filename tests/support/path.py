@@ -19,6 +19,7 @@ from proxy.server.proxy import Proxy
 from proxy.upstream.backend import Backend
 from proxy.upstream.pool import Pool
 
+from . import PATIENCE
 from .client import RawClient, Response, connect
 from .origin import Origin, Script
 from .running import Running, running
@@ -90,7 +91,7 @@ async def path(
 
 def backend_of(proxy: Proxy) -> Backend:
     """The first backend of the first upstream."""
-    return next(iter(proxy.plan.groups.values())).members[0]
+    return next(iter(proxy.plan.groups.values())).members.all[0]
 
 
 def reason_of(response: Response) -> str:
@@ -106,7 +107,7 @@ def made(response: Response) -> tuple[int, str]:
     return response.status, reason_of(response)
 
 
-async def until_true(condition: Callable[[], object], patience: float = 10.0) -> None:
+async def until_true(condition: Callable[[], object], patience: float = PATIENCE) -> None:
     """Let the loop run until the condition holds."""
     async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110  # what is waited for is inside the proxy, which sets no event

@@ -9,16 +9,16 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.console.admin_client import ask
-from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.runtime_paths import RuntimePaths, run_dir
 
-from .servers import ROOT
+from . import PATIENCE
+from .launcher import launch
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -48,21 +48,15 @@ async def process(folder: Path, yaml: str) -> AsyncIterator[Process]:
     path = folder / "proxy.sock"
     config = folder / "proxy.yaml"
     config.write_text(f"{yaml}\nlisteners: [{{bind: 'unix:{path}'}}]\naccess_log: null\n")
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", "run", "-c", str(config)),
-        cwd=ROOT,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    child = await launch("run", "-c", str(config))
     try:
-        assert child.stderr is not None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             said = b""
             while b"listening on" not in said:
                 line = await child.stderr.readline()
                 assert line, said.decode()
                 said += line
-        _, status = await asyncio.to_thread(ask, Places(run_dir(), str(config)).control, "GET", "/status")
+        _, status = await asyncio.to_thread(ask, RuntimePaths(run_dir(), str(config)).control, "GET", "/status")
         yield Process(status["workers"][0]["pid"], str(path))
     finally:
         kill_group(child.pid)

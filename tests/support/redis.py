@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from . import PATIENCE
+
 
 def program() -> str | None:
     """Where a server is, None if there is none."""
@@ -28,7 +30,7 @@ async def redis_server(folder: Path) -> AsyncIterator[str]:
     server = await asyncio.create_subprocess_exec(found, *arguments, stdout=asyncio.subprocess.PIPE)
     try:
         assert server.stdout is not None
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while b"eady to accept connections" not in (line := await server.stdout.readline()):
                 assert line, "the server has ended"
         yield f"unix://{path}"

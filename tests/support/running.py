@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from proxy.balancing.wrappers.time_guard import Watched
+from proxy.balancing.wrappers.time_guard import TimeGuard
 from proxy.configuration.load import load_text
 from proxy.server.proxy import Proxy
 from tests.support.plans import linked
@@ -60,7 +60,7 @@ async def adopt(proxy: Proxy, yaml: str) -> None:
 
 def unwatched(balancer: Any, kind: type[T]) -> T:
     """An algorithm of a test's own, out of what times it."""
-    assert isinstance(balancer, Watched)
+    assert isinstance(balancer, TimeGuard)
     found: Any = balancer.inner
     assert isinstance(found, kind)
     return found

@@ -11,31 +11,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from proxy.console.admin_client import ask
 from proxy.errors import ControlError
-from proxy.server.runtime_paths import Places, run_dir
+from proxy.server.runtime_paths import RuntimePaths, run_dir
 
+from . import PATIENCE
+from .launcher import Process, launch
 from .process import kill_group
 
-ROOT = Path(__file__).resolve().parents[2]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Running:
     """A proxy that was started with `qantara run`, and the commands about it."""
 
-    def __init__(self, file: Path, path: Path) -> None:
+    def __init__(self, file: Path, path: Path, constants: Mapping[str, Any] = NOTHING) -> None:
         self.file = file
+        self.constants = constants
+        """Of its supervisor, as for `launch`."""
+        self.command: Sequence[str] = ()
+        """What starts it, in the folder of its file; nothing: it is launched."""
         self.path = path
         """Of its Unix socket."""
         self.bind = f"unix:{path}"
         self.groups: list[int] = []
-        self.processes: list[asyncio.subprocess.Process] = []
+        self.processes: list[Any] = []
         self.logs: list[asyncio.Task[None]] = []
         self.said = ""
 
@@ -45,16 +51,22 @@ class Running:
         port = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.said)
         return ("127.0.0.1", int(port[1])) if port is not None else str(self.path)
 
-    async def start(self, *more: str) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "proxy", "run", "-c", str(self.file), *more),
-            cwd=ROOT,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+    async def start(self, *more: str) -> Any:
+        arguments = ("run", "-c", str(self.file), *more)
+        process: Process | asyncio.subprocess.Process
+        if self.command:
+            process = await asyncio.create_subprocess_exec(
+                *(*self.command, *arguments),
+                cwd=self.file.parent,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        else:
+            process = await launch(*arguments, constants=self.constants)
+        assert process.stderr is not None
         self.groups.append(process.pid)
         self.processes.append(process)
-        assert process.stderr is not None
         self.logs.append(asyncio.create_task(self._listen(process.stderr)))
         return process
 
@@ -69,7 +81,7 @@ class Running:
         return dict((await self.call("GET", "/status"))[1])
 
     async def call(self, method: str, target: str, body: Any = None) -> tuple[int, Any]:
-        return await asyncio.to_thread(ask, Places(run_dir(), str(self.file)).control, method, target, body)
+        return await asyncio.to_thread(ask, RuntimePaths(run_dir(), str(self.file)).control, method, target, body)
 
     async def workers(self) -> dict[int, int]:
         """Slot to pid, of those that serve."""
@@ -86,8 +98,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, yaml: str, tcp: bool = False) -> AsyncIterator[Running]:
-    service = Running(folder / "qantara.yaml", folder / "q.sock")
+async def running(
+    folder: Path,
+    yaml: str,
+    tcp: bool = False,
+    constants: Mapping[str, Any] = NOTHING,
+    command: Sequence[str] = (),
+) -> AsyncIterator[Running]:
+    service = Running(folder / "qantara.yaml", folder / "q.sock", constants)
+    service.command = command
     if tcp:
         service.bind = "127.0.0.1:0"
     service.write(yaml)
@@ -100,10 +119,11 @@ async def running(folder: Path, yaml: str, tcp: bool = False) -> AsyncIterator[R
             service.groups.append((await service.status())["pid"])
         for leader in service.groups:
             kill_group(leader)
-        await asyncio.gather(*service.logs, *(process.wait() for process in service.processes))
+        await asyncio.gather(*service.logs)
+        await asyncio.gather(*(process.communicate() for process in service.processes))
 
 
-async def until(condition: Any, patience: float = 15.0) -> None:
+async def until(condition: Any, patience: float = PATIENCE) -> None:
     """Until it holds; it may be a coroutine function."""
     async with asyncio.timeout(patience):
         while True:

@@ -84,6 +84,7 @@ async def test_a_stopped_origin_refuses() -> None:
             pass
 
 
+@pytest.mark.processes
 @pytest.mark.xdist_group("app_servers")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("kind", KINDS)

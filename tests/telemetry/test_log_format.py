@@ -338,7 +338,12 @@ async def test_a_connection_that_is_kept_took_no_time(tmp_path: Path) -> None:
                 await client.request(GET)
                 await client.request(GET)
             group = proxy.proxy.registry.groups["app"]
-            stages = (group.pick_seconds, group.connect_seconds, group.send_seconds, group.relay_seconds)
+            stages = (
+                group.stats.pick_seconds,
+                group.stats.connect_seconds,
+                group.stats.send_seconds,
+                group.stats.relay_seconds,
+            )
             assert [sum(stage.cells) for stage in stages] == [0, 1, 2, 2], "of those that had to wait; of all"
     first, second = logged(path)
     assert 0 < first["upstream_connect_time"] < first["upstream_header_time"] <= entries(path)[0]["seconds"]
@@ -389,7 +394,7 @@ async def test_the_time_in_the_queue(tmp_path: Path) -> None:
                 assert (await three.request(GET)).status == 503
                 go.set()
                 assert [(await client.response()).status for client in (one, two)] == [200, 200]
-            assert sum(group.pick_seconds.cells) == 1, "of those that waited"
+            assert sum(group.stats.pick_seconds.cells) == 1, "of those that waited"
     full, _, waited = logged(path)
     assert full == {}
     assert 0 < waited["queue_time"] <= entries(path)[2]["seconds"]
@@ -412,7 +417,7 @@ async def test_the_time_in_the_queue_of_those_that_give_up(tmp_path: Path) -> No
                 assert (await two.request(GET)).status == 503
                 go.set()
                 assert (await one.response()).status == 200
-            assert sum(group.pick_seconds.cells) == 2
+            assert sum(group.stats.pick_seconds.cells) == 2
     gone, late, _ = logged(path)
     assert (list(gone), list(late)) == (["queue_time"], ["queue_time"])
     assert late["queue_time"] > 0

@@ -9,7 +9,8 @@ from time import monotonic
 import pytest
 
 from proxy.metrics import Histogram
-from proxy.upstream.hedge import LEARN, MOST, SAMPLES, Hedger, HedgeSpec
+from proxy.upstream.hedge import LEARN, MAX_DELAY, SAMPLES, Hedger, HedgeSpec
+from tests.support import PATIENCE
 
 
 @dataclass
@@ -47,7 +48,7 @@ async def test_who_waits_too_long_is_due_and_who_was_answered_is_not() -> None:
     answered.serial += 1
     await stage.some.wait()
     assert stage.hedged == [waits]
-    assert not hedger.line
+    assert not hedger.sent
     assert hedger.timer is None
 
 
@@ -59,7 +60,7 @@ async def test_one_timer_serves_all() -> None:
     for each in requests[1:]:
         hedger.watch(each, monotonic(), stage)
     assert hedger.timer is timer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while len(stage.hedged) < 100:
             stage.some.clear()
             await stage.some.wait()
@@ -69,7 +70,7 @@ async def test_one_timer_serves_all() -> None:
 async def test_until_the_delay_is_known_nothing_is_hedged() -> None:
     hedger = learned(n1000=SAMPLES - 1)
     hedger.watch(Request(), 0.0, Stage())
-    assert (hedger.delay, len(hedger.line)) == (0.0, 0)
+    assert (hedger.delay, len(hedger.sent)) == (0.0, 0)
 
 
 def test_the_delay_is_the_percentile_of_what_was_seen() -> None:
@@ -85,7 +86,7 @@ def test_hedges_that_win_do_not_make_the_delay_ever_shorter() -> None:
 
 def test_the_delay_has_bounds_and_follows_what_was_seen_lately() -> None:
     assert learned(n10=100).delay == 0.001
-    assert learned(n60000000=100).delay == MOST
+    assert learned(n60000000=100).delay == MAX_DELAY
     hedger = learned(n2000=100)
     histogram = Histogram(hedger.cells)
     for _ in range(100):

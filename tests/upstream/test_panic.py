@@ -6,8 +6,8 @@ import pytest
 
 from proxy.scoreboard import EJECTED_FOR, EJECTED_UNTIL
 from proxy.upstream.backend import Backend, BackendSpec
+from proxy.upstream.outlier import CONNECT
 from proxy.upstream.panic import in_panic, usable_of
-from proxy.upstream.passive_health import CONNECT
 
 NOW = 10**9
 
@@ -50,17 +50,17 @@ def test_a_single_priority_goes_by_its_threshold_alone() -> None:
 
 
 def members(*priorities: int) -> list[Backend]:
-    return [Backend(BackendSpec(f"b{n}:1", "b", n, "", 1, None, each)) for n, each in enumerate(priorities)]
+    return [Backend(BackendSpec(f"b{n}:1", "b", n, "", priority=each)) for n, each in enumerate(priorities)]
 
 
 def refuse(backend: Backend) -> None:
-    backend.well = False
+    backend.healthy = False
     backend.rows[EJECTED_UNTIL], backend.rows[EJECTED_FOR] = NOW + 10**9, CONNECT
 
 
 def test_where_there_is_panic_all_are_used_but_those_that_refuse() -> None:
     a, b, c, d, e = everyone = members(0, 0, 0, 1, 1)
-    a.well = d.well = False
+    a.healthy = d.healthy = False
     refuse(b)
     assert usable_of(everyone, frozenset((0,)), NOW) == [a, c, e]
     assert usable_of(everyone, frozenset(), NOW) == [c, e]

@@ -12,19 +12,16 @@ import pytest
 from proxy.balancing.least_connections import LeastConnections
 from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.priorities import Levels
+from proxy.balancing.wrappers.priorities import Priorities
 from proxy.deadlines import Sweep
-from proxy.errors import QUEUE_TIMEOUT, Reason
-from proxy.metrics import U_BALANCER_FAILED, U_QUEUE_LENGTH
+from proxy.metrics import U_BALANCER_FAILED
 from proxy.runtime import Registry
 from proxy.scoreboard import DOWN, DRAIN, HEALTH, STATE, WEIGHT, alone
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.group import PASSED, Group
+from proxy.upstream.group import Group
 from proxy.upstream.load.report import LoadReport
 from proxy.upstream.picker import Selector
-from proxy.upstream.ports import Requester
-from proxy.upstream.settings import LimitSpec
-from proxy.upstream.spec import GroupSpec
+from proxy.upstream.spec import GroupSpec, LimitSpec
 from tests.balancing.algorithms import FailsIn
 
 CANARY = Selector((("version", "canary"),))
@@ -32,7 +29,8 @@ ONLY_CANARY = CANARY._replace(any_else=False)
 
 
 def spec_of(name: str, version: str, priority: int = 0) -> BackendSpec:
-    return BackendSpec(f"{name}:1", name, 1, "", 1, None, priority, None, (("tier", "web"), ("version", version)))
+    labels = (("tier", "web"), ("version", version))
+    return BackendSpec(f"{name}:1", name, 1, "", priority=priority, labels=labels)
 
 
 MEMBERS = (spec_of("s1", "stable"), spec_of("s2", "stable"), spec_of("c1", "canary"), spec_of("c2", "canary"))
@@ -53,7 +51,7 @@ def picked(group: Group, selector: Selector) -> set[str]:
 
 
 def down(group: Group, *which: int) -> None:
-    for n, backend in enumerate(group.members):
+    for n, backend in enumerate(group.members.all):
         backend.rows[HEALTH] = DOWN if n in which else 0
     group.refresh(monotonic())
 
@@ -95,7 +93,7 @@ def test_panic_is_its_own() -> None:
 
 def test_drained_members_leave_every_subset() -> None:
     group = group_of(CANARY)
-    group.members[2].rows[STATE] = DRAIN
+    group.members.all[2].rows[STATE] = DRAIN
     group.refresh(monotonic())
     assert picked(group, CANARY) == {"c2"}
 
@@ -103,11 +101,11 @@ def test_drained_members_leave_every_subset() -> None:
 def test_retries_stay_inside() -> None:
     group = group_of(ONLY_CANARY)
     picker = group.subset(ONLY_CANARY)
-    c1, c2 = group.members[2:]
+    c1, c2 = group.members.all[2:]
     assert picker.another([c1], None) is c2
     assert picker.another([c1, c2], None) is None
     assert picker.first_of([c2]) is c1
-    assert group.with_room(picker, (), None) in (c1, c2)
+    assert picker.first_of((), None, group.overload) in (c1, c2)
 
 
 def test_the_algorithm_of_a_subset_lives_on_through_reloads_and_is_told_of_new_members() -> None:
@@ -163,9 +161,9 @@ def test_one_that_fails_now_and_then_is_replaced_too() -> None:
 def test_a_dead_first_priority_is_no_panic_while_the_second_is_well() -> None:
     members = tuple(spec_of(f"{name}{n}", "x", priority) for priority, name in enumerate("pq") for n in (1, 2, 3, 4))
     spec = SPEC._replace(backends=members + tuple(spec_of(f"p{n}", "x") for n in range(5, 9)))
-    group = group_of(spec=spec, balancer=lambda: Levels(RoundRobin))
-    down(group, *[n for n, backend in enumerate(group.members) if backend.name[0] == "p"])
-    assert (group.available, len(group.members), group.panicking) == (4, 12, False)
+    group = group_of(spec=spec, balancer=lambda: Priorities(RoundRobin))
+    down(group, *[n for n, backend in enumerate(group.members.all) if backend.name[0] == "p"])
+    assert (group.available, len(group.members.all), group.panicking) == (4, 12, False)
     assert {group.balancer.pick(None).name[0] for _ in range(40)} == {"q"}
     down(group, *range(12))
     assert group.panicking
@@ -174,7 +172,7 @@ def test_a_dead_first_priority_is_no_panic_while_the_second_is_well() -> None:
 
 def test_the_last_resort_is_not_picked_before_those_of_the_first_priority() -> None:
     group = group_of(spec=SPEC._replace(backends=(spec_of("p1", "x"), spec_of("q1", "x", 1))))
-    p1, q1 = group.members
+    p1, q1 = group.members.all
     p1.in_flight = 50
     assert group.first_of(()) is p1
     assert group.first_of([p1]) is q1
@@ -183,146 +181,59 @@ def test_the_last_resort_is_not_picked_before_those_of_the_first_priority() -> N
 def test_a_census_that_changes_alone_is_told() -> None:
     """An ill member that is drained is no longer missed: 2 of 2 are well then, not 2 of 4."""
     members = (*(spec_of(f"p{n}", "x") for n in range(4)), spec_of("q1", "x", 1))
-    group = group_of(spec=SPEC._replace(backends=members), balancer=lambda: Levels(RoundRobin))
+    group = group_of(spec=SPEC._replace(backends=members), balancer=lambda: Priorities(RoundRobin))
     down(group, 2, 3)
     assert [round(part.share, 3) for part in group.balancer.parts] == [0.7, 0.3]
-    for backend in group.members[2:4]:
+    for backend in group.members.all[2:4]:
         backend.rows[STATE] = DRAIN
     group.refresh(monotonic())
     assert [part.share for part in group.balancer.parts] == [1.0, 0.0]
 
 
-# --- the queues ---------------------------------------------------------------------------------------------------
-
-
-class Waiting(Requester):
-    """Takes what it is told down; takes its place if there is room."""
-
-    def __init__(self, group: Group, selector: Selector | None = None, key: bytes | None = None) -> None:
-        super().__init__()
-        self.group = group
-        self.key = key
-        self.picker = group if selector is None else group.subset(selector)
-        self.told: list[str] = []
-
-    def slot_free(self) -> None:
-        backend = self.group.with_room(self.picker, (), self.key)
-        assert backend is not None
-        backend.in_flight += 1
-        self.told.append(backend.name[:2])
-
-    def can_use_slot(self) -> bool:
-        return self.picker.any_of((), self.key, self.group)
-
-    def connect_failed(self, reason: Reason) -> None:
-        self.told.append(reason.name)
-
-    def wait(self, since: float = 0.0) -> Waiting:
-        self.since = since or monotonic()
-        self.group.enqueue(self, self.picker, 0, self.since, monotonic())
-        return self
-
-
-def full_group(*selectors: Selector) -> Group:
-    group = group_of(*selectors, spec=SPEC._replace(limits=LimitSpec(requests_per_backend=1, queue=2)))
-    for backend in group.members:
-        backend.in_flight = 1
-    return group
-
-
-def test_who_waits_for_a_subset_does_not_hold_up_the_others() -> None:
-    group = full_group(ONLY_CANARY)
-    canary, stable = Waiting(group, ONLY_CANARY).wait(), Waiting(group, None).wait()
-    assert group.waiting == group.rows[U_QUEUE_LENGTH] == 2
-    group.members[0].in_flight = 0
-    group.wake()
-    assert (canary.told, stable.told) == ([], ["s1"])
-    group.members[3].in_flight = 0
-    group.wake()
-    assert canary.told == ["c2"]
-    assert group.waiting == group.rows[U_QUEUE_LENGTH] == 0
-
-
-def test_each_queue_has_its_limit_and_is_left_and_times_out() -> None:
-    group = full_group(ONLY_CANARY)
-    first, second, third = (Waiting(group, ONLY_CANARY).wait() for _ in range(3))
-    other = Waiting(group, None).wait()
-    assert (third.told, other.told) == (["pick.queue_full"], [])
-    group.leave_queue(second, second.picker)
-    assert group.waiting == 2
-    group.tick(monotonic() + 5.0)
-    assert first.told == other.told == [QUEUE_TIMEOUT.name]
-    assert group.waiting == group.rows[U_QUEUE_LENGTH] == 0
+# --- limits, and where a key may go ---------------------------------------------------------------------------------
 
 
 class Ranked(RoundRobin):
     """Lets a request go to the backends that its key names, in this order; without a key everywhere."""
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        super().rebuild(members)
-        self.known = {backend.name[:2]: backend for backend in members}
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        super().members(listed, in_rotation, usable)
+        self.known = {backend.name[:2]: backend for backend in usable}
 
-    def reach(self, key: bytes | None) -> list[list[Backend]] | None:
+    def candidates(self, key: bytes | None) -> list[list[Backend]] | None:
         if key is None:
             return None
         return [[self.known[name] for name in rank.split(",")] for rank in key.decode().split(";")]
 
 
-def ranked_group(queue: int = 20) -> Group:
-    """With one request at each backend, which is all that it may have."""
-    limits = LimitSpec(requests_per_backend=1, queue=queue)
-    group = group_of(spec=SPEC._replace(limits=limits), balancer=Ranked)
-    for backend in group.members:
+def ranked_group() -> Group:
+    """With one request at each backend, which is its limit."""
+    group = group_of(spec=SPEC._replace(limits=LimitSpec(requests_per_backend=1)), balancer=Ranked)
+    for backend in group.members.all:
         backend.in_flight = 1
     return group
-
-
-def test_who_finds_no_place_where_it_may_go_does_not_hold_up_the_others() -> None:
-    """It stays where it is in the queue, with its deadline."""
-    group = ranked_group()
-    now = monotonic()
-    picky, other, last = (Waiting(group, key=key).wait(now) for key in (b"c1", b"s1", b"c1"))
-    group.members[0].in_flight = 0
-    group.wake()
-    assert (picky.told, other.told, last.told, group.waiting) == ([], ["s1"], [], 2)
-    assert sum(group.pick_seconds.cells) == 1  # a wait is over once
-    group.members[2].in_flight = 0
-    group.wake()
-    assert (picky.told, last.told) == (["c1"], [])
-    group.tick(now + 1.1)
-    assert last.told == [QUEUE_TIMEOUT.name]
-
-
-def test_only_some_are_passed_over_each_time() -> None:
-    group = ranked_group()
-    for _ in range(PASSED):
-        Waiting(group, key=b"c1").wait()
-    behind = Waiting(group, key=b"s1").wait()
-    group.members[0].in_flight = 0
-    group.wake()
-    assert (behind.told, group.waiting) == ([], PASSED + 1)
 
 
 def test_who_has_room_is_taken_although_a_full_one_comes_first() -> None:
     """By priority, and by load in proportion to weight."""
     members = (spec_of("p1", "x"), spec_of("q1", "x", 1), spec_of("q2", "x", 1))
     group = group_of(spec=SPEC._replace(backends=members, limits=LimitSpec(requests_per_backend=4)))
-    p1, q1, q2 = group.members
+    p1, q1, q2 = group.members.all
     p1.in_flight, q1.in_flight, q2.in_flight = 4, 4, 3
     q1.weight = 10
-    assert group.with_room(group, (), None) is q2
-    assert group.with_room(group, (q2,), None) is None
-    assert group.any_of((), None, group)
-    assert not group.any_of((q2,), None, group)
+    assert group.first_of((), None, group.overload) is q2
+    assert group.first_of((q2,), None, group.overload) is None
+    assert group.any_of((), None, group.overload)
+    assert not group.any_of((q2,), None, group.overload)
 
 
 def test_a_request_goes_to_the_first_rank_that_has_somebody_for_it() -> None:
     group = ranked_group()
-    s1, s2, c1, _ = group.members
+    s1, s2, c1, _ = group.members.all
     c1.in_flight = s2.in_flight = 0
-    assert group.with_room(group, (), b"s1,c2;c1;s2") is c1
-    assert group.with_room(group, (c1,), b"s1,c2;c1;s2") is s2
-    assert group.with_room(group, (c1,), b"s1,c2;c1") is None
+    assert group.first_of((), b"s1,c2;c1;s2", group.overload) is c1
+    assert group.first_of((c1,), b"s1,c2;c1;s2", group.overload) is s2
+    assert group.first_of((c1,), b"s1,c2;c1", group.overload) is None
     assert group.first_of((), b"s1;c1") is s1
     assert group.first_of((s1,), b"s1;c1") is c1
 
@@ -335,9 +246,9 @@ def test_only_the_algorithms_whose_members_have_changed_are_told() -> None:
     told: list[str | None] = []
 
     class Told(RoundRobin):
-        def rebuild(self, members: Sequence[Backend]) -> None:
+        def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
             told.append(self.scope)
-            super().rebuild(members)
+            super().members(listed, in_rotation, usable)
 
     group = group_of(CANARY, balancer=Told)
     told.clear()
@@ -345,39 +256,17 @@ def test_only_the_algorithms_whose_members_have_changed_are_told() -> None:
     assert told == [None]
     down(group, 0, 2)
     assert told == [None, None, "version=canary"]
-    group.members[3].rows[WEIGHT] = 8
+    group.members.all[3].rows[WEIGHT] = 8
     group.refresh(monotonic())
     assert told[3:] == [None, "version=canary"]
     group.refresh(monotonic())
     assert len(told) == 5
 
 
-def test_subsets_that_no_route_names_any_more_are_forgotten_a_reload_later() -> None:
-    """Requests of the plan before may still be tried again there."""
-    registry = Registry(alone(), Sweep())
-
-    def adopt(*selectors: Selector) -> Group:
-        subsets = {selector: (RoundRobin(), PowerOfTwo()) for selector in selectors}
-        registry.adopt(SPEC, RoundRobin(), 1024, 10, PowerOfTwo(), subsets)
-        return registry.groups["app"]
-
-    group = adopt(CANARY)
-    picker = group.subset(CANARY)
-    assert adopt().subsets == {CANARY: picker}
-    assert picked(group, CANARY) == {"c1", "c2"}
-    assert adopt(ONLY_CANARY).subsets.keys() == {ONLY_CANARY}
-    assert group.pickers == [group, group.subset(ONLY_CANARY)]
-    adopt()
-    waiting = Waiting(group, ONLY_CANARY).wait()
-    assert adopt().subsets.keys() == {ONLY_CANARY}  # somebody waits there
-    group.leave_queue(waiting, waiting.picker)
-    assert adopt().subsets == {}
-
-
 def test_what_the_algorithms_of_subsets_know_is_told_with_the_rest() -> None:
     group = group_of(CANARY, balancer=LeastConnections)
     told = group.explain()
-    assert set(told["backends"]) == {backend.name for backend in group.members}
+    assert set(told["backends"]) == {backend.name for backend in group.members.all}
     assert set(told["subsets"]["version=canary"]["backends"]) == {"c1:1", "c2:1"}
     assert "subsets" not in group_of().explain()
 
@@ -390,8 +279,8 @@ def test_reports_reach_the_algorithms_of_those_who_have_the_backend() -> None:
             heard.append((self.scope, backend.name))
 
     group = group_of(CANARY, balancer=Listens)
-    group.reported(group.members[0], LoadReport(), 1.0)
-    group.reported(group.members[2], LoadReport(), 1.0)
+    group.reported(group.members.all[0], LoadReport(), 1.0)
+    group.reported(group.members.all[2], LoadReport(), 1.0)
     assert heard == [(None, "s1:1"), (None, "c1:1"), ("version=canary", "c1:1")]
 
 
@@ -403,7 +292,7 @@ def test_algorithms_with_members_in_common_do_not_take_places_from_each_other() 
         for _ in range(40):
             backend = balancer.pick(None)
             backend.in_flight += 1
-            balancer.took(backend)
+            balancer.assigned(backend)
             counts[backend.name[0]] += 1
         assert counts == ({"s": 20, "c": 20} if balancer is group.balancer else {"c": 40})
-        assert len({backend.in_flight for backend in group.members if backend.name[0] == "c"}) == 1
+        assert len({backend.in_flight for backend in group.members.all if backend.name[0] == "c"}) == 1

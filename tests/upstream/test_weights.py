@@ -6,7 +6,7 @@ import pytest
 
 from proxy.scoreboard import EJECTED_UNTIL, REPORTED_WEIGHT, SINCE
 from proxy.upstream.backend import Backend, BackendSpec
-from proxy.upstream.weights import LONG, next_due, warmth, weights_of
+from proxy.upstream.weights import LONG, next_refresh, warmth, weights_of
 
 NOW = 1000.0
 
@@ -53,8 +53,8 @@ def test_with_a_floor_of_0_it_has_a_little_all_the_same() -> None:
 def test_when_to_look_again() -> None:
     members = backends(1, 1)
     now_ns = int(NOW * 1e9)
-    assert next_due(members, NOW, now_ns, 30.0) == NOW + LONG
+    assert next_refresh(members, NOW, now_ns, 30.0) == NOW + LONG
     members[0].rows[SINCE] = now_ns
-    assert next_due(members, NOW, now_ns, 30.0) == NOW + 3.0
+    assert next_refresh(members, NOW, now_ns, 30.0) == NOW + 3.0
     members[1].rows[EJECTED_UNTIL] = now_ns + 10**9
-    assert next_due(members, NOW, now_ns, 30.0) == pytest.approx(NOW + 1.0)
+    assert next_refresh(members, NOW, now_ns, 30.0) == pytest.approx(NOW + 1.0)

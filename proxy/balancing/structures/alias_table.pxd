@@ -4,7 +4,7 @@ cdef unsigned long long MASK, LOW, MULTIPLIER
 cdef int REDRAWS
 
 
-cdef class Draws:
+cdef class AliasTable:
     cdef public unsigned long long state
     cdef public Py_ssize_t size
     cdef public bint even

@@ -1,4 +1,4 @@
-"""Drawing places by weight, from random numbers of its own: cheap enough to draw eight of them for one pick.
+"""Random places by weight, from a generator of its own: cheap enough for eight draws in one pick.
 
 Law of this file: a draw makes no object and calls nothing of Python's; `fill` does the rest. The numbers are those of
 xorshift64* (Marsaglia 2003, Vigna 2016), begun at a random place or, with a seed, always at the same one; unequal
@@ -18,7 +18,7 @@ MULTIPLIER = 0x2545F4914F6CDD1D
 REDRAWS = 4
 
 
-class Draws:
+class AliasTable:
     """Draws from the places 0 to `size` - 1."""
 
     def __init__(self, seed: int | None = None) -> None:
@@ -32,7 +32,7 @@ class Draws:
             self.number()
 
     def fill(self, weights: Sequence[int]) -> None:
-        """These are the weights from now on; none of them is 0."""
+        """Set the weights; none of them is 0."""
         self.size = len(weights)
         self.even = len(set(weights)) < 2
         if not self.even:

@@ -4,7 +4,7 @@ from ...upstream.backend cimport Backend
 from .sampling cimport Urn
 
 
-cdef class Probe:
+cdef class PooledProbe:
     cdef public Backend backend
     cdef public object state
     cdef public double in_flight, latency, when, uses
@@ -17,19 +17,19 @@ cdef class ProbePool:
     cdef public double max_age
     cdef public long long orders
 
-    @cython.locals(at=Py_ssize_t, oldest=Py_ssize_t, order=cython.longlong, probe=Probe)
+    @cython.locals(at=Py_ssize_t, oldest=Py_ssize_t, order=cython.longlong, probe=PooledProbe)
     cpdef put(self, Backend backend, state, double in_flight, double latency, double now, double uses)
     @cython.locals(last=Py_ssize_t)
     cpdef remove(self, Py_ssize_t at)
-    @cython.locals(probe=Probe)
+    @cython.locals(probe=PooledProbe)
     cpdef used(self, Py_ssize_t at, bint more)
-    @cython.locals(at=Py_ssize_t, found=Py_ssize_t, order=cython.longlong, probe=Probe)
+    @cython.locals(at=Py_ssize_t, found=Py_ssize_t, order=cython.longlong, probe=PooledProbe)
     cpdef Py_ssize_t oldest(self) except -2
-    @cython.locals(at=Py_ssize_t, probe=Probe)
+    @cython.locals(at=Py_ssize_t, probe=PooledProbe)
     cpdef expire(self, double now)
 
 
-cdef class Prober:
+cdef class ProbeSchedule:
     cdef public double rate, owed
     cdef public Urn urn
     cdef public object dice

@@ -1,7 +1,7 @@
-"""What some backends have said of their load a moment ago: the pool that a pick in a fleet of proxies chooses from.
+"""Recent answers of some backends to probes: the pool that a pick in a fleet of proxies chooses from.
 
-Law of this file: at most `size` probes, one per backend, each with its age; what is put in takes the place of the
-backend's older one, or of the oldest. Nothing is allocated after the start. Source: Wydrowski, Kleinberg, Rumble and
+Law of this file: at most `size` probes, one per backend, each with its age; a new one replaces the backend's older one,
+or the oldest. Nothing is allocated after the start. Source: Wydrowski, Kleinberg, Rumble and
 Archer, "Load is not what you should balance: Introducing Prequal", NSDI 2024.
 """
 
@@ -14,36 +14,36 @@ from ...upstream.backend import Backend
 from .sampling import Urn
 
 
-class Probe:
-    """What a backend said. `in_flight` counts up with each request that is given to it on the strength of it."""
+class PooledProbe:
+    """The answer of a backend. `in_flight` counts up with each request that was assigned because of it."""
 
     def __init__(self) -> None:
         self.backend: Backend | None = None
         self.state: Any = None
-        """What the algorithm knows of the backend besides."""
+        """Further state of the algorithm about the backend."""
         self.in_flight = 0.0
         self.latency = 0.0
         self.when = 0.0
         self.order = 0
         self.uses = 0.0
-        """How many more requests may be given to the backend on the strength of it."""
+        """The number of further requests that may be assigned because of it."""
 
 
 class ProbePool:
-    """Probes not yet used up. Those in use are the first `count` of `probes`, in no order."""
+    """Probes that are not used up: the first `count` of `probes`, in no order."""
 
     def __init__(self, size: int, max_age: float) -> None:
-        self.probes = [Probe() for _ in range(size)]
+        self.probes = [PooledProbe() for _ in range(size)]
         self.size = size
         self.max_age = max_age
         self.count = 0
         self.orders = 0
 
     def put(self, backend: Backend, state: Any, in_flight: float, latency: float, now: float, uses: float) -> None:
-        """A backend has told of its load."""
+        """Add an answer."""
         at, oldest, order = 0, 0, 1 << 62
         while at < self.count:
-            probe: Probe = self.probes[at]
+            probe: PooledProbe = self.probes[at]
             if probe.backend is backend:
                 break
             if probe.order < order:
@@ -64,14 +64,14 @@ class ProbePool:
         probe.uses = uses
 
     def remove(self, at: int) -> None:
-        """Forget the probe at a place; the last one takes it."""
+        """Remove the probe at a place; the last one takes it."""
         last = self.count - 1
         self.count = last
         self.probes[at], self.probes[last] = self.probes[last], self.probes[at]
 
     def used(self, at: int, more: bool) -> None:
-        """A request goes to the backend at a place; `more`: whether the probe may serve for another one."""
-        probe: Probe = self.probes[at]
+        """A request was assigned because of the probe at a place; `more`: whether another one may be."""
+        probe: PooledProbe = self.probes[at]
         probe.in_flight += 1.0
         probe.uses -= 1.0
         if probe.uses < 1.0 and not more:
@@ -81,31 +81,31 @@ class ProbePool:
         """The place of the oldest probe, -1 if there is none."""
         at, found, order = 0, -1, 1 << 62
         while at < self.count:
-            probe: Probe = self.probes[at]
+            probe: PooledProbe = self.probes[at]
             if probe.order < order:
                 found, order = at, probe.order
             at += 1
         return found
 
     def expire(self, now: float) -> None:
-        """Forget what is too old to be true."""
+        """Remove probes older than `max_age`."""
         at = self.count - 1
         while at >= 0:
-            probe: Probe = self.probes[at]
+            probe: PooledProbe = self.probes[at]
             if now - probe.when > self.max_age:
                 self.remove(at)
             at -= 1
 
     def keep_only(self, members: Sequence[Backend]) -> None:
-        """The members have changed."""
+        """Remove probes of other backends than these."""
         kept = set(members)
         for at in range(self.count - 1, -1, -1):
             if self.probes[at].backend not in kept:
                 self.remove(at)
 
 
-class Prober:
-    """Asks backends drawn by weight, so many per request on average, through a callable that somebody else gives."""
+class ProbeSchedule:
+    """Probes backends drawn by weight, `rate` per request on average, through a callable."""
 
     def __init__(self, rate: float, urn: Urn, dice: Callable[[], float]) -> None:
         self.rate = rate
@@ -114,7 +114,7 @@ class Prober:
         self.owed = 0.0
 
     def ask(self, ask: Callable[[Backend], object]) -> None:
-        """After a request: the probes that are due."""
+        """Send the probes that are due after a request."""
         self.owed += self.rate
         urn = self.urn
         if not urn.size:

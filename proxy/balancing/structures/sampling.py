@@ -1,4 +1,4 @@
-"""Drawing members by chance, each in proportion to its weight, at a cost that does not depend on how many there are.
+"""Random members, each in proportion to its weight, at a cost that does not depend on their number.
 
 Law of this file: all work is done in `fill`; a draw is one random number and two looks at arrays. With unequal weights
 that is the alias method (Vose, "A linear algorithm for generating random numbers with a given distribution", IEEE
@@ -20,7 +20,7 @@ def dice(seed: int | None) -> Callable[[], float]:
 
 
 def alias_table(weights: Sequence[int]) -> tuple[list[float], list[int]]:
-    """For each place, with which probability a draw that falls there stays there, and where it goes if it does not."""
+    """For each place, the probability with which a draw of it is kept, and the place that is drawn otherwise."""
     size = len(weights)
     mean = sum(weights) / size
     share = [weight / mean for weight in weights]
@@ -49,7 +49,7 @@ class Urn:
         self.alias = array("q")
 
     def fill(self, members: Sequence[Backend]) -> None:
-        """These are the members from now on."""
+        """Set the members."""
         self.members = [backend for backend in members if backend.weight > 0]
         self.size = len(self.members)
         weights = [backend.weight for backend in self.members]

@@ -1,1 +1,1 @@
-"""Balancers that stand before another one: zones, priorities, subsets, partitions, the time guard."""
+"""Balancers around another one: partitions (priorities, zones, subset), the fallback without a key, the time guard."""

@@ -1,6 +1,6 @@
-"""Requests without a key go by another algorithm than those that have one.
+"""The fallback for requests without a key, beside the algorithm for those that have one.
 
-Law of this file: both algorithms see all requests that are over, so that what they learn is whole.
+Law of this file: both algorithms get the events of all requests, so that neither learns from a part of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...upstream.load.report import LoadReport
 from ..base import Balancer, Done
 
 
-class Keyed(Balancer):
+class KeylessFallback(Balancer):
     """`main` for requests with a key, `other` for the rest."""
 
     needs_key = True
@@ -26,33 +26,24 @@ class Keyed(Balancer):
     def wants_reports(self) -> bool:  # type: ignore[override]
         return self.main.wants_reports or self.other.wants_reports
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self.main.roster(members)
-        self.other.roster(members)
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self.main.census(members)
-        self.other.census(members)
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         for each in (self.main, self.other):
             each.prober, each.scope = self.prober, self.scope
-        self.main.rebuild(members)
-        self.other.rebuild(members)
+            type(each).members(each, listed, in_rotation, usable)
 
     def pick(self, key: bytes | None) -> Backend | None:
         return self.other.pick(None) if key is None else self.main.pick(key)
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        return self.other.reach(None) if key is None else self.main.reach(key)
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        return self.other.candidates(None) if key is None else self.main.candidates(key)
 
-    def took(self, backend: Backend) -> None:
-        self.main.took(backend)
-        self.other.took(backend)
+    def assigned(self, backend: Backend) -> None:
+        self.main.assigned(backend)
+        self.other.assigned(backend)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        self.main.dropped(backend, done)
-        self.other.dropped(backend, done)
+    def released(self, backend: Backend, done: Done) -> None:
+        self.main.released(backend, done)
+        self.other.released(backend, done)
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         self.main.reported(backend, report, now)

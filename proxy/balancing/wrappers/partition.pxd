@@ -4,7 +4,7 @@ from ...upstream.backend cimport Backend
 from ..base cimport Balancer, Done
 
 
-cdef class Draw:
+cdef class Split:
     cdef public list children, bounds
     cdef public Balancer only
 
@@ -12,22 +12,22 @@ cdef class Draw:
     cpdef Balancer at(self, double place)
 
 
-cdef class Parts(Balancer):
-    cdef public object make, enrolled, everyone, dice
+cdef class Partition(Balancer):
+    cdef public object make, dice
     cdef public Balancer model
     cdef public long long seed
     cdef public bint located
     cdef public list parts
     cdef public dict children, owner
-    cdef public Draw draw
+    cdef public Split split
 
-    @cython.locals(child=Balancer, own=bytes, draw=Draw)
+    @cython.locals(child=Balancer, own=bytes, split=Split)
     cpdef Backend pick(self, bytes key)
     cpdef double place_of(self, bytes key) except -1.0
     @cython.locals(child=Balancer)
-    cpdef took(self, Backend backend)
+    cpdef assigned(self, Backend backend)
     @cython.locals(child=Balancer)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef released(self, Backend backend, Done done)
 
 
 @cython.locals(at=Py_ssize_t)

@@ -1,11 +1,11 @@
-"""Priorities: the backends of a level get requests only as far as those of the levels before it cannot.
+"""Priorities: the backends of a level get the requests that the levels before it have no capacity for.
 
-How far is Envoy's (priority levels, overprovisioning factor): a level counts as able to serve all as long as the
-healthy share of its backends, times the factor, is not below 1; below that the rest goes to the next level. So a level
-that loses backends spills over gradually, and no cliff is in the way. With a factor of 1.4 that begins below 71.4 %.
+The capacity is Envoy's (priority levels, overprovisioning factor): a level serves everything as long as the healthy
+share of its backends, times the factor, is at least 1; below that the rest goes to the next level. So a level that
+loses backends spills over gradually: with a factor of 1.4 from 71.4 % downwards.
 
-Law of this file: what is able is what is healthy. Where there is panic, unhealthy backends are among the usable ones,
-and what their level gets is still measured by the healthy ones.
+Law of this file: capacity is measured by healthy backends. In panic unhealthy backends are usable too, and the share of
+their level is still that of the healthy ones.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain
 
 from ...upstream.backend import Backend
-from .partition import Make, Part, Parts
+from .partition import Make, Part, Partition
 
 
-class Levels(Parts):
+class Priorities(Partition):
     """Divides members by their priority; 0 comes first."""
 
     name = "priority"
@@ -28,13 +28,13 @@ class Levels(Parts):
         super().__init__(make, seed)
         self.factor = factor
 
-    def divide(self, members: Sequence[Backend]) -> list[Part]:
+    def divide(self, in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> list[Part]:
         levels: dict[int, list[Backend]] = {}
-        for backend in members:
+        for backend in usable:
             if backend.weight > 0:
                 levels.setdefault(backend.spec.priority, []).append(backend)
-        total = counted(self.everyone or members)
-        well = counted(backend for backend in members if backend.well)
+        total = counted(in_rotation)
+        well = counted(backend for backend in usable if backend.healthy)
         order = sorted({*total, *levels})
         able = [ability(well[level], total[level], self.factor) for level in order]
         if not any(able):
@@ -53,24 +53,24 @@ class Levels(Parts):
 
 
 def counted(members: Iterable[Backend]) -> Counter[int]:
-    """How many there are of each priority; those that have no weight do not count."""
+    """The number of backends of each priority, without those of weight 0."""
     return Counter(backend.spec.priority for backend in members if backend.weight > 0)
 
 
 def ability(well: int, total: int, factor: float) -> float:
-    """How much of everything so many healthy backends of a total can serve, from 0 to 1."""
+    """The share of all requests that `well` healthy backends of `total` can serve, from 0 to 1."""
     return min(1.0, factor * well / total) if total else 0.0
 
 
 def first_only(levels: dict[int, list[Backend]]) -> list[Part]:
-    """Nobody is healthy, and what there is was taken in panic: the first level has it all."""
+    """The parts in panic without a healthy backend: the first level gets everything."""
     order = sorted(levels)
     return [Part(level, levels[level], float(level == order[0])) for level in order]
 
 
 def shares_of(able: Sequence[float]) -> list[float]:
-    """What each level gets, if each can serve so much (0 to 1) of everything: as much as it can of what is left. If
-    all of them together cannot serve everything, each gets its part of that."""
+    """The share of each level, from the capacities of all (0 to 1 of everything): of what is left, as much as it can
+    serve. If all together cannot serve everything, shares are in proportion to the capacities."""
     left, total = 1.0, min(1.0, sum(able))
     shares = []
     for each in able:

@@ -5,31 +5,31 @@ from ...upstream.load.report cimport LoadReport
 from ..base cimport Balancer, Done
 
 
-cdef class Series:
+cdef class CallSeries:
     cdef public str kind
     cdef public double limit
     cdef public long long slow, quick, calls
 
 
-cdef class Watch:
+cdef class CallTimes:
     cdef public object clock
-    cdef public Series path, ticks, rebuilds
+    cdef public CallSeries path, ticks, updates
     cdef public str verdict
 
     @cython.locals(seconds=double)
-    cpdef over(self, Series series, str call, double begun)
+    cpdef over(self, CallSeries series, str call, double begun)
 
 
-cdef class Watched(Balancer):
+cdef class TimeGuard(Balancer):
     cdef public Balancer inner
-    cdef public object inner_pick, inner_took, inner_dropped
-    cdef public Watch watch
+    cdef public object inner_pick, inner_assigned, inner_released
+    cdef public CallTimes times
 
-    @cython.locals(watch=Watch, begun=double, backend=Backend)
+    @cython.locals(times=CallTimes, begun=double, backend=Backend)
     cpdef Backend pick(self, bytes key)
-    @cython.locals(watch=Watch, begun=double)
-    cpdef took(self, Backend backend)
-    @cython.locals(watch=Watch, begun=double)
-    cpdef dropped(self, Backend backend, Done done)
-    @cython.locals(watch=Watch, begun=double)
+    @cython.locals(times=CallTimes, begun=double)
+    cpdef assigned(self, Backend backend)
+    @cython.locals(times=CallTimes, begun=double)
+    cpdef released(self, Backend backend, Done done)
+    @cython.locals(times=CallTimes, begun=double)
     cpdef reported(self, Backend backend, LoadReport report, double now)

@@ -1,20 +1,18 @@
-"""An algorithm of a user's own whose calls are timed: one that is slow too often is replaced as one that raises.
+"""The time guard of a user's algorithm: one whose calls are too often slow is replaced, as one that raises is.
 
-While a call lasts, every request of the worker waits: the calls run in the event loop. So one that has been slow `MOST`
-times, with fewer than `APART` quick calls between one time and the next, raises PolicyTooSlow after the last of them,
-to where exceptions of algorithms are caught (upstream/picker.py), and its spare picks from then on. Once alone it says
-nothing: a garbage collection or a machine that stood still may have fallen into it. Calls on the path of requests,
-ticks and rebuilds are counted apart, since the many quick calls of the one excuse nothing of the other; the latter two
-have `OFF_PATH` times as long.
+A call runs in the event loop and holds up every request of the worker. With `MOST` slow calls, fewer than `APART` quick
+ones between one and the next, PolicyTooSlow is raised after the last of them, to where exceptions of algorithms are
+caught (upstream/picker.py), and the spare picks from then on. A single slow call may be a garbage collection or a stall
+of the machine. Calls on the path of requests, ticks and calls of `members` are counted apart, since the many quick
+calls of the one kind must not cover the other kinds; the latter two have `OFF_PATH` times the limit.
 
-It stands directly around what was made from the configuration, inside of priorities, zones, subset, keys and
-stickiness: so a user's code is timed and nothing else, what picks for requests without a key is not taken for it, and
-built-in algorithms have nothing in their way. All parts of an upstream share one Watch: theirs is the same code, and it
-holds up the same requests.
+It is directly around the algorithm of the configuration, inside of priorities, zones, subset, keys and stickiness: so
+only the user's code is timed, the fallback for requests without a key is not, and built-in algorithms have no guard.
+All parts of an upstream share one CallTimes: they run the same code, and hold up the same requests.
 
-Law of this file: it is no algorithm and decides nothing. The clock is given from outside, and what it shows never gets
-to the algorithm inside, which knows only the times of the events. What it tells of itself (`explain`) is asked for by
-people, and not timed. A call that never returns is not seen here: the supervisor ends a worker that hangs.
+Law of this file: it is no algorithm and decides nothing. The clock is given from outside and never reaches the
+algorithm inside, whose only times are those of events. `explain` is called on demand, and not timed. A call that never
+returns is outside of its reach: the supervisor ends a worker that hangs.
 """
 
 from __future__ import annotations
@@ -28,49 +26,49 @@ from ...upstream.load.report import LoadReport
 from ..base import Balancer, Done
 
 MOST = 5
-"""Slow calls, after which an algorithm is given up."""
+"""Slow calls after which an algorithm is replaced."""
 APART = 100
-"""Quick calls, after which the slow ones before are forgotten."""
+"""Quick calls after which earlier slow ones do not count."""
 OFF_PATH = 20
-"""How many times as long a tick or a rebuild may take."""
+"""The limit of `tick` and `members`, as a multiple of that of calls on the path."""
 
 
-class Series:
-    """Calls of one kind, and those of them that took longer than `limit` seconds."""
+class CallSeries:
+    """Calls of one kind, and those of them above `limit` seconds."""
 
     def __init__(self, kind: str, limit: float) -> None:
         self.kind = kind
-        """For people."""
+        """For messages."""
         self.limit = limit
         self.slow = 0
-        """Slow calls that are not forgotten."""
+        """Slow calls that count."""
         self.quick = 0
         """Quick calls since the last slow one."""
         self.calls = 0
-        """All calls from the first of the slow ones to the last."""
+        """All calls from the first of those slow ones to the last."""
 
 
-class Watch:
-    """How long the calls of an algorithm of an upstream took. `limit` is that of a call on the path of requests."""
+class CallTimes:
+    """The durations of an upstream's calls of its algorithm. `limit`: seconds of a call on the path of requests."""
 
     def __init__(self, limit: float, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.path = Series("calls", limit)
-        self.ticks = Series("ticks", limit * OFF_PATH)
-        self.rebuilds = Series("rebuilds", limit * OFF_PATH)
+        self.path = CallSeries("calls", limit)
+        self.ticks = CallSeries("ticks", limit * OFF_PATH)
+        self.updates = CallSeries("updates", limit * OFF_PATH)
         self.verdict = ""
-        """Why the algorithm was given up, if it was: it is not called any more."""
+        """The reason of the replacement, empty before: from then on the algorithm is not called."""
 
-    def over(self, series: Series, call: str, begun: float) -> None:
-        """A call is over. Raises PolicyTooSlow if that was one too many."""
+    def over(self, series: CallSeries, call: str, begun: float) -> None:
+        """Count a call that is over. Raises PolicyTooSlow with the last slow one allowed."""
         seconds = self.clock() - begun
         if seconds <= series.limit:
             series.quick += 1
         else:
             self.slow_call(series, call, seconds)
 
-    def slow_call(self, series: Series, call: str, seconds: float) -> None:
-        """A call was slow. Raises PolicyTooSlow if that was one too many."""
+    def slow_call(self, series: CallSeries, call: str, seconds: float) -> None:
+        """Count a slow call. Raises PolicyTooSlow with the last one allowed."""
         if series.slow == 0 or series.quick >= APART:
             series.slow = series.calls = 1
         else:
@@ -86,14 +84,14 @@ class Watch:
             raise PolicyTooSlow(self.verdict)
 
 
-class Watched(Balancer):
-    """`inner`, timed. Once it was given up, it is left alone: who still has requests with it calls in vain."""
+class TimeGuard(Balancer):
+    """`inner`, timed. After its replacement it gets no more events, those of requests in flight included."""
 
-    def __init__(self, inner: Balancer, watch: Watch) -> None:
+    def __init__(self, inner: Balancer, times: CallTimes) -> None:
         self.inner = inner
         # Bound once: to look a method of a Python class up costs a compiled one more than to call it
-        self.inner_pick, self.inner_took, self.inner_dropped = inner.pick, inner.took, inner.dropped
-        self.watch = watch
+        self.inner_pick, self.inner_assigned, self.inner_released = inner.pick, inner.assigned, inner.released
+        self.times = times
 
     @property
     def needs_key(self) -> bool:  # type: ignore[override]
@@ -110,70 +108,65 @@ class Watched(Balancer):
     # --- on the path of requests ---
 
     def pick(self, key: bytes | None) -> Backend | None:
-        watch = self.watch
-        if watch.verdict:
-            raise PolicyTooSlow(watch.verdict)
-        begun = watch.clock()
+        times = self.times
+        if times.verdict:
+            raise PolicyTooSlow(times.verdict)
+        begun = times.clock()
         backend = self.inner_pick(key)
-        watch.over(watch.path, "pick", begun)
+        times.over(times.path, "pick", begun)
         return backend
 
-    def took(self, backend: Backend) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
-            self.inner_took(backend)
-            watch.over(watch.path, "took", begun)
+    def assigned(self, backend: Backend) -> None:
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
+            self.inner_assigned(backend)
+            times.over(times.path, "assigned", begun)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
-            self.inner_dropped(backend, done)
-            watch.over(watch.path, "dropped", begun)
+    def released(self, backend: Backend, done: Done) -> None:
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
+            self.inner_released(backend, done)
+            times.over(times.path, "released", begun)
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
             self.inner.reported(backend, report, now)
-            watch.over(watch.path, "reported", begun)
+            times.over(times.path, "reported", begun)
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        watch = self.watch
-        if watch.verdict:
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        times = self.times
+        if times.verdict:
             return None
-        begun = watch.clock()
-        reach = self.inner.reach(key)
-        watch.over(watch.path, "reach", begun)
-        return reach
+        begun = times.clock()
+        candidates = self.inner.candidates(key)
+        times.over(times.path, "candidates", begun)
+        return candidates
 
     # --- off it ---
 
     def tick(self, now: float) -> None:
-        self._timed(self.watch.ticks, "tick", now)
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
+            self.inner.tick(now)
+            times.over(times.ticks, "tick", begun)
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self._timed(self.watch.rebuilds, "roster", members)
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self._timed(self.watch.rebuilds, "census", members)
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         self.inner.prober, self.inner.scope = self.prober, self.scope
-        self._timed(self.watch.rebuilds, "rebuild", members)
-
-    def _timed(self, series: Series, call: str, argument: Any) -> None:
-        watch = self.watch
-        if not watch.verdict:
-            begun = watch.clock()
-            getattr(self.inner, call)(argument)
-            watch.over(series, call, begun)
+        times = self.times
+        if not times.verdict:
+            begun = times.clock()
+            type(self.inner).members(self.inner, listed, in_rotation, usable)
+            times.over(times.updates, "members", begun)
 
     def explain(self) -> dict[str, Any]:
         return self.inner.explain()
 
 
-def watched(make: Callable[[], Balancer], watch: Watch) -> Balancer:
-    """What `make` makes, timed."""
-    return Watched(make(), watch)
+def guarded(make: Callable[[], Balancer], times: CallTimes) -> Balancer:
+    """The algorithm of `make`, timed."""
+    return TimeGuard(make(), times)

@@ -1,10 +1,10 @@
 """Zones: requests stay in the zone of this proxy as far as its backends get no more than those of other zones.
 
-The rule is Envoy's (zone aware routing): if the share of backends that are here is not below the share of proxies that
-are here, everything stays; otherwise as much as keeps the load of all backends equal, and the rest goes to zones that
-have more backends than proxies. Backends count by their weights, and proxies only where there are backends: proxies
-of other zones spread over all of them. With fewer than `min_backends` the zones are too small to be fair, and in panic
-nobody knows what they can serve: then they are ignored.
+The rule is Envoy's (zone aware routing): if the local share of backends is not below the local share of proxies,
+everything stays; otherwise as much as keeps the load of all backends equal, and the rest goes to zones that have more
+backends than proxies. Backends count by their weights, and proxies only in zones with backends: proxies of other zones
+spread over all of them. Zones are ignored with fewer than `min_backends`, where shares are too coarse, and in panic,
+where their capacities are unknown.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from ...upstream.backend import Backend
-from .partition import Make, Part, Parts
+from .partition import Make, Part, Partition
 
 ALL = "all"
 
 
-class Zones(Parts):
-    """Divides members by their zone. `proxies` says how many proxies each zone has; equally many, if it does not."""
+class ZoneAware(Partition):
+    """Divides members by their zone. `proxies`: the number of proxies of each zone; empty for equally many."""
 
     name = "zone"
     salt = 0x53
@@ -36,19 +36,19 @@ class Zones(Parts):
         self.proxies = dict(proxies or {})
         self.min_backends = min_backends
         self.divided = False
-        """Whether zones count now."""
+        """Whether zones are not ignored now."""
 
-    def divide(self, members: Sequence[Backend]) -> list[Part]:
+    def divide(self, in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> list[Part]:
         zones: dict[str | None, list[Backend]] = {}
         weights: dict[str | None, int] = {}
-        for backend in members:
+        for backend in usable:
             if backend.weight > 0:
                 zone = backend.spec.zone
                 zones.setdefault(zone, []).append(backend)
                 weights[zone] = weights.get(zone, 0) + backend.weight
         used = [backend for each in zones.values() for backend in each]
         small = len(used) < self.min_backends
-        well = all(backend.well for backend in used)
+        well = all(backend.healthy for backend in used)
         self.divided = self.zone in zones and len(zones) > 1 and not small and well
         if not self.divided:
             return [Part(ALL, used, 1.0)] if used else []
@@ -60,7 +60,7 @@ class Zones(Parts):
         return backend.spec.zone if self.divided else ALL
 
     def shares(self, backends: Mapping[str | None, float]) -> dict[str | None, float]:
-        """What each zone gets, if it has this share of the backends."""
+        """The share of requests of each zone, from its share of the backends."""
         proxies = self._proxies(backends)
         here = self.zone
         if backends[here] >= proxies[here]:

@@ -62,6 +62,7 @@ class Entry:
 SECTIONS = (
     Entry("listeners", TOP, "listeners"),
     Entry("admin", TOP, "admin"),
+    Entry("python_path", TOP, "python_path"),
     Entry("geo", TOP, "geo:GeoSection", after="identity"),
     Entry("access_log", TOP, "access_log"),
     Entry("tracing", TOP, "tracing:TracingSection", after="access_log"),

@@ -37,11 +37,11 @@ def to_spec(breaker: BreakerSection, site: Site) -> BreakerSpec:
     from ...upstream.breaker import BreakerSpec
 
     return BreakerSpec(
-        breaker.failures,
-        breaker.slow or 0.0,
-        breaker.requests,
-        breaker.window,
-        breaker.open,
-        max(breaker.open, breaker.open_max),
-        breaker.trials,
+        failures=breaker.failures,
+        slow=breaker.slow or 0.0,
+        requests=breaker.requests,
+        window=breaker.window,
+        open=breaker.open,
+        open_max=max(breaker.open, breaker.open_max),
+        trials=breaker.trials,
     )

@@ -73,11 +73,11 @@ def to_spec(section: LoadReportsSection, site: Site) -> ReportSpec:
 def absent(site: Site) -> ReportSpec | None:
     """That of the defaults, if the algorithm goes by reports."""
     from ...balancing.compose import wants_reports
-    from ...balancing.user_code import call_guarded, own_names
+    from ...balancing.user_code import call_guarded, user_algorithms
 
     balance: BalanceSpec = site.specs["balance"]
     try:
-        wanted = call_guarded(own_names(balance), "__init__", wants_reports, balance)
+        wanted = call_guarded(user_algorithms(balance), "__init__", wants_reports, balance)
     except ValueError:  # an algorithm that cannot be used: said where it is tried out
         wanted = False
     return to_spec(LoadReportsSection(), site) if wanted else None

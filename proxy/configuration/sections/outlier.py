@@ -9,7 +9,7 @@ from pydantic import Field
 from ..fields import Count, Duration, Percent, Section, Whole, duration, percent
 
 if TYPE_CHECKING:
-    from ...upstream.passive_health import OutlierSpec
+    from ...upstream.outlier import OutlierSpec
     from ..site import Site
 
 
@@ -60,22 +60,22 @@ EFFECTS = (("*", "ejections and counters stay"),)
 
 
 def to_spec(outlier: OutlierSection, site: Site) -> OutlierSpec:
-    from ...upstream.passive_health import OutlierSpec
+    from ...upstream.outlier import OutlierSpec
 
     percentage, rate = outlier.failure_percentage, outlier.success_rate
     return OutlierSpec(
-        outlier.consecutive_5xx,
-        outlier.consecutive_gateway,
-        outlier.connect_failures,
-        outlier.connect_ejection,
-        outlier.base_ejection,
-        outlier.max_ejection,
-        outlier.max_ejected,
-        outlier.interval,
-        percentage.threshold if percentage is not None else 0.0,
-        percentage.hosts if percentage is not None else 0,
-        percentage.requests if percentage is not None else 0,
-        rate.factor if rate is not None else 0.0,
-        rate.hosts if rate is not None else 0,
-        rate.requests if rate is not None else 0,
+        consecutive_5xx=outlier.consecutive_5xx,
+        consecutive_gateway=outlier.consecutive_gateway,
+        connect_failures=outlier.connect_failures,
+        connect_ejection=outlier.connect_ejection,
+        base_ejection=outlier.base_ejection,
+        max_ejection=outlier.max_ejection,
+        max_ejected=outlier.max_ejected,
+        interval=outlier.interval,
+        failure_percentage=percentage.threshold if percentage is not None else 0.0,
+        failure_hosts=percentage.hosts if percentage is not None else 0,
+        failure_requests=percentage.requests if percentage is not None else 0,
+        success_rate_factor=rate.factor if rate is not None else 0.0,
+        success_hosts=rate.hosts if rate is not None else 0,
+        success_requests=rate.requests if rate is not None else 0,
     )

@@ -10,7 +10,7 @@ from ..findings import Finding, PlainData, mapping
 from ..findings import Path as FindingPath
 
 if TYPE_CHECKING:
-    from ...upstream.settings import PoolSettings
+    from ...upstream.spec import PoolSettings
     from ..site import Site
 
 
@@ -38,7 +38,7 @@ def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> 
 
 
 def to_spec(pool: PoolSection, site: Site) -> PoolSettings:
-    from ...upstream.settings import PoolSettings
+    from ...upstream.spec import PoolSettings
 
     connect = site.upstream_section.timeouts.connect or site.config.timeouts.connect
     return PoolSettings(pool.min, pool.max, pool.idle, pool.lifetime, pool.pending, connect)

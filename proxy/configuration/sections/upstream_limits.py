@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..fields import Duration, Section, Whole, duration
 
 if TYPE_CHECKING:
-    from ...upstream.settings import LimitSpec
+    from ...upstream.spec import LimitSpec
     from ..site import Site
 
 
@@ -25,7 +25,7 @@ class UpstreamLimits(Section):
 
 
 def to_spec(limits: UpstreamLimits, site: Site) -> LimitSpec:
-    from ...upstream.settings import LimitSpec
+    from ...upstream.spec import LimitSpec
 
     return LimitSpec(
         limits.requests, limits.requests_per_backend, limits.queue, limits.queue_timeout, limits.queue_target

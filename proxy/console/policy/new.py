@@ -7,6 +7,7 @@ table, one of Python's, or one of a module that would be hidden by it.
 from __future__ import annotations
 
 import ast
+import json
 import keyword
 import re
 from errno import EEXIST
@@ -105,8 +106,12 @@ def write_policy(given: str, folder: Path) -> Written:
 
 
 def next_steps(written: Written) -> str:
-    """What to do with the files, as it is typed."""
-    name, folder = written.name, quote(str(written.algorithm.parent.resolve()))
+    """What to do with the files, as it is typed in the working folder."""
+    name, folder = written.name, written.algorithm.parent.resolve()
+    here = Path.cwd()
+    shown = str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    if not re.fullmatch(r"[\w./-]+", shown):
+        shown = json.dumps(shown, ensure_ascii=False)
     return f"""\
 {written.algorithm}: the algorithm, class {name.title}; it works as it is
 {written.test}: its test, which needs no server
@@ -115,14 +120,15 @@ Test it:
 
     python -m pytest {quote(str(written.test))}
 
-Name it in the configuration:
+Name it in the configuration, and its folder, relative to that of the configuration:
 
+    python_path: [{shown}]
     upstreams:
       app:
         balance: {{algorithm: "{name.module}:{name.title}"}}
 
-Check that, and serve it, with the folder on Python's path:
+Check that, and serve it:
 
-    PYTHONPATH={folder} qantara check qantara.yaml
-    PYTHONPATH={folder} qantara run -c qantara.yaml
+    qantara check qantara.yaml
+    qantara run -c qantara.yaml
 """

@@ -2,10 +2,10 @@
 
 Say here how it chooses, why, and what a pick costs. This one looks at two backends whatever their number.
 
-Law of an algorithm: `rebuild` and `tick` keep the structure ready, a pick only reads it. `pick`, `took`, `dropped` and
-`reported` run in the event loop, on every request: they do not block, wait, log, or look at every backend. It never
-reads the clock, the times of the events are all that it knows; so a test of it waits for nothing. There is one
-instance for each upstream in each worker, and all of its methods run in one thread. One that raises, or often takes
+Law of an algorithm: `members` and `tick` keep the structure ready, a pick only reads it. `pick`, `assigned`, `released`
+and `reported` run in the event loop, on every request: they do not block, wait, log, or look at every backend. It never
+reads the clock: the times of events are its only times, so a test of it waits for nothing. There is one instance for
+each upstream in each worker, and all of its methods run in one thread. One that raises, or often takes
 longer than `balance.slow` (10 ms), is replaced by `balance.fallback` until the next reload.
 """
 
@@ -29,66 +29,61 @@ class Skeleton(Balancer):
     needs_location = False
     """True: the key begins with the name of the location where the client is, and a line feed."""
     wants_reports = False
-    """True: backends are told that it goes by load reports, and `dropped` gets them in `done.report`."""
+    """True: backends are asked for load reports, and `released` gets them in `done.report`."""
 
     def __init__(self, seed: int | None = None) -> None:
         """`seed` makes its choices the same each time, for tests. Raise ValueError for a value that is wrong:
-        `qantara check` tells it with its line."""
+        `qantara check` prints it with its line."""
         self.random = Random(seed).random
-        self.members: list[Backend] = []
+        self.backends: list[Backend] = []
         self.picked: dict[str, int] = {}
 
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        """The usable backends, or their weights, have changed. Called before the first pick.
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        """The backends or their weights have changed. Called before the first pick.
 
-        Whatever depends on the members is worked out here. Those of weight 0 get no requests: leave them out.
+        `usable` may be picked; `in_rotation` has unhealthy ones too, `listed` drained ones too. What depends on the
+        members is computed here. Those of weight 0 get no requests: leave them out.
         """
-        self.members = [backend for backend in members if backend.weight > 0]
-        self.picked = {backend.name: self.picked.get(backend.name, 0) for backend in members}
+        self.backends = [backend for backend in usable if backend.weight > 0]
+        self.picked = {backend.name: self.picked.get(backend.name, 0) for backend in usable}
 
     def pick(self, key: bytes | None) -> Backend | None:
         """The backend for a request; None answers 503. If the backend cannot be connected to, it is called again.
 
         `in_flight` is what this worker has at a backend, `load()` what all workers have there.
         """
-        members, size = self.members, len(self.members)
+        backends, size = self.backends, len(self.backends)
         if size < 2:
-            return members[0] if members else None
+            return backends[0] if backends else None
         at, other = int(self.random() * size), int(self.random() * (size - 1))
-        first, second = members[at], members[other + (other >= at)]  # never the same one twice
+        first, second = backends[at], backends[other + (other >= at)]  # never the same one twice
         if second.in_flight * first.weight < first.in_flight * second.weight:
             return second
         return first
 
-    def took(self, backend: Backend) -> None:
-        """A request was given to `backend`, which counts it already. It need not be the one that `pick` has named: a
-        backend with room where that had none, or one that `rebuild` has left out, whose sessions stay with it."""
+    def assigned(self, backend: Backend) -> None:
+        """A request goes to `backend`, which counts it already. It need not be the one that `pick` has named: where
+        that is full, it is another one; and a drained backend, which is not usable, keeps its sessions."""
         self.picked[backend.name] = self.picked.get(backend.name, 0) + 1
 
     def explain(self) -> dict[str, Any]:
-        """What it knows, for people: `qantara explain` and the admin API show it. Called when somebody asks."""
+        """Its state, for people: `qantara explain` and the admin API show it. Called on demand."""
         return {"backends": {name: {"picked": picked} for name, picked in self.picked.items()}}
 
     # --- the rest of the contract: it does nothing here. Delete what you do not need. ---
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        """A request at `backend` is over, once for each `took`: `done.outcome`, `done.seconds` until the response head,
-        `done.now`. `done` is used again for the next request: keep nothing of it. The backend may be one that a later
-        `rebuild` has left out."""
+    def released(self, backend: Backend, done: Done) -> None:
+        """A request at `backend` is over, once for each `assigned`: `done.outcome`, `done.seconds` until the response
+        head, `done.now`. `done` is used again for the next request: keep nothing of it. The backend may have left the
+        members since."""
 
     def tick(self, now: float) -> None:
         """Ten times per second, off the path of requests (`now`: seconds, monotonic): what fades with time."""
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
-        """A backend has told of its load in an answer to a probe. Only with `wants_reports`."""
+        """A load report of a backend in an answer to a probe. Only with `wants_reports`."""
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        """Whom a request with this key may go to at all, for retries and where a backend is full: groups of backends,
-        the best first; None for all alike."""
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        """The backends that a request with this key may go to, for retries and where a backend is full: in groups, the
+        best first; None for all usable ones alike."""
         return None
-
-    def roster(self, members: Sequence[Backend]) -> None:
-        """All backends, drained ones too. Called before `census`."""
-
-    def census(self, members: Sequence[Backend]) -> None:
-        """The backends in rotation, healthy or not. Called before `rebuild`."""

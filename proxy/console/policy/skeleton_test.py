@@ -1,7 +1,8 @@
-"""What Skeleton promises, without a server and without an event loop: `python -m pytest test_skeleton.py`.
+"""The promises of Skeleton, without a server and without an event loop: `python -m pytest test_skeleton.py`.
 
-`Picker` does for an algorithm what the proxy does, in the same order: it counts a request in flight, then calls `took`;
-counts it out, then calls `dropped`; and calls `tick`, by a clock that stands still here, so that every run is the same.
+`StandalonePicker` does for an algorithm what the proxy does, in the same order: it counts a request in flight, then
+calls `assigned`; counts it out, then calls `released`; and calls `tick`, by a clock that does not move here, so that
+every run is the same.
 """
 
 from __future__ import annotations
@@ -10,26 +11,26 @@ from collections import Counter
 from collections.abc import Mapping
 
 from ...balancing.base import Done
-from ...balancing.standalone import Picker, Request, backend_at
+from ...balancing.standalone import StandalonePicker, StandaloneRequest, backend_at
 from .skeleton import Skeleton
 
 
-def picker_of(weights: Mapping[str, int]) -> Picker:
+def picker_of(weights: Mapping[str, int]) -> StandalonePicker:
     """One that picks among backends with these weights."""
-    return Picker(Skeleton(seed=1), weights, clock=lambda: 0.0)
+    return StandalonePicker(Skeleton(seed=1), weights, clock=lambda: 0.0)
 
 
-def picked(picker: Picker, count: int) -> list[Request]:
-    """So many requests, all of which stay in flight until they are told to have ended."""
+def picked(picker: StandalonePicker, count: int) -> list[StandaloneRequest]:
+    """`count` requests, in flight until their ends are reported."""
     found = [picker.pick() for _ in range(count)]
     return [request for request in found if request is not None]
 
 
-def shares(requests: list[Request]) -> Counter[str]:
+def shares(requests: list[StandaloneRequest]) -> Counter[str]:
     return Counter(request.backend.name for request in requests)
 
 
-def test_nobody_is_picked_if_there_is_nobody() -> None:
+def test_nothing_is_picked_without_a_backend() -> None:
     assert picker_of({}).pick() is None
     assert picker_of({"a:1": 0, "b:1": 0}).pick() is None
 
@@ -82,17 +83,16 @@ def test_over_many_requests_all_get_their_share() -> None:
 
 
 def test_it_is_called_as_the_proxy_calls_it() -> None:
-    """What `Picker` does, by hand. `pick` alone changes nothing: requests in flight are counted by who calls it."""
+    """What `StandalonePicker` does, by hand. `pick` alone changes nothing: its caller counts requests in flight."""
     balancer, members = Skeleton(seed=1), [backend_at("a:1"), backend_at("b:1")]
-    balancer.census(members)
-    balancer.rebuild(members)
+    balancer.members(members, members, members)
     backend = balancer.pick(None)
     assert backend in members
     backend.in_flight += 1
-    balancer.took(backend)
+    balancer.assigned(backend)
     other = balancer.pick(None)
     assert other in members
     assert other is not backend
     backend.in_flight -= 1
-    balancer.dropped(backend, Done(seconds=0.01, now=0.01))
+    balancer.released(backend, Done(seconds=0.01, now=0.01))
     assert balancer.explain()["backends"][backend.name] == {"picked": 1}

@@ -1,7 +1,7 @@
 """What endpoints have in common: a body that is read as a model, an answer in JSON.
 
-Law of this file: what is wrong with a body is said as for the configuration, key by key. Nothing but a problem of RFC
-9457 refuses a request, whoever it is that refuses.
+Law of this file: what is wrong with a body is reported as for the configuration, key by key. Every refusal is a problem
+of RFC 9457.
 """
 
 from __future__ import annotations

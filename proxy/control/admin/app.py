@@ -7,11 +7,10 @@ would be right, as RFC 9457 writes it. Answers are JSON, but for /metrics.
 from __future__ import annotations
 
 import logging
-import os
-from pathlib import Path
 from typing import Any, Literal
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from ...configuration.fields import Section
 from ...errors import REASONS, BindError
@@ -24,12 +23,11 @@ from .balancing import BalancingEndpoints
 from .chaos import ChaosEndpoints
 from .contract import Control
 from .exposition import expose
-from .guard import guard, refused
+from .guard import refused
 from .top import TopEndpoints
 from .views import backend_view, upstream_view
 
 BODY_MAX = 65_536
-LEVELS = ("debug", "info", "warning", "error")
 
 
 class BackendChange(Section):
@@ -43,70 +41,38 @@ class LogLevel(Section):
     level: Literal["debug", "info", "warning", "error"]
 
 
-class AdminServer:
-    """The admin API of one running proxy, on its control socket and, if wanted, on a TCP address."""
+def application(control: Control, guarded: Middleware | None) -> web.Application:
+    """The whole API, behind the middleware `guarded` if there is one."""
+    middlewares = [as_problems] if guarded is None else [as_problems, guarded]
+    app = web.Application(client_max_size=BODY_MAX, middlewares=middlewares)
+    for endpoints in (Endpoints, BackendEndpoints, BalancingEndpoints, ChaosEndpoints, TopEndpoints):
+        app.add_routes(endpoints(control).routes())
+    return app
+
+
+class Endpoints:
+    """State, counters, and changes of the whole proxy."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
-        self.runners: list[web.AppRunner] = []
-        self.path: Path | None = None
 
-    async def listen_at(self, path: Path) -> None:
-        """Listen on a Unix socket of this user's own. A file that is there already is replaced in one step, so that
-        during an upgrade whoever asks finds either the old process or the new one, never nobody."""
-        runner = await self._runner(web.Application(client_max_size=BODY_MAX, middlewares=[as_problems]))
-        beside = path.with_suffix(f".{os.getpid()}")
-        beside.unlink(missing_ok=True)
-        await web.UnixSite(runner, str(beside)).start()
-        os.chmod(beside, 0o600)
-        os.replace(beside, path)
-        self.path = path
-
-    async def listen_on(self, host: str, port: int, token: str | None) -> tuple[str, int]:
-        """Listen on a TCP address. Returns what it is bound to; raises BindError."""
-        middlewares = [as_problems, guard(token)]
-        runner = await self._runner(web.Application(client_max_size=BODY_MAX, middlewares=middlewares))
-        try:
-            await web.TCPSite(runner, host or None, port, reuse_port=True).start()
-        except OSError as error:
-            raise BindError(f"admin.bind: cannot listen on {host}:{port}: {error.strerror}") from error
-        address = runner.addresses[0]
-        return str(address[0]), int(address[1])
-
-    async def _runner(self, app: web.Application) -> web.AppRunner:
-        app.add_routes(
-            [
-                web.get("/healthz", self.healthz),
-                web.get("/readyz", self.readyz),
-                web.get("/status", self.status),
-                web.get("/config", self.config),
-                web.get("/metrics", self.metrics),
-                web.get("/reasons", self.reasons),
-                web.get("/upstreams", self.upstreams),
-                web.get("/upstreams/{name}", self.upstream),
-                web.put("/upstreams/{name}/backends/{address:.+}", self.change_backend),
-                web.put("/log-level", self.log_level),
-                web.post("/reload", self.reload),
-                web.post("/reopen", self.reopen),
-                web.post("/stop", self.stop),
-                web.post("/upgrade", self.upgrade),
-                *BackendEndpoints(self.control).routes(),
-                *BalancingEndpoints(self.control).routes(),
-                *ChaosEndpoints(self.control).routes(),
-                *TopEndpoints(self.control).routes(),
-            ]
-        )
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, keepalive_timeout=15.0)
-        await runner.setup()
-        self.runners.append(runner)
-        return runner
-
-    async def close(self, keep_file: bool) -> None:
-        """Stop listening. With `keep_file` the file of the socket is another process's by now."""
-        if self.path is not None and not keep_file:
-            self.path.unlink(missing_ok=True)
-        for runner in self.runners:
-            await runner.cleanup()
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
+            web.get("/status", self.status),
+            web.get("/config", self.config),
+            web.get("/metrics", self.metrics),
+            web.get("/reasons", self.reasons),
+            web.get("/upstreams", self.upstreams),
+            web.get("/upstreams/{name}", self.upstream),
+            web.put("/upstreams/{name}/backends/{address:.+}", self.change_backend),
+            web.put("/log-level", self.log_level),
+            web.post("/reload", self.reload),
+            web.post("/reopen", self.reopen),
+            web.post("/stop", self.stop),
+            web.post("/upgrade", self.upgrade),
+        ]
 
     # --- what is ---
 
@@ -149,7 +115,7 @@ class AdminServer:
         return answer(upstream_view(self.control, spec, await self._reports()))
 
     async def _reports(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """What backends have said last of their load, to any worker; nobody is asked where nobody listens."""
+        """The last load report of each backend, of all workers; {} without an upstream that reads reports."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         if any(spec.reports is not None for spec in self.control.specs().values()):
             for told in await self.control.ask_all("reports"):

@@ -60,7 +60,7 @@ class BackendEndpoints:
         ]
 
     async def sources(self, _: web.Request) -> web.Response:
-        """Who has a say in the backends of each upstream."""
+        """The sources of the backends of each upstream."""
         return answer([_shown(report._asdict()) for report in self.control.discovery.report()])
 
     async def add(self, request: web.Request) -> web.Response:

@@ -58,7 +58,7 @@ class ChaosEndpoints:
         ]
 
     async def report(self, _: web.Request) -> web.Response:
-        tallies = {rule: tally._asdict() for rule, tally in (await self.controller.hands.tallies()).items()}
+        tallies = {rule: tally._asdict() for rule, tally in (await self.controller.target.tallies()).items()}
         return answer(self.controller.report() | {"tallies": tallies})
 
     async def audit(self, request: web.Request) -> web.Response:

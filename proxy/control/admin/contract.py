@@ -13,7 +13,7 @@ from ...scoreboard import Scoreboard
 from ...upstream.spec import GroupSpec
 from ..chaos.service import ChaosService
 from ..discovery.service import Discovery
-from ..health_checks import Monitor
+from ..health_checks import HealthChecks
 from ..reload import Checked, ReloadResult
 
 
@@ -34,7 +34,7 @@ class Control(Protocol):
     """A running proxy."""
 
     board: Scoreboard
-    monitor: Monitor
+    health_checks: HealthChecks
     chaos: ChaosService
     discovery: Discovery
     path: str

@@ -1,7 +1,7 @@
-"""Who may use the admin API on a TCP address.
+"""Access to the admin API on a TCP address.
 
-Law of this file: nobody but a local client or the owner of the token; no web page, whatever a browser sends for it.
-The Unix socket has no guard but its mode.
+Law of this file: a local client or the bearer of the token, and never a web page, with any headers of its browser. The
+Unix socket has no guard but its mode.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aiohttp.typedefs import Middleware
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OPEN = frozenset(("/healthz", "/readyz"))
-"""Asked for by those who have no token: load balancers, orchestrators."""
+"""Paths without a token, for load balancers and orchestrators."""
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1", "[::1]"))
 
 

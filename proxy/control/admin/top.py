@@ -1,6 +1,6 @@
-"""What `qantara top` shows: numbers that a difference is taken of, and who asks the most.
+"""What `qantara top` shows: numbers that a difference is taken of, and the top talkers.
 
-Law of this file: it reads. Counters are sums over all workers since the start; whoever asks twice has a rate.
+Law of this file: it reads. Counters are sums over all workers since the start; a rate is the difference of two.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TopEndpoints:
         )
 
     async def talkers(self, request: web.Request) -> web.Response:
-        """Who asks the most: ?by=client, host, path, route or upstream; &limit=10."""
+        """Top talkers: ?by=client, host, path, route or upstream; &limit=10."""
         by, text = request.query.get("by", "client"), request.query.get("limit", "10")
         if by not in DIMENSIONS:
             return refused(400, f"by: must be {', '.join(DIMENSIONS[:-1])} or {DIMENSIONS[-1]}, not {by[:40]!r}")

@@ -118,7 +118,7 @@ def backend_view(control: Control, upstream: str, spec: BackendSpec) -> dict[str
     rows = control.board.backend_rows(upstream, spec.address)
     state, why = state_of(rows, monotonic_ns())
     answered = total(rows, RESPONSES)
-    target = control.monitor.targets.get((upstream, spec.address))
+    target = control.health_checks.targets.get((upstream, spec.address))
     return {
         "address": spec.address,
         "state": state,

@@ -6,7 +6,7 @@ is in contract.py, so that all of it runs in tests with a clock of their own.
 
 contract.py     what it asks of the proxy, and what the proxy says of itself
 experiment.py   an experiment as plain data, and the rule that workers get
-safety.py       who would be hit, and everything that speaks against it
+safety.py       its victims, and all objections to it
 guard.py        the steady state, before and during
 audit.py        what happened, in a file that only grows
 controller.py   start, stop, watch

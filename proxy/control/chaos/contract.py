@@ -36,12 +36,12 @@ class Member(NamedTuple):
     """It may get requests: in rotation, found well, not ejected."""
 
 
-class Upstream(NamedTuple):
+class UpstreamState(NamedTuple):
     members: tuple[Member, ...]
     panicking: bool = False
 
 
-class Clock(Protocol):
+class ExperimentClock(Protocol):
     def monotonic(self) -> float:
         """Seconds of CLOCK_MONOTONIC."""
 
@@ -49,13 +49,13 @@ class Clock(Protocol):
         """The time of day, with its zone."""
 
 
-class Hands(Protocol):
+class ChaosTarget(Protocol):
     """What experiments can do to a running proxy."""
 
     def sample(self) -> Sample:
         """The numbers as they are now."""
 
-    def upstreams(self) -> Mapping[str, Upstream]:
+    def upstreams(self) -> Mapping[str, UpstreamState]:
         """All upstreams by name, with the backends that they have now."""
 
     def workers(self) -> Sequence[int]:
@@ -75,4 +75,4 @@ class Hands(Protocol):
         """Have a backend be `ready` or `drain`, as an operator would."""
 
     async def lie(self, upstream: str, address: str, healthy: bool | None, until: float) -> None:
-        """Have active health checks find this, whatever they find, until that time; None: what they find."""
+        """Set the result of a backend's active health checks until that time; None: their own result."""

@@ -1,7 +1,7 @@
 """Experiments: started if nothing speaks against it, watched, ended in time, and written down.
 
-Law of this file: first it is written down, then it is done. Whatever an experiment does is undone in `_end`, in
-whatever way it ends; and should nobody be left to do that, its rules end by themselves.
+Law of this file: first it is written down, then it is done. All effects of an experiment are undone in `_end`, however
+it ends; its rules also end by themselves, in case this process does not live to do that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...errors import ChaosRefused, QantaraError
 from ...features.chaos import Rule, Tally
 from ...features.chaos.experiment import OFF_PATH, Experiment, from_json
 from .audit import Audit
-from .contract import Clock, Hands, Sample
+from .contract import ChaosTarget, ExperimentClock, Sample
 from .guard import Guard, State, between
 from .safety import Targets, draw, objections
 
@@ -69,10 +69,15 @@ class Controller:
     """All experiments of one proxy."""
 
     def __init__(
-        self, settings: ChaosSection, hands: Hands, clock: Clock, audit: Audit | None, dice: Random | None = None
+        self,
+        settings: ChaosSection,
+        target: ChaosTarget,
+        clock: ExperimentClock,
+        audit: Audit | None,
+        dice: Random | None = None,
     ) -> None:
         self.settings = settings
-        self.hands = hands
+        self.target = target
         self.clock = clock
         self.audit = audit
         self.dice = dice or Random()
@@ -132,7 +137,7 @@ class Controller:
         async with self._lock:
             dry_run = self.settings.dry_run if dry_run is None else dry_run
             seed = self.dice.randrange(SEEDS) if seed is None else seed
-            upstreams, workers = self.hands.upstreams(), self.hands.workers()
+            upstreams, workers = self.target.upstreams(), self.target.workers()
             if targets is None:
                 targets = draw(experiment, self.settings, upstreams, workers, seed)
             refusals = [*objections(experiment, self.settings, upstreams, workers, targets)]
@@ -165,7 +170,7 @@ class Controller:
         if self.audit is None:
             raise ChaosRefused(["there is no audit log; set chaos.audit"])
         baseline = self.baseline()
-        start = self.hands.sample()
+        start = self.target.sample()
         run.until = self.clock.monotonic() + run.experiment.duration
         run.guard = Guard(self.settings.limits, baseline, start)
         record = {"event": "start", **run.as_json(), "before": baseline.as_json()}
@@ -210,7 +215,7 @@ class Controller:
 
     async def tick(self) -> None:
         """Once per second: end what is over, stop what does harm, start what waits."""
-        now, sample = self.clock.monotonic(), self.hands.sample()
+        now, sample = self.clock.monotonic(), self.target.sample()
         async with self._lock:
             for run in list(self.runs.values()):
                 over = now >= run.until
@@ -229,7 +234,7 @@ class Controller:
         why = run.guard.look(sample, over)
         if run.dry_run:
             return ""  # it changes nothing, so nothing is its fault
-        for name, upstream in self.hands.upstreams().items():
+        for name, upstream in self.target.upstreams().items():
             if upstream.panicking and (not run.experiment.upstreams or name in run.experiment.upstreams):
                 return f"upstream {name} panics"
         return why
@@ -284,14 +289,14 @@ class Controller:
         if run.experiment.fault in OFF_PATH:
             return None
         try:
-            return (await self.hands.tallies()).get(run.id, Tally(0, 0, 0))
+            return (await self.target.tallies()).get(run.id, Tally(0, 0, 0))
         except Exception:
             log.exception("chaos %s: how often it has struck is not known", run.id)
             return Tally(0, 0, 0)
 
     async def _set_rules(self) -> None:
         rules = (run.rule(self.settings.limits.traffic) for run in self.runs.values())
-        await self.hands.set_rules([rule for rule in rules if rule is not None])
+        await self.target.set_rules([rule for rule in rules if rule is not None])
 
     async def _off_path(self, run: Run) -> None:
         experiment = run.experiment
@@ -301,21 +306,21 @@ class Controller:
             return
         if experiment.fault == "worker_kill":
             for slot in run.targets.workers:
-                await self.hands.kill_worker(slot)
+                await self.target.kill_worker(slot)
         for upstream, address in run.targets.backends:
             if experiment.fault == "backend_drain":
-                await self.hands.set_backend_state(upstream, address, "drain")
+                await self.target.set_backend_state(upstream, address, "drain")
             elif experiment.fault == "health_lie":
-                await self.hands.lie(upstream, address, experiment.healthy, run.until)
+                await self.target.lie(upstream, address, experiment.healthy, run.until)
 
     async def _undo(self, run: Run) -> None:
         if run.dry_run:
             return
         for upstream, address in run.targets.backends:
             if run.experiment.fault == "backend_drain":
-                await self.hands.set_backend_state(upstream, address, "ready")
+                await self.target.set_backend_state(upstream, address, "ready")
             elif run.experiment.fault == "health_lie":
-                await self.hands.lie(upstream, address, None, 0.0)
+                await self.target.lie(upstream, address, None, 0.0)
 
     # --- the audit log ---
 

@@ -1,6 +1,6 @@
 """The steady state: what the proxy does when nothing is wrong with it, and whether it still does.
 
-Law of this file: it judges what clients see, whoever caused it: errors, no answer for as long as they wait, and slow
+Law of this file: it judges what clients see, of any cause: errors, no answer for as long as they wait, and slow
 ones. Differences of samples only, no clock.
 """
 
@@ -24,7 +24,7 @@ class State(NamedTuple):
     requests: int
     errors: int
     p99: float
-    """Seconds; 0 if there were too few requests to tell."""
+    """Seconds; 0 if there were too few requests."""
     gone: int = 0
     """Requests whose clients left before they had their whole response."""
     calm: int = 0

@@ -12,7 +12,7 @@ from random import Random
 from ...configuration.sections.chaos import ChaosMonkey
 from ...errors import QantaraError
 from ...features.chaos.experiment import Experiment
-from .contract import Clock
+from .contract import ExperimentClock
 from .controller import Controller
 from .safety import opted_out
 
@@ -25,7 +25,7 @@ WHO = "chaos monkey"
 class Monkey:
     """Rolls its dice once per interval."""
 
-    def __init__(self, settings: ChaosMonkey, controller: Controller, clock: Clock) -> None:
+    def __init__(self, settings: ChaosMonkey, controller: Controller, clock: ExperimentClock) -> None:
         self.settings = settings
         self.controller = controller
         self.clock = clock
@@ -33,7 +33,7 @@ class Monkey:
         self.due = clock.monotonic() + settings.interval
 
     def at_work(self) -> bool:
-        """Whether somebody is there to see it."""
+        """Whether it is within working hours."""
         now, settings = self.clock.now(), self.settings
         return DAYS[now.weekday()] in settings.days and settings.from_hour <= now.hour < settings.to_hour
 
@@ -62,7 +62,7 @@ class Monkey:
         opt_out = self.controller.settings.opt_out
         names = [
             name
-            for name, upstream in sorted(self.controller.hands.upstreams().items())
+            for name, upstream in sorted(self.controller.target.upstreams().items())
             if any(not opted_out(name, member.address, opt_out) for member in upstream.members)
         ]
         if not names:

@@ -1,4 +1,4 @@
-"""Who an experiment would hit, and everything that speaks against running it.
+"""The victims of an experiment, and all objections to running it.
 
 Law of this file: pure. All objections are found at once, each in words that say what would be right; an experiment
 with an objection does not run, not even dry. Drawing lots depends on the seed alone.
@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from ...configuration.sections.chaos import ChaosLimits, ChaosSection
 from ...features.chaos.experiment import Experiment, malformed
-from .contract import Member, Upstream
+from .contract import Member, UpstreamState
 
 Target = tuple[str, str]
 """Upstream and address."""
 
 
 class Targets(NamedTuple):
-    """Who would be hit. Both are empty for what is only about requests."""
+    """The victims. Both are empty for what is only about requests."""
 
     backends: tuple[Target, ...] = ()
     workers: tuple[int, ...] = ()
@@ -30,7 +30,7 @@ class Targets(NamedTuple):
 def draw(
     experiment: Experiment,
     settings: ChaosSection,
-    upstreams: Mapping[str, Upstream],
+    upstreams: Mapping[str, UpstreamState],
     workers: Sequence[int],
     seed: int,
 ) -> Targets:
@@ -66,7 +66,7 @@ def opted_out(upstream: str, address: str, patterns: Sequence[str]) -> bool:
 def objections(
     experiment: Experiment,
     settings: ChaosSection,
-    upstreams: Mapping[str, Upstream],
+    upstreams: Mapping[str, UpstreamState],
     workers: Sequence[int],
     targets: Targets,
 ) -> Iterator[str]:

@@ -12,13 +12,14 @@ from time import monotonic
 
 from ...configuration.sections.chaos import ChaosSection
 from .audit import Audit
-from .contract import Clock, Hands
+from .contract import ChaosTarget, ExperimentClock
 from .controller import Controller
 from .monkey import Monkey
 
 log = logging.getLogger("qantara")
 
-TICK = 1.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks at what experiments do."""
 
 
 class SystemClock:
@@ -34,9 +35,9 @@ class SystemClock:
 class ChaosService:
     """Everything about chaos that is not on the data path. Costs a look per second, none while it is not enabled."""
 
-    def __init__(self, settings: ChaosSection, hands: Hands, clock: Clock | None = None) -> None:
+    def __init__(self, settings: ChaosSection, target: ChaosTarget, clock: ExperimentClock | None = None) -> None:
         self.clock = clock or SystemClock()
-        self.controller = Controller(settings, hands, self.clock, _audit(settings))
+        self.controller = Controller(settings, target, self.clock, _audit(settings))
         self.monkey = self._monkey(settings)
 
     def _monkey(self, settings: ChaosSection) -> Monkey | None:
@@ -57,7 +58,7 @@ class ChaosService:
             while True:
                 if self.controller.settings.enabled:
                     await self.tick()
-                await asyncio.sleep(TICK)
+                await asyncio.sleep(LOOK_EVERY)
         finally:
             await self.controller.stop("the end of the supervisor")
 
@@ -67,7 +68,7 @@ class ChaosService:
             await self.controller.tick()
             if self.monkey is not None:
                 await self.monkey.tick()
-        except Exception:  # whoever watches experiments must not be ended by one
+        except Exception:  # the task that watches experiments survives a defect in one
             log.exception("a defect of the proxy, while watching chaos experiments")
 
 

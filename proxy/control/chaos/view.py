@@ -13,7 +13,7 @@ from ...metrics import HISTOGRAM_CELLS, REASON_CELLS
 from ...scoreboard import C_BROKEN_OFF, C_HISTOGRAMS, C_IN_FLIGHT, C_REQUESTS, C_STATUSES, Scoreboard
 from ...upstream.backend import Backend
 from ...upstream.spec import GroupSpec
-from .contract import Member, Sample, Upstream
+from .contract import Member, Sample, UpstreamState
 
 SERVER_ERROR = 5
 """Hundreds of the status."""
@@ -36,15 +36,15 @@ def sample(board: Scoreboard) -> Sample:
     return Sample(monotonic(), requests, errors, gone, in_flight, tuple(seconds))
 
 
-def upstreams(board: Scoreboard, specs: Iterable[GroupSpec]) -> Mapping[str, Upstream]:
+def upstreams(board: Scoreboard, specs: Iterable[GroupSpec]) -> Mapping[str, UpstreamState]:
     """The backends of these upstreams as they are."""
     return {spec.name: _upstream(board, spec) for spec in specs}
 
 
-def _upstream(board: Scoreboard, spec: GroupSpec) -> Upstream:
+def _upstream(board: Scoreboard, spec: GroupSpec) -> UpstreamState:
     now_ns = monotonic_ns()
     found = [Backend(each, board.backend_rows(spec.name, each.address), board) for each in spec.backends]
     rotating = [backend for backend in found if backend.in_rotation()]
-    healthy = {backend.name for backend in rotating if backend.healthy(now_ns)}
+    healthy = {backend.name for backend in rotating if backend.healthy_at(now_ns)}
     members = tuple(Member(backend.name, backend.name in healthy) for backend in found)
-    return Upstream(members, bool(rotating) and len(healthy) < spec.panic * len(rotating))
+    return UpstreamState(members, bool(rotating) and len(healthy) < spec.panic * len(rotating))

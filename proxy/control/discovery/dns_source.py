@@ -42,14 +42,14 @@ class Records(NamedTuple):
     """The answer to one question."""
 
     values: tuple[Any, ...]
-    """Addresses as text, or SRV records as `Target`."""
+    """Addresses as text, or SRV records as `SrvTarget`."""
     ttl: float
     """Seconds, the least of the chain of CNAMEs that led to it."""
     at: float = 0.0
     """When it came (seconds, monotonic)."""
 
 
-class Target(NamedTuple):
+class SrvTarget(NamedTuple):
     """Where an SRV record points."""
 
     priority: int
@@ -219,13 +219,13 @@ def _outcome(error: object) -> str:
     return str(error) or type(error).__name__
 
 
-def _target(record: Any) -> Target:
+def _target(record: Any) -> SrvTarget:
     host = record.target.to_text().lower()
-    return Target(record.priority, record.weight, record.port, host)
+    return SrvTarget(record.priority, record.weight, record.port, host)
 
 
 def _spec(host: str, port: int, weight: int = 1, priority: int = 0) -> BackendSpec:
-    return BackendSpec(str(Address("tcp", host, port)), host, port, "", weight, None, priority)
+    return BackendSpec(str(Address("tcp", host, port)), host, port, "", weight, priority=priority)
 
 
 def _numeric(text: str) -> tuple[int, int]:
@@ -233,9 +233,9 @@ def _numeric(text: str) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _services(targets: Iterable[Target], addresses: dict[str, Records | None]) -> list[BackendSpec]:
+def _services(targets: Iterable[SrvTarget], addresses: dict[str, Records | None]) -> list[BackendSpec]:
     """The backends of SRV records, the first priority first. Of two with one address the first counts."""
-    classes: dict[int, list[Target]] = {}
+    classes: dict[int, list[SrvTarget]] = {}
     for target in sorted(targets):
         if addresses[target.host] is not None and target.port:
             classes.setdefault(target.priority, []).append(target)

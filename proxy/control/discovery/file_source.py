@@ -26,7 +26,7 @@ from .base import Answer, Clock, Source
 T = TypeVar("T")
 
 MOST_TOLD = 3
-"""Problems of a bad file that are told."""
+"""Problems of a bad file that are reported."""
 
 
 class BackendFile(Section):
@@ -36,7 +36,7 @@ class BackendFile(Section):
 
 
 class Seen(NamedTuple):
-    """What tells one state of a file from another."""
+    """The identity of one state of a file."""
 
     file: tuple[int, int]
     changed: tuple[int, int]

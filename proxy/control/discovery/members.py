@@ -1,4 +1,4 @@
-"""The backends of one upstream, from all who have a say: the configuration, its source, and operators at run time.
+"""The backends of one upstream: those of the configuration, of its source, and of operators at run time.
 
 Law of this file: plain data. A change at run time to an address holds for as long as the configuration says of that
 address what it said then; when the file says something else, the file counts.
@@ -13,7 +13,7 @@ from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
 
 
-class Change(NamedTuple):
+class MemberChange(NamedTuple):
     """What an operator has done to an address."""
 
     spec: BackendSpec | None
@@ -22,12 +22,12 @@ class Change(NamedTuple):
     """What the configuration said of it then."""
 
 
-class Members:
-    """Who belongs to one upstream."""
+class KnownMembers:
+    """The backends of one upstream."""
 
     def __init__(self) -> None:
         self.static: dict[str, BackendSpec] = {}
-        self.changes: dict[str, Change] = {}
+        self.changes: dict[str, MemberChange] = {}
 
     def configure(self, static: Sequence[BackendSpec]) -> None:
         """What the configuration says from now on."""
@@ -43,13 +43,13 @@ class Members:
         """In this order: those of the configuration, those of the source, those that were added."""
         return merge(self.static.values(), found, self.changes)
 
-    def _holding(self, static: dict[str, BackendSpec]) -> dict[str, Change]:
+    def _holding(self, static: dict[str, BackendSpec]) -> dict[str, MemberChange]:
         return {at: change for at, change in self.changes.items() if static.get(at) == change.said}
 
     def add(self, spec: BackendSpec, found: Sequence[BackendSpec]) -> None:
         if any(member.address == spec.address for member in self.merged(found)):
             raise DiscoveryError(f"{spec.address} is there already")
-        self.changes[spec.address] = Change(spec, self.static.get(spec.address))
+        self.changes[spec.address] = MemberChange(spec, self.static.get(spec.address))
         if spec in self.static.values() or spec in found:
             del self.changes[spec.address]  # it was removed, and is back as it was
 
@@ -59,13 +59,15 @@ class Members:
         if spec is None:
             there = ", ".join(member.address for member in members[:12]) or "none"
             raise DiscoveryError(f"there is no backend {address}; there are: {there}")
-        self.changes[address] = Change(None, self.static.get(address))
+        self.changes[address] = MemberChange(None, self.static.get(address))
         if address not in self.static and all(member.address != address for member in found):
-            del self.changes[address]  # it was only added, and nobody else names it
+            del self.changes[address]  # it was only added
         return spec
 
 
-def merge(static: Iterable[BackendSpec], found: Iterable[BackendSpec], changes: dict[str, Change]) -> list[BackendSpec]:
+def merge(
+    static: Iterable[BackendSpec], found: Iterable[BackendSpec], changes: dict[str, MemberChange]
+) -> list[BackendSpec]:
     """Each address once: as an operator has it, else as the configuration has it, else as the source has it."""
     members: dict[str, BackendSpec] = {}
     for spec in (*static, *found):

@@ -1,10 +1,10 @@
-"""All sources of all upstreams, and what they add up to: `Discovery` tells when the backends of an upstream change.
+"""All sources of all upstreams, merged: `Discovery` calls back when the backends of an upstream change.
 
     discovery = Discovery(on_change)
     adoption = await discovery.prepare(config.upstreams)    # adoption.members: what a plan begins with
     discovery.adopt(adoption)                               # and the same again with each reload
 
-Law of this file: `on_change` gets whole lists, only what differs from what was told before, and never from two threads.
+Law of this file: `on_change` gets whole lists, only when they differ from the last ones, and never from two threads.
 A reload restarts no source whose configuration is the same, and takes no backend away before its new source has
 answered.
 """
@@ -22,8 +22,8 @@ from ...configuration.sections.discover import DiscoverSection, find_class
 from ...errors import DiscoveryError
 from ...upstream.backend import BackendSpec
 from .base import Clock, Source
-from .members import Members
-from .watched import Watched
+from .members import KnownMembers
+from .watched import WatchedSource
 
 log = logging.getLogger("qantara")
 
@@ -36,12 +36,12 @@ class Adoption(NamedTuple):
     upstreams: Mapping[str, UpstreamSection]
     members: dict[str, tuple[BackendSpec, ...]]
     """The backends that each upstream will have: what a new plan has to begin with."""
-    sources: dict[str, Watched]
+    sources: dict[str, WatchedSource]
     """Those that are new; they are being asked already."""
 
 
 class SourceReport(NamedTuple):
-    """One who has a say in the backends of an upstream, for the admin API."""
+    """One source of backends of an upstream, for the admin API."""
 
     upstream: str
     kind: str
@@ -64,8 +64,8 @@ class Discovery:
     def __init__(self, on_change: OnChange, clock: Clock | None = None) -> None:
         self.on_change = on_change
         self.clock = clock or Clock()
-        self.members: dict[str, Members] = {}
-        self.sources: dict[str, Watched] = {}
+        self.members: dict[str, KnownMembers] = {}
+        self.sources: dict[str, WatchedSource] = {}
         self.told: dict[str, tuple[BackendSpec, ...]] = {}
         """What others know: from `prepare`, or from `on_change`."""
         self.closing: set[asyncio.Task[None]] = set()
@@ -89,15 +89,15 @@ class Discovery:
         return Adoption(upstreams, members, sources)
 
     def adopt(self, adoption: Adoption) -> None:
-        """Take up what was prepared. Whoever has prepared it knows `adoption.members`: only what has changed since
-        then is told."""
+        """Take up what was prepared. `adoption.members` is known to the caller: `on_change` gets only what has changed
+        since."""
         upstreams = adoption.upstreams
         self.told = dict(adoption.members)
         for name in set(self.members) - set(upstreams):
             del self.members[name]
             self._stop(name)
         for name, upstream in upstreams.items():
-            self.members.setdefault(name, Members()).configure([spec_of(section) for section in upstream.backends])
+            self.members.setdefault(name, KnownMembers()).configure([spec_of(section) for section in upstream.backends])
             if upstream.discover is None or name in adoption.sources:
                 self._stop(name)
             if name in adoption.sources:
@@ -118,21 +118,21 @@ class Discovery:
         watched = self.sources.get(name)
         return watched.discover if watched is not None else None
 
-    def _start(self, name: str, upstream: UpstreamSection, source: Source) -> Watched:
+    def _start(self, name: str, upstream: UpstreamSection, source: Source) -> WatchedSource:
         """Ask a new source. Until it answers, the upstream has what it had before."""
         assert upstream.discover is not None
         before = self._found(name)
         if name in self.members and name not in self.sources and not upstream.backends:
             before = tuple(self.members[name].merged(()))
-        watched = Watched(name, upstream.discover, source, self.clock, self._tell)
+        watched = WatchedSource(name, upstream.discover, source, self.clock, self._tell)
         watched.start(before)
         return watched
 
-    def _preview(self, name: str, upstream: UpstreamSection, new: Watched | None) -> tuple[BackendSpec, ...]:
+    def _preview(self, name: str, upstream: UpstreamSection, new: WatchedSource | None) -> tuple[BackendSpec, ...]:
         """The backends that an upstream has once this is adopted."""
         found = new.backends if new is not None else self._found(name) if upstream.discover is not None else ()
         static = [spec_of(section) for section in upstream.backends]
-        return tuple(self.members.get(name, Members()).preview(static, found))
+        return tuple(self.members.get(name, KnownMembers()).preview(static, found))
 
     def _stop(self, name: str) -> None:
         watched = self.sources.pop(name, None)
@@ -185,7 +185,7 @@ class Discovery:
         """What `backends` of the file has to list so that run-time changes last: discovered ones are not in it."""
         return tuple(self._of(upstream).merged(()))
 
-    def _of(self, upstream: str) -> Members:
+    def _of(self, upstream: str) -> KnownMembers:
         members = self.members.get(upstream)
         if members is None:
             raise DiscoveryError(f"there is no upstream {upstream}; there are: {', '.join(self.members) or 'none'}")
@@ -194,7 +194,7 @@ class Discovery:
     # --- for people ---
 
     def report(self) -> list[SourceReport]:
-        """Who has a say in the backends of each upstream, and what each says."""
+        """The sources of the backends of each upstream, and the backends of each."""
         return [entry for name in self.members for entry in self._report(name)]
 
     def _report(self, name: str) -> Iterator[SourceReport]:
@@ -211,8 +211,8 @@ class Discovery:
             yield SourceReport(name, "admin", "", added, removed=removed)
 
 
-async def first_answers(sources: Mapping[str, Watched], patience: float) -> None:
-    """Until each has answered or failed once, at most so many seconds."""
+async def first_answers(sources: Mapping[str, WatchedSource], patience: float) -> None:
+    """Wait until each has answered or failed once, at most `patience` seconds."""
     try:
         async with asyncio.timeout(patience):
             for watched in sources.values():

@@ -1,7 +1,7 @@
 """One source at work: it is asked again and again, and what it said last is kept while it fails.
 
-Law of this file: a source never ends what it is part of, whatever it raises or yields. What it said last is used until
-it says something else, or has failed for longer than it wants to be kept.
+Law of this file: nothing that a source raises or yields ends its caller. Its last answer is used until the next one, or
+until it has failed for longer than `keep`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BACKENDS_MAX = 4096
 """Backends taken from one source."""
 
 
-class Watched:
+class WatchedSource:
     """A source, its last answer, and how it fares."""
 
     def __init__(
@@ -128,7 +128,7 @@ class Watched:
 
 
 def checked(answer: object) -> Answer:
-    """What a source has yielded, whatever it is. Raises DiscoveryError if it is no answer."""
+    """The answer that a source has yielded. Raises DiscoveryError if it is none."""
     if isinstance(answer, Answer):
         found = answer
     else:

@@ -20,11 +20,9 @@ from ...features.tracing.recorder import Finished, Tracer
 from ...features.tracing.trace import Rules
 from ...plan import TraceSpec
 from ...scoreboard import C_TRACES_EXPORTED, C_TRACES_FAILED
+from ...telemetry.access_log import CLOSE_WITHIN
 
 log = logging.getLogger("qantara")
-
-CLOSE_WITHIN = 2.0
-"""Seconds that the collector has for the last traces when tracing ends."""
 
 
 def load_packages() -> None:
@@ -34,17 +32,17 @@ def load_packages() -> None:
     from . import spans  # noqa: F401
 
 
-async def open_tracing(spec: TraceSpec | None, cells: Any) -> Tracing | None:
-    """Tracing as a plan wants it, running; None if it wants none. `cells` are the head of the worker's slot."""
+async def open_tracing(spec: TraceSpec | None, cells: Any) -> TraceExport | None:
+    """The running export of a plan; None if it has none. `cells` are the head of the worker's slot."""
     if spec is None:
         return None
     await asyncio.to_thread(load_packages)
-    tracing = Tracing(spec, cells)
+    tracing = TraceExport(spec, cells)
     tracing.thread.start()
     return tracing
 
 
-class Tracing:
+class TraceExport:
     """A tracer, and the thread that sends what it keeps."""
 
     def __init__(self, spec: TraceSpec, cells: Any) -> None:
@@ -119,7 +117,7 @@ class Tracing:
 
 
 def make_exporter(spec: TraceSpec) -> Any:
-    """The exporter of the opentelemetry packages, which tells of each failure itself: once is enough."""
+    """The exporter of the opentelemetry packages, with its own log of failures off: this file has one."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)

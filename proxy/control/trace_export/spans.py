@@ -30,7 +30,7 @@ Attributes = dict[str, Any]
 
 
 def resource_of(spec: TraceSpec) -> Resource:
-    """Who sends the spans: OTEL_RESOURCE_ATTRIBUTES, then the configuration."""
+    """The resource that sends the spans: OTEL_RESOURCE_ATTRIBUTES, then the configuration."""
     return Resource.create({**dict(spec.attributes), "service.name": spec.service})
 
 

@@ -1,8 +1,8 @@
-"""A MaxMind DB: which location an address belongs to, remembered by network.
+"""A MaxMind DB: the location of an address, cached by network.
 
-Law of this file: the file is opened once and never written. What was found is kept for the network of the answer, /24
-or /48 at the widest, so that most requests cost a look into a dict; as many as fit into two generations, of which the
-older is forgotten when the younger is full. If the file is replaced, a reload reads the new one; replace it by
+Law of this file: the file is opened once and never written. Answers are cached for their network, /24 or /48 at the
+widest, so that most requests cost a look-up in a dict; in two generations, of which the older one is dropped when the
+younger is full. If the file is replaced, a reload reads the new one; replace it by
 renaming, as geoipupdate does, since this one is mapped into memory.
 """
 
@@ -18,13 +18,13 @@ from ...balancing.locations import Location, nearest
 log = logging.getLogger("qantara")
 
 GENERATION = 32768
-"""Networks in one generation of the memory."""
+"""Networks in one generation of the cache."""
 WIDEST = {4: (24, 3), 16: (48, 6)}
-"""By the length of an address: the widest network that is remembered as one, in bits and bytes."""
+"""By the length of an address: the widest network that is cached as one, in bits and bytes."""
 
 
 class Database:
-    """One file, and how its records are read."""
+    """One file, and the field of its records that is read."""
 
     def __init__(
         self,
@@ -33,15 +33,15 @@ class Database:
         values: Mapping[str, bytes],
         locations: Mapping[str, Location],
     ) -> None:
-        """`field` is the way into a record, such as country.iso_code; `values` says which location it means. A value
-        with latitude and longitude means the location nearest to it.
+        """`field`: the path in a record, such as country.iso_code; `values`: the location of each value. A value with
+        latitude and longitude is the location nearest to it.
 
         Raises ValueError with a sentence for people.
         """
         self.path = path
         self.reader = opened(path)
         self.complained = False
-        """One line in the log is enough."""
+        """Whether the log has a line about unreadable records."""
         self.field = field.split(".")
         self.values = {value.casefold(): name for value, name in values.items()}
         self.locations = locations
@@ -49,7 +49,7 @@ class Database:
         self.old: dict[bytes, bytes] = {}
 
     def find(self, text: str, address: bytes) -> bytes:
-        """The location of an address, given as text and packed; b"" if the file does not know it."""
+        """The location of an address, given as text and packed; b"" if the file does not have it."""
         bits, count = WIDEST[len(address)]
         wide = address[:count]
         found = self._remembered(wide)
@@ -61,7 +61,7 @@ class Database:
         return found
 
     def _asked(self, text: str) -> tuple[bytes, int]:
-        """What the file says of an address, and for how many bits of it."""
+        """The location of an address in the file, and the prefix length that it holds for."""
         try:
             record, prefix = self.reader.get_with_prefix_len(text)
             return self._location(record), prefix

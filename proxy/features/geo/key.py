@@ -15,7 +15,7 @@ from .locator import Locator, open_locator
 
 
 class LocatedKey(RequestKey):
-    """Where the client is, then after a line feed a key as above, if there are parts for one and the request has it."""
+    """The location of the client, then after a line feed the key of `parts`, if the request has one."""
 
     def __init__(self, locator: Locator, parts: Sequence[Key | None]) -> None:
         super().__init__(parts)

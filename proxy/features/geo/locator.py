@@ -1,6 +1,6 @@
-"""Which location a request comes from: asked in order of header, database, networks; else the default.
+"""The location of a request: from a header, a database, networks, in this order; else the default.
 
-Law of this file: a header is believed only from trusted proxies, and only names of known locations come out.
+Law of this file: a header counts only from trusted proxies, and results are names of known locations only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .networks import Networks, packed
 
 
 class Locator:
-    """Finds the location of a client; b"" where nobody knows it."""
+    """Finds the location of a client; b"" if it is unknown."""
 
     def __init__(
         self,
@@ -29,16 +29,16 @@ class Locator:
         self.header = header
         """Its name, lower case."""
         self.values = {value.casefold().encode(): name for value, name in (values or {}).items()}
-        """What its values mean; others mean themselves if they are `known` names."""
+        """Locations by header value; other values count if they are `known` names."""
         self.known = known
         self.database = database
         self.networks = networks
         self.default = default
         self.by_address = database is not None or networks is not None
-        """Whether an address says anything."""
+        """Whether there is a source by address."""
 
     def said(self, head: RequestHead) -> bytes | None:
-        """The location that the header of a request says, if it says one; ask only if its peer is trusted."""
+        """The location in the header of a request, None without one. The peer has to be trusted."""
         value = head.get(self.header) if self.header is not None else None
         if value is None:
             return None
@@ -46,13 +46,13 @@ class Locator:
         return found if found is not None else value if value in self.known else None
 
     def of(self, text: str) -> bytes:
-        """The location of an address; b"" where nobody knows it."""
+        """The location of an address; b"" if it is unknown."""
         address = packed(text)
         if address is None:
             return b""
         found = b""
         if self.database is not None:
-            if ":" in text:  # without its zone; and one of IPv4 that is written as IPv6, as what it is
+            if ":" in text:  # without its zone; IPv4 written as IPv6 becomes IPv4
                 text = inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
             found = self.database.find(text, address)
         if not found and self.networks is not None:

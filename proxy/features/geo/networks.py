@@ -1,7 +1,7 @@
-"""A table of networks, of which the one with the longest prefix counts.
+"""A table of networks; the one with the longest prefix wins.
 
 Law of this file: nested networks are cut into pieces that do not overlap when the table is made; a lookup is one binary
-search over their beginnings, whatever the number of networks.
+search over their beginnings.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ipaddress import IPv4Network, IPv6Network
 Network = IPv4Network | IPv6Network
 
 MAPPED = bytes(10) + b"\xff\xff"
-"""What IPv4 addresses written as IPv6 begin with (RFC 4291 2.5.5.2)."""
+"""The prefix of IPv4-mapped IPv6 addresses (RFC 4291 2.5.5.2)."""
 
 
 def packed(address: str) -> bytes | None:
-    """The 4 or 16 bytes of an address, 4 of one that is mapped into IPv6; None if it is none."""
+    """The 4 or 16 bytes of an address, 4 of an IPv4-mapped one; None if it is no address."""
     try:
         if ":" not in address:
             return socket.inet_pton(socket.AF_INET, address)
@@ -45,7 +45,7 @@ class Networks:
 
 
 def pieces(table: Iterable[tuple[Network, bytes]]) -> tuple[list[bytes], list[bytes | None]]:
-    """Where each piece begins, packed, and whose it is."""
+    """The beginnings of the pieces, packed, and their names."""
     starts: list[bytes] = []
     names: list[bytes | None] = []
 
@@ -60,7 +60,7 @@ def pieces(table: Iterable[tuple[Network, bytes]]) -> tuple[list[bytes], list[by
             names.append(name)
 
     around: list[tuple[int, bytes]] = []
-    """The networks that the present place is in, with their ends, the smallest last."""
+    """The networks around the current position, with their ends, the smallest last."""
     size = 4
     for network, name in sorted(table, key=lambda item: (int(item[0].network_address), item[0].prefixlen)):
         size = network.max_prefixlen // 8

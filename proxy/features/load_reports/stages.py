@@ -58,7 +58,7 @@ class ReadReports(ResponseStage):
                 report = parse_header(value)
         if value is not None and report is None:
             assert x.group is not None
-            x.group.count(U_REPORTS_REFUSED)
+            x.group.stats.count(U_REPORTS_REFUSED)
         if self.timing and (report is None or report.cost != report.cost):
             report = with_cost(report, head)
         return report

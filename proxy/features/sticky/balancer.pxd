@@ -16,7 +16,6 @@ cdef class Marks:
 cdef class Sticky(Balancer):
     cdef public Balancer main
     cdef public Marks marks
-    cdef public object everyone
     cdef public bint draining
     cdef public dict usable, leaving
     cdef public long long now_ns
@@ -24,8 +23,8 @@ cdef class Sticky(Balancer):
     @cython.locals(end=Py_ssize_t, backend=Backend)
     cpdef Backend pick(self, bytes key)
     cpdef Backend target(self, bytes mark)
-    cpdef took(self, Backend backend)
-    cpdef dropped(self, Backend backend, Done done)
+    cpdef assigned(self, Backend backend)
+    cpdef released(self, Backend backend, Done done)
     cpdef reported(self, Backend backend, LoadReport report, double now)
 
 

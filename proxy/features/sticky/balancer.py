@@ -106,27 +106,19 @@ class Sticky(Balancer):
         self.main = main
         self.marks = Marks(spec)
         self.draining = spec.draining
-        self.everyone: Sequence[Backend] = ()
         self.usable: dict[bytes, Backend] = {}
         self.leaving: dict[bytes, Backend] = {}
         """Those that get nothing new; whether they keep what they have is seen when a request asks for one."""
         self.now_ns = 0
 
-    def roster(self, members: Sequence[Backend]) -> None:
-        self.everyone = members
-        self.main.roster(members)
-
-    def census(self, members: Sequence[Backend]) -> None:
-        self.main.census(members)
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
         self.main.prober, self.main.scope = self.prober, self.scope
-        weighty = {backend for backend in members if backend.weight > 0}
-        self.usable = self.marks.known(weighty)
+        weighted = {backend for backend in usable if backend.weight > 0}
+        self.usable = self.marks.known(weighted)
         self.leaving = {}
         if self.draining:
-            self.leaving = self.marks.known({*self.everyone, *members} - weighty)
-        self.main.rebuild(members)
+            self.leaving = self.marks.known({*listed, *usable} - weighted)
+        type(self.main).members(self.main, listed, in_rotation, usable)
 
     def pick(self, key: bytes | None) -> Backend | None:
         if not key:  # it was asked for before the upstream was sticky
@@ -138,8 +130,8 @@ class Sticky(Balancer):
                 return backend
         return self.main.pick(behind_mark(key))
 
-    def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
-        return self.main.reach(behind_mark(key) if key else None)
+    def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        return self.main.candidates(behind_mark(key) if key else None)
 
     def target(self, mark: bytes) -> Backend | None:
         """The backend with this mark, if it can serve its sessions."""
@@ -156,11 +148,11 @@ class Sticky(Balancer):
         kept = rows[STATE] != MAINT and rows[REPORTED_STATE] != MAINT and rows[HEALTH] != DOWN
         return bool(kept) and backend.ejected_until() <= self.now_ns
 
-    def took(self, backend: Backend) -> None:
-        self.main.took(backend)
+    def assigned(self, backend: Backend) -> None:
+        self.main.assigned(backend)
 
-    def dropped(self, backend: Backend, done: Done) -> None:
-        self.main.dropped(backend, done)
+    def released(self, backend: Backend, done: Done) -> None:
+        self.main.released(backend, done)
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         self.main.reported(backend, report, now)

@@ -16,11 +16,9 @@ from ...http1.codec import USER_AGENT
 from ...plan import TraceSpec
 from ...scoreboard import C_TRACES_DROPPED, C_TRACES_KEPT
 from ...stages.rewrite import rewritten_path
+from ...telemetry.log_format import FIELD_LIMIT
 from .context import Parent, parent_of
 from .trace import ERROR, FLAGGED, NOT_KEPT, SHARED, SLOW, WHY, Rules, Trace, Try
-
-FIELD_LIMIT = 2048
-"""Bytes of what a client sent that a span shows of each field."""
 
 
 class Finished(NamedTuple):

@@ -108,7 +108,7 @@ class Trace:
 
     def fields(self, attempt: Try) -> HeaderEdits:
         """The fields that tell a backend where it stands (W3C Trace Context 3)."""
-        parent = b"00-%b-%b-%b" % (self.trace_id, attempt.id, b"01" if self.announced else b"00")
+        parent = b"".join((b"00-", self.trace_id, b"-", attempt.id, b"-01" if self.announced else b"-00"))
         fields: tuple[tuple[bytes, bytes], ...] = ((b"traceparent", parent),)
         if self.state:
             fields += ((b"tracestate", self.state),)

@@ -1,8 +1,8 @@
-"""Probes: a backend is asked how it is, over the connections that it has anyway, by an algorithm that wants to know.
+"""Probes: requests for a load report, over pooled connections, on demand of a balancing algorithm.
 
-Law of this file: a probe is no client's request. It is counted nowhere but here, nobody is judged by it, it never takes
-a connection that somebody waits for, and what comes of it is told to the algorithm (`reported`) or to nobody. There are
-at most `per_backend` at a backend and `most` in all; further ones are not sent.
+Law of this file: a probe is no client's request. It appears in no request counter and no health judgement, never takes
+a connection that a request waits for, and its only result is a load report to the algorithms (`reported`). At most
+`per_backend` probes are in flight at a backend and `most` in all; further ones are not sent.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from ..ports import OutgoingRequest, Requester, Trailers, UpstreamStream
 from .orca import SIZE_MAX, parse_binary, parse_body, parse_header
 
 GIVE_UP = 5.0
-"""Seconds after which the connection of a probe is closed. An answer counts only within the probe's time-out, but to
-close connections for so little would cost a busy backend more than the probe."""
+"""Seconds after which the connection of a probe is closed. A response counts only within the time-out of the probe, but
+closing connections then would cost a busy backend more than the probe."""
 
 
 FIELDS = (("User-Agent", "qantara-probe"), ("Accept", "application/json, text/plain"))
 
 
 class ProbeSpec(NamedTuple):
-    """How a backend is probed."""
+    """The configuration of probes."""
 
     path: str = "/load"
     timeout: float = 0.05
-    """Seconds; what is answered later is not believed."""
+    """Seconds; later responses are ignored."""
     per_backend: int = 2
-    """Probes at one backend at a time, of this worker."""
+    """Probes of this worker in flight at one backend."""
     most: int = 256
-    """Probes of this worker at a time, at all backends of the upstream."""
+    """Probes of this worker in flight at all backends of the upstream."""
 
 
 class Prober:
@@ -45,13 +45,13 @@ class Prober:
         self.group = group
         self.spec = spec
         self.out: dict[Backend, int] = {}
-        """Probes that are under way."""
+        """Probes in flight per backend."""
         self.total = 0
         self.requests: dict[str, OutgoingRequest] = {}
-        """What is sent to each backend."""
+        """The rendered request of each backend."""
 
     def __call__(self, backend: Backend) -> None:
-        """Probe this backend, unless too many probes are under way. Returns at once."""
+        """Probe a backend, unless a bound is reached. Does not block."""
         pool, out = backend.pool, self.out.get(backend, 0)
         if self.total >= self.spec.most or out >= self.spec.per_backend or pool is None:
             return
@@ -61,7 +61,7 @@ class Prober:
         connection = pool.acquire(False, now)
         if connection is None and pool.size >= pool.max:
             return
-        self.group.count(U_PROBES)
+        self.group.stats.count(U_PROBES)
         self.out[backend] = out + 1
         self.total += 1
         probe = Probe(self, backend, now)
@@ -71,7 +71,7 @@ class Prober:
             pool.wait(probe)
 
     def over(self, backend: Backend) -> None:
-        """A probe has ended, one way or another."""
+        """Note the end of a probe."""
         self.total -= 1
         self.out[backend] -= 1
         if not self.out[backend]:
@@ -89,7 +89,7 @@ class Prober:
 
 
 class Probe(Requester):
-    """One probe: what its connection tells."""
+    """One probe: the receiver of its response."""
 
     def __init__(self, prober: Prober, backend: Backend, now: float) -> None:
         super().__init__()
@@ -145,11 +145,11 @@ class Probe(Requester):
         prober = self.prober
         self._over()
         if report is not None and prober is not None:
-            prober.group.count(U_PROBES_ANSWERED)
+            prober.group.stats.count(U_PROBES_ANSWERED)
             prober.group.reported(self.backend, report, monotonic())
 
     def _over(self) -> None:
-        """Once: the connection may still have to read what nobody wants."""
+        """End the probe once; the connection may still read the rest of its response."""
         prober, self.prober = self.prober, None
         if prober is not None:
             prober.over(self.backend)

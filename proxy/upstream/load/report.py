@@ -32,13 +32,13 @@ class LoadReport:
         self.application = application
         """`application_utilization`: by a measure of its own; 1.0 is full; may be more."""
         self.rps = rps
-        """`rps_fractional`: requests per second that it serves, for everybody."""
+        """`rps_fractional`: requests per second that it serves, of all clients."""
         self.eps = eps
         """`eps`: errors per second."""
         self.cost = cost
         """CPU seconds that this request took (`request_cost.cpu`, or `cpu;dur=` of Server-Timing)."""
         self.in_flight = in_flight
-        """Requests that it is working on, for everybody (`named_metrics.rif`)."""
+        """Requests in flight at the backend, of all clients (`named_metrics.rif`)."""
         self.named = named
         """The other named metrics, utilizations and costs, by the names that they have in TEXT."""
         self.latency = latency

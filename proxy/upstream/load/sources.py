@@ -1,8 +1,8 @@
-"""Where reports of load come from, besides the responses: a load endpoint that is polled, or probed. And when they end.
+"""Load reports beside those of responses: polled or probed from a load endpoint; and the expiry of all.
 
-Law of this file: one process of a machine polls (control/load_polling.py) and writes the result on the scoreboard, in
-the supervisor's row of the backend; here each worker picks it up, once per tick. A report is handed on once, and none
-that is older than `max_age`.
+Law of this file: the supervisor polls (control/load_polling.py) and writes the result on the scoreboard, in its own row
+of the backend; each worker reads it once per tick. A report is handed to the algorithms once, and never when older than
+`max_age`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ SCALES = (
     ("eps", 1e3),
     ("in_flight", 1e3),
 )
-"""What of a report is on the scoreboard, two numbers to a cell, and as parts of what: 1e6 for millionths."""
+"""The fields of a report on the scoreboard, two to a cell, with their fixed-point scale: 1e6 for millionths."""
 HALF = 31
 MOST = (1 << HALF) - 2
 
 
 class PollSpec(NamedTuple):
-    """How a load endpoint is polled. Times in seconds."""
+    """The polling of a load endpoint. Times in seconds."""
 
     path: str = "/load"
     method: str = "GET"
@@ -43,47 +43,47 @@ class PollSpec(NamedTuple):
 
 
 class ReportSpec(NamedTuple):
-    """How the backends of an upstream tell of their load."""
+    """The sources of load reports of an upstream."""
 
     headers: tuple[bytes, ...] = ()
-    """Names, in lower case, of the response headers that are read."""
+    """Names, in lower case, of the response headers with reports."""
     strip: bool = True
-    """Whether clients do not get them."""
+    """Whether these headers are removed from responses."""
     max_age: float = 10.0
-    """Seconds after which a report is not believed any more."""
+    """Seconds after which a report has expired."""
     poll: PollSpec | None = None
     probe: ProbeSpec | None = None
 
 
 class Reports:
-    """What one worker does about the reports of one upstream."""
+    """The load reports of one upstream in one worker."""
 
     def __init__(self, spec: ReportSpec, group: Any) -> None:
         self.spec = spec
         self.group = group
         self.seen: dict[str, int] = {}
-        """When what was picked up last was written, by backend."""
+        """The time (ns) of the last report read, by backend."""
         self.due = 0.0
         self.prober = Prober(group, spec.probe) if spec.probe is not None else None
 
     def tick(self, now: float) -> None:
-        """Pick up what was polled; once per second, let go of what has grown too old."""
+        """Read polled reports; once per second, drop expired ones."""
         if self.spec.poll is not None:
             self._pick_up(now)
         if now >= self.due:
             self.due = now + 1.0
-            for backend in self.group.members:
+            for backend in self.group.members.all:
                 if backend.report is not None and now - backend.reported_at > self.spec.max_age:
                     backend.report = None
-                    self.group.count(U_REPORTS_STALE)
+                    self.group.stats.count(U_REPORTS_STALE)
 
     def _pick_up(self, now: float) -> None:
-        for backend in self.group.members:
+        for backend in self.group.members.all:
             at = backend.rows[REPORT_AT]
             if at == self.seen.get(backend.name, 0):
                 continue
             report = read(backend.rows)
-            if report is None:  # it is being written just now, or was taken back
+            if report is None:  # it is being written, or was erased
                 continue
             self.seen[backend.name] = at
             if now - at / 1e9 <= self.spec.max_age:
@@ -91,18 +91,18 @@ class Reports:
 
 
 def last_reports(groups: Iterable[Any], now: float) -> dict[tuple[str, str], dict[str, Any]]:
-    """The last report of each backend that has one that is not too old, by upstream and address: what was said, and
-    `seconds`, its age."""
+    """The last report of each backend that has not expired, by upstream and address: its fields, and `seconds`, its
+    age."""
     return {
         (group.name, backend.name): {**said(backend.report), "seconds": now - backend.reported_at}
         for group in groups
-        for backend in group.members
+        for backend in group.members.all
         if backend.report is not None
     }
 
 
 def said(report: LoadReport) -> dict[str, Any]:
-    """What a report says, without what it does not."""
+    """The fields of a report that have a value."""
     names = ("cpu", "memory", "application", "rps", "eps", "in_flight", "latency", "cost")
     found = {name: value for name in names if not isnan(value := getattr(report, name))}
     return {**found, "named": dict(report.named)} if report.named else found
@@ -110,7 +110,7 @@ def said(report: LoadReport) -> dict[str, Any]:
 
 def write(rows: Any, report: LoadReport, at_ns: int) -> None:
     """Write a report on the scoreboard, in the supervisor's row. Only one process may."""
-    rows[REPORT_AT] = 0  # whoever reads meanwhile knows that it is not whole
+    rows[REPORT_AT] = 0  # marks the report incomplete for concurrent readers
     numbers = [_whole(getattr(report, name), scale) for name, scale in SCALES] + [0]
     for cell, low, high in zip(REPORT, numbers[::2], numbers[1::2], strict=True):
         rows[cell] = high << HALF | low
@@ -118,12 +118,12 @@ def write(rows: Any, report: LoadReport, at_ns: int) -> None:
 
 
 def erase(rows: Any) -> None:
-    """Take a report back."""
+    """Erase the report on the scoreboard."""
     rows[REPORT_AT] = 0
 
 
 def read(rows: Any) -> LoadReport | None:
-    """The report on the scoreboard; None if there is none, or it changes just now."""
+    """The report on the scoreboard; None without one, or while it is being written."""
     at = rows[REPORT_AT]
     cells: Sequence[int] = [rows[cell] for cell in REPORT]
     if not at or rows[REPORT_AT] != at:

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.balancing.structures.alias_table import Draws
+from proxy.balancing.structures.alias_table import AliasTable
 
 
 def drawn(weights: list[int], count: int, seed: int = 1) -> list[int]:
-    draws = Draws(seed)
+    draws = AliasTable(seed)
     draws.fill(weights)
     return [draws.draw() for _ in range(count)]
 
@@ -34,19 +34,19 @@ def test_a_draw_does_not_hang_on_the_one_before() -> None:
 
 def test_a_seed_says_it_all_and_none_says_nothing() -> None:
     assert drawn([1, 2, 3], 50, seed=7) == drawn([1, 2, 3], 50, seed=7) != drawn([1, 2, 3], 50, seed=8)
-    assert Draws().state != Draws().state
+    assert AliasTable().state != AliasTable().state
 
 
 def test_the_numbers_are_those_of_xorshift64_star() -> None:
     """As its authors' C code has them: the same compiled and interpreted."""
-    draws = Draws(1)
+    draws = AliasTable(1)
     draws.state = 1
     assert [draws.number() for _ in range(3)] == [0x47E4CE4B, 0xABCFA6A8, 0xB9D10D8F]
 
 
 @pytest.mark.parametrize("weights", [[1, 1], [1] * 5, [1, 2, 3]])
 def test_another_one_is_another_one(weights: list[int]) -> None:
-    draws = Draws(3)
+    draws = AliasTable(3)
     draws.fill(weights)
     seen = Counter()  # type: Counter[tuple[int, int]]
     for _ in range(3000):
@@ -58,6 +58,6 @@ def test_another_one_is_another_one(weights: list[int]) -> None:
 
 
 def test_where_one_has_nearly_all_of_the_weight_it_may_come_again() -> None:
-    draws = Draws(3)
+    draws = AliasTable(3)
     draws.fill([25600, 1])
     assert draws.draw_other(0) in (0, 1)

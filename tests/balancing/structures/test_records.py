@@ -6,7 +6,7 @@ import pytest
 
 from proxy.balancing.base import ANSWERED, CANCELLED, FAILED
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.structures.records import Record, key_of, records_of
+from proxy.balancing.structures.records import BackendRecord, key_of, records_of
 
 from ..members import backends
 
@@ -37,7 +37,7 @@ def test_in_a_part_of_an_upstream_records_have_another_name() -> None:
 
 
 def test_failing_is_the_share_of_failures_of_late() -> None:
-    record = Record()
+    record = BackendRecord()
     for _ in range(100):
         record.judge(FAILED)
     assert record.failing == pytest.approx(1.0, abs=1e-3)
@@ -49,7 +49,7 @@ def test_failing_is_the_share_of_failures_of_late() -> None:
 
 
 def test_one_failure_in_a_hundred_is_one_percent() -> None:
-    record, seen = Record(), []
+    record, seen = BackendRecord(), []
     for n in range(10_000):
         record.judge(ANSWERED if n % 100 else FAILED)
         seen.append(record.failing)

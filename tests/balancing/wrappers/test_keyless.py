@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from proxy.balancing import Done
 from proxy.balancing.round_robin import RoundRobin
-from proxy.balancing.wrappers.keyless import Keyed
+from proxy.balancing.wrappers.keyless import KeylessFallback
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 from tests.balancing.algorithms import LastByKey
@@ -27,7 +27,7 @@ class Listening(LastByKey):
 
 
 def test_without_a_key_the_other_picks() -> None:
-    keyed = Keyed(LastByKey(), RoundRobin())
+    keyed = KeylessFallback(LastByKey(), RoundRobin())
     members = backends(1, 1)
     settle(keyed, members)
     assert keyed.needs_key
@@ -37,21 +37,21 @@ def test_without_a_key_the_other_picks() -> None:
 
 def test_both_are_told_everything() -> None:
     main, other = Listening(), Listening()
-    keyed = Keyed(main, other)
+    keyed = KeylessFallback(main, other)
     (a,) = members = backends(1)
     settle(keyed, members)
-    keyed.took(a)
-    keyed.dropped(a, Done(0.1))
+    keyed.assigned(a)
+    keyed.released(a, Done(0.1))
     keyed.reported(a, LoadReport(), 3.0)
     keyed.tick(4.0)
-    expected = [("took", "a"), ("dropped", "a"), ("reported", "3.0"), ("tick", "4.0")]
+    expected = [("assigned", "a"), ("released", "a"), ("reported", "3.0"), ("tick", "4.0")]
     assert main.events == other.events == expected
     assert keyed.wants_reports
-    assert not Keyed(LastByKey(), RoundRobin()).wants_reports
+    assert not KeylessFallback(LastByKey(), RoundRobin()).wants_reports
 
 
 def test_it_explains_both() -> None:
-    keyed = Keyed(LastByKey(), RoundRobin())
+    keyed = KeylessFallback(LastByKey(), RoundRobin())
     assert keyed.explain() == {"without_a_key": {}}
 
 
@@ -61,10 +61,10 @@ def test_reach_is_that_of_who_picks() -> None:
             super().__init__()
             self.whom = [whom]
 
-        def reach(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
+        def candidates(self, key: bytes | None) -> Sequence[Sequence[Backend]] | None:
             return self.whom
 
     a, b = backends(1, 1)
-    keyed = Keyed(Reaches(a), Reaches(b))
-    assert keyed.reach(None) == [(b,)]
-    assert keyed.reach(b"x") == [(a,)]
+    keyed = KeylessFallback(Reaches(a), Reaches(b))
+    assert keyed.candidates(None) == [(b,)]
+    assert keyed.candidates(b"x") == [(a,)]

@@ -10,14 +10,14 @@ import pytest
 
 from proxy.balancing import Balancer, Done
 from proxy.balancing.power_of_two import PowerOfTwo
-from proxy.balancing.wrappers.partition import Draw, Part, Parts
-from proxy.balancing.wrappers.priorities import Levels
-from proxy.balancing.wrappers.zones import Zones
+from proxy.balancing.wrappers.partition import Part, Partition, Split
+from proxy.balancing.wrappers.priorities import Priorities
+from proxy.balancing.wrappers.zones import ZoneAware
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 from tests.balancing.algorithms import LastByKey
 
-from ..members import backends, placed, settle
+from ..members import backends, placed, set_members, settle
 
 
 class Ledger(Balancer):
@@ -30,24 +30,22 @@ class Ledger(Balancer):
         self.open: Counter[str] = Counter()
         self.reports: list[str] = []
         self.ticks = 0
+        self.listed: Sequence[Backend] = ()
         self.usable: Sequence[Backend] = ()
         self.all: Sequence[Backend] = ()
         self.turn = 0
 
-    def census(self, members: Sequence[Backend]) -> None:
-        self.all = members
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        self.usable = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        self.listed, self.all, self.usable = listed, in_rotation, usable
 
     def pick(self, key: bytes | None) -> Backend | None:
         self.turn += 1
         return self.usable[self.turn % len(self.usable)]
 
-    def took(self, backend: Backend) -> None:
+    def assigned(self, backend: Backend) -> None:
         self.open[backend.name] += 1
 
-    def dropped(self, backend: Backend, done: Done) -> None:
+    def released(self, backend: Backend, done: Done) -> None:
         self.open[backend.name] -= 1
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
@@ -60,7 +58,7 @@ class Ledger(Balancer):
         return {"backends": {each.name: self.open[each.name] for each in self.usable}, "picks": [self.turn]}
 
 
-class Halves(Parts):
+class Halves(Partition):
     """The first and the rest, in the shares that it is told."""
 
     name = "halves"
@@ -69,8 +67,8 @@ class Halves(Parts):
         super().__init__(Ledger, seed)
         self.wanted = shares
 
-    def divide(self, members: Sequence[Backend]) -> list[Part]:
-        return [Part(n, [each], share) for n, (each, share) in enumerate(zip(members, self.wanted, strict=False))]
+    def divide(self, in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> list[Part]:
+        return [Part(n, [each], share) for n, (each, share) in enumerate(zip(usable, self.wanted, strict=False))]
 
     def label_of(self, backend: Backend) -> Hashable:
         return next((part.label for part in self.parts if backend in part.members), None)
@@ -79,7 +77,7 @@ class Halves(Parts):
 def test_requests_are_shared_out_by_chance() -> None:
     halves = Halves(0.2, 0.5, 0.3)
     members = backends(1, 1, 1)
-    halves.rebuild(members)
+    set_members(halves, members)
     counts = Counter(halves.pick(None) for _ in range(10_000))
     assert [counts[each] / 10_000 for each in members] == pytest.approx([0.2, 0.5, 0.3], abs=0.015)
 
@@ -87,7 +85,7 @@ def test_requests_are_shared_out_by_chance() -> None:
 def test_a_key_stays_and_keys_are_shared_out_too() -> None:
     halves = Halves(0.2, 0.5, 0.3)
     members = backends(1, 1, 1)
-    halves.rebuild(members)
+    set_members(halves, members)
     keys = [b"%d" % n for n in range(10_000)]
     first = [halves.pick(key) for key in keys]
     assert first == [halves.pick(key) for key in keys]
@@ -97,8 +95,8 @@ def test_a_key_stays_and_keys_are_shared_out_too() -> None:
 def test_only_keys_at_the_border_move_when_shares_change() -> None:
     before, after = Halves(0.5, 0.5), Halves(0.6, 0.4)
     members = backends(1, 1)
-    before.rebuild(members)
-    after.rebuild(members)
+    set_members(before, members)
+    set_members(after, members)
     keys = [b"%d" % n for n in range(10_000)]
     moved = [key for key in keys if before.pick(key) is not after.pick(key)]
     assert len(moved) / 10_000 == pytest.approx(0.1, abs=0.01)
@@ -106,7 +104,7 @@ def test_only_keys_at_the_border_move_when_shares_change() -> None:
 
 def test_parts_inside_of_parts_share_keys_out_evenly() -> None:
     """With one hash for both, the keys of one level would all fall into the same parts of it."""
-    levels = Levels(lambda: Halves(0.5, 0.5))
+    levels = Priorities(lambda: Halves(0.5, 0.5))
     members = backends(1, 1) + placed("later", 2, priority=1)
     ill = placed("ill", 2, 2)
     settle(levels, members + ill)  # the first level is able to serve 70 %
@@ -119,101 +117,95 @@ def test_parts_inside_of_parts_share_keys_out_evenly() -> None:
 def test_a_part_that_gets_everything_is_asked_at_once_and_one_of_none_never() -> None:
     halves = Halves(0.0, 1.0)
     members = backends(1, 1)
-    halves.rebuild(members)
-    assert halves.draw.only is halves.children[1]
+    set_members(halves, members)
+    assert halves.split.only is halves.children[1]
     assert {halves.pick(None) for _ in range(100)} == {members[1]}
 
 
 def test_what_is_told_of_a_backend_goes_to_its_part() -> None:
     halves = Halves(0.5, 0.5)
     a, b = members = backends(1, 1)
-    halves.rebuild(members)
-    halves.took(a)
-    halves.took(b)
-    halves.dropped(b, Done(0.1))
+    set_members(halves, members)
+    halves.assigned(a)
+    halves.assigned(b)
+    halves.released(b, Done(0.1))
     halves.reported(b, LoadReport(), 1.0)
     halves.tick(1.0)
     first, second = halves.children[0], halves.children[1]
     assert isinstance(first, Ledger)
     assert isinstance(second, Ledger)
     assert (first.open["a"], second.open["b"], second.reports, first.ticks) == (1, 0, ["b"], 1)
-    halves.dropped(Backend(a.spec), Done(0.1))  # of somebody who has left long ago: no matter
+    halves.released(Backend(a.spec), Done(0.1))  # of somebody who has left long ago: no matter
 
 
 def test_a_part_that_stays_keeps_its_algorithm_and_one_that_is_ill_is_still_heard_of() -> None:
-    levels = Levels(Ledger)
+    levels = Priorities(Ledger)
     a, b = members = backends(1, 1)
     settle(levels, members)
     child = levels.children[0]
     assert isinstance(child, Ledger)
-    levels.took(a)
-    a.well = False
+    levels.assigned(a)
+    a.healthy = False
     settle(levels, members)
     assert levels.children[0] is child
     assert list(child.all) == members
     assert list(child.usable) == [b]
-    levels.dropped(a, Done(0.1))
+    levels.released(a, Done(0.1))
     assert child.open["a"] == 0
 
 
 def test_what_it_needs_is_what_the_algorithm_inside_needs() -> None:
-    assert Levels(LastByKey).needs_key
-    assert not Levels(PowerOfTwo).needs_key
-    assert Levels(Ledger).wants_reports
-    assert Levels(lambda: Zones(Ledger, "a")).wants_reports
-    assert not Levels(PowerOfTwo).needs_location
+    assert Priorities(LastByKey).needs_key
+    assert not Priorities(PowerOfTwo).needs_key
+    assert Priorities(Ledger).wants_reports
+    assert Priorities(lambda: ZoneAware(Ledger, "a")).wants_reports
+    assert not Priorities(PowerOfTwo).needs_location
 
 
 def test_everyone_is_within_reach_that_a_part_has() -> None:
-    levels = Levels(PowerOfTwo)
+    levels = Priorities(PowerOfTwo)
     members = backends(1, 1) + placed("later", 1, priority=1)
     settle(levels, members)
-    assert levels.reach(None) == [members[:2], members[2:]]  # to a later level, if the first is used up
+    assert levels.candidates(None) == [members[:2], members[2:]]  # to a later level, if the first is used up
 
 
 def test_what_is_best_in_each_part_comes_first_and_levels_go_by_themselves() -> None:
-    class Split(Ledger):
-        def reach(self, key: bytes | None) -> list[list[Backend]]:
+    class Ranks(Ledger):
+        def candidates(self, key: bytes | None) -> list[list[Backend]]:
             return [[backend] for backend in self.usable]
 
     a, b, c = members = backends(1, 1) + placed("c", 1, priority=1)
     halves = Halves(0.5, 0.5)
     settle(halves, [a, b])
-    assert halves.reach(None) == [[a, b]]
-    levels = Levels(Split)
+    assert halves.candidates(None) == [[a, b]]
+    levels = Priorities(Ranks)
     settle(levels, members)
-    assert levels.reach(None) == [[a], [b], [c]]
+    assert levels.candidates(None) == [[a], [b], [c]]
     a.spec, b.spec = a.spec._replace(zone="a"), b.spec._replace(zone="b")
-    zones = Zones(Split, "a", min_backends=2)
+    zones = ZoneAware(Ranks, "a", min_backends=2)
     settle(zones, [a, b])
-    assert zones.reach(None) == [[a, b]]
+    assert zones.candidates(None) == [[a, b]]
 
 
 def test_each_part_is_told_who_is_in_it_of_all_that_there_are() -> None:
-    class Enrols(Ledger):
-        def roster(self, members: Sequence[Backend]) -> None:
-            self.enrolled = list(members)
-
     a, b, c = members = backends(1, 1) + placed("c", 1, priority=1)
-    levels = Levels(Enrols)
-    levels.roster(members)
-    levels.census([a, c])
-    levels.rebuild([a, c])
+    levels = Priorities(Ledger)
+    set_members(levels, [a, c], [a, c], members)
     first, second = (levels.children[n] for n in (0, 1))
-    assert isinstance(first, Enrols)
-    assert isinstance(second, Enrols)
-    assert (first.enrolled, list(first.all), second.enrolled) == ([a, b], [a], [c])
+    assert isinstance(first, Ledger)
+    assert isinstance(second, Ledger)
+    assert (first.listed, list(first.all), second.listed) == ([a, b], [a], [c])
 
 
 def test_a_request_of_one_that_has_left_is_over_for_its_part_too() -> None:
     a, b = members = backends(1, 1)
-    levels = Levels(Ledger)
+    levels = Priorities(Ledger)
     settle(levels, members)
-    levels.took(b)
+    levels.assigned(b)
     b.in_flight = 1
     settle(levels, [a])
     settle(levels, [a])
-    levels.dropped(b, Done(0.1))
+    levels.released(b, Done(0.1))
     child = levels.children[0]
     assert isinstance(child, Ledger)
     assert child.open["b"] == 0
@@ -224,7 +216,7 @@ def test_a_request_of_one_that_has_left_is_over_for_its_part_too() -> None:
 
 def test_it_explains_its_parts() -> None:
     halves = Halves(0.25, 0.75)
-    halves.rebuild(backends(1, 1))
+    set_members(halves, backends(1, 1))
     told = halves.explain()
     assert told["divided_by"] == "halves"
     assert [(part["part"], part["share"], part["members"]) for part in told["parts"]] == [(0, 0.25, 1), (1, 0.75, 1)]
@@ -233,9 +225,9 @@ def test_it_explains_its_parts() -> None:
 
 
 def test_a_draw_leaves_out_who_has_no_share() -> None:
-    draw, children = Draw(), {label: Ledger() for label in "abcd"}
-    draw.share_out({"a": 0.25, "b": 0.0, "c": 0.5, "d": 0.25}, children)
-    found = [draw.at(place) for place in (0.0, 0.24, 0.25, 0.74, 0.75, 0.99, 1.0)]
+    split, children = Split(), {label: Ledger() for label in "abcd"}
+    split.share_out({"a": 0.25, "b": 0.0, "c": 0.5, "d": 0.25}, children)
+    found = [split.at(place) for place in (0.0, 0.24, 0.25, 0.74, 0.75, 0.99, 1.0)]
     assert found == [children[label] for label in "aaccddd"]
-    draw.share_out({}, children)
-    assert (draw.children, draw.only) == ([], None)
+    split.share_out({}, children)
+    assert (split.children, split.only) == ([], None)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.balancing.power_of_two import PowerOfTwo
-from proxy.balancing.wrappers.priorities import Levels, ability, shares_of
+from proxy.balancing.wrappers.priorities import Priorities, ability, shares_of
 
-from ..members import backends, placed, settle, shares
+from ..members import backends, placed, set_members, settle, shares
 
 TABLE = [
     # healthy of 100 by level, what each gets in per cent
@@ -42,7 +42,7 @@ def test_the_documented_tables(healthy: list[int], expected: list[float]) -> Non
 
 @pytest.mark.parametrize(("healthy", "expected"), [row for row in TABLE if len(row[0]) == 2], ids=str)
 def test_backends_that_fail_spill_over_as_the_tables_say(healthy: list[int], expected: list[float]) -> None:
-    levels = Levels(PowerOfTwo, 1.4, seed=7)
+    levels = Priorities(PowerOfTwo, 1.4, seed=7)
     members = [each for n, count in enumerate(healthy) for each in placed(f"p{n}-", 100, 100 - count, priority=n)]
     settle(levels, members)
     assert {part.label: part.share for part in levels.parts} == pytest.approx(
@@ -55,26 +55,26 @@ def test_backends_that_fail_spill_over_as_the_tables_say(healthy: list[int], exp
 
 def test_in_panic_a_level_still_gets_what_its_healthy_ones_can_serve() -> None:
     """The last row of Envoy's table of the panic threshold: P0 5 % in panic gets 7 %, not everything."""
-    levels = Levels(PowerOfTwo, 1.4, seed=7)
+    levels = Priorities(PowerOfTwo, 1.4, seed=7)
     members = placed("p0-", 100, 95, priority=0) + placed("p1-", 100, 35, priority=1)
     settle(levels, members, panic=True)
     assert shares(levels, "priority")[0] == pytest.approx(0.07, abs=0.02)
 
 
 def test_if_nobody_is_healthy_what_was_taken_in_panic_is_used_the_first_level_first() -> None:
-    levels = Levels(PowerOfTwo)
+    levels = Priorities(PowerOfTwo)
     settle(levels, placed("p1-", 3, 3, priority=1) + placed("p2-", 3, 3, priority=2), panic=True)
     assert shares(levels, "priority", picks=100) == {1: pytest.approx(1.0)}
 
 
 def test_a_level_that_is_all_gone_is_left_out_and_numbers_may_have_gaps() -> None:
-    levels = Levels(PowerOfTwo, seed=1)
+    levels = Priorities(PowerOfTwo, seed=1)
     settle(levels, placed("p3-", 4, 4, priority=3) + placed("p9-", 2, priority=9))
     assert shares(levels, "priority", picks=100) == {9: pytest.approx(1.0)}
 
 
 def test_without_a_weight_a_backend_counts_neither_as_healthy_nor_as_missing() -> None:
-    levels = Levels(PowerOfTwo)
+    levels = Priorities(PowerOfTwo)
     members = placed("p0-", 2, priority=0) + placed("p1-", 2, priority=1)
     for backend in placed("parked", 8, priority=0):
         backend.weight = 0
@@ -84,7 +84,7 @@ def test_without_a_weight_a_backend_counts_neither_as_healthy_nor_as_missing() -
 
 
 def test_only_parked_ones_are_nobody() -> None:
-    levels = Levels(PowerOfTwo)
+    levels = Priorities(PowerOfTwo)
     settle(levels, backends(0, 0))
     assert levels.pick(None) is None
     settle(levels, [])
@@ -92,8 +92,8 @@ def test_only_parked_ones_are_nobody() -> None:
 
 
 def test_without_a_census_the_usable_ones_are_all() -> None:
-    levels = Levels(PowerOfTwo)
-    levels.rebuild(backends(1, 1))
+    levels = Priorities(PowerOfTwo)
+    set_members(levels, backends(1, 1))
     assert [part.share for part in levels.parts] == [1.0]
 
 

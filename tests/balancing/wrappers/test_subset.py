@@ -9,7 +9,7 @@ from proxy.balancing.power_of_two import PowerOfTwo
 from proxy.balancing.wrappers.subset import Subset
 from proxy.upstream.backend import Backend
 
-from ..members import backends, placed, settle
+from ..members import backends, placed, set_members, settle
 
 PROXIES = [f"proxy-{n}" for n in range(200)]
 
@@ -17,12 +17,9 @@ PROXIES = [f"proxy-{n}" for n in range(200)]
 class Counted(PowerOfTwo):
     """Keeps what it is told of."""
 
-    def census(self, members: Sequence[Backend]) -> None:
-        self.all = members
-
-    def rebuild(self, members: Sequence[Backend]) -> None:
-        super().rebuild(members)
-        self.usable = members
+    def members(self, listed: Sequence[Backend], in_rotation: Sequence[Backend], usable: Sequence[Backend]) -> None:
+        super().members(listed, in_rotation, usable)
+        self.all, self.usable = in_rotation, usable
 
 
 def chosen(identity: str, members: list[Backend], size: int = 10) -> set[Backend]:
@@ -35,7 +32,7 @@ def test_only_so_many_are_used_and_all_of_those() -> None:
     subset = Subset(PowerOfTwo, 3, "proxy-1")
     settle(subset, backends(*[1] * 10))
     assert len({subset.pick(None) for _ in range(300)}) == 3
-    (reach,) = subset.reach(None) or ()
+    (reach,) = subset.candidates(None) or ()
     assert set(reach) == {subset.pick(None) for _ in range(300)}
 
 
@@ -45,11 +42,11 @@ def test_what_it_would_use_does_not_depend_on_who_is_well() -> None:
     settle(subset := Subset(Counted, 10, "proxy-1"), members)
     used = set(subset.parts[0].members)
     ill = next(iter(used))
-    subset.rebuild([backend for backend in members if backend is not ill])
+    set_members(subset, [backend for backend in members if backend is not ill], members)
     child = subset.children["subset"]
     assert isinstance(child, Counted)
     assert len(child.all) == len(child.usable) == 10
-    subset.rebuild(members[:4])
+    set_members(subset, members[:4], members)
     assert (len(child.all), len(child.usable)) == (10, 4)
 
 
@@ -84,10 +81,10 @@ def test_one_that_is_ill_is_replaced_until_it_is_back() -> None:
     settle(subset, members)
     before = set(subset.parts[0].members)
     ill = next(iter(before))
-    ill.well = False
+    ill.healthy = False
     settle(subset, members)
     assert before - set(subset.parts[0].members) == {ill}
-    ill.well = True
+    ill.healthy = True
     settle(subset, members)
     assert set(subset.parts[0].members) == before
 

@@ -10,7 +10,7 @@ from . import backends as b
 from .load import Load
 from .scenario import Scenario, Step, all_succeed, at_least, counted, fact, only, reasons
 from .steps import all_behave, behave, kill, other_clients, send
-from .world import World
+from .world import SHORT, World
 
 GET = b"GET /side HTTP/1.1\r\nHost: x\r\n\r\n"
 GRACE = 0.002
@@ -135,7 +135,7 @@ def side(count: int) -> Step:
     """The load ends before these clients do: wait for them."""
 
     async def act(world: World) -> None:
-        await until_true(lambda: len(world.side.outcomes) >= count, 8)
+        await until_true(lambda: len(world.side.outcomes) >= count)
 
     return Step(1, "the others get their answers", act)
 
@@ -158,18 +158,21 @@ ALL = (
         [LARGE, other_clients("do not read", does_not_read)],
         [all_succeed()],
         load=Load(60),
+        more=SHORT,
     ),
     Scenario(
         "clients send their heads a byte at a time",
         [other_clients("drip", drips), all_behave("take 10 ms", b.slow(0.01))],
         [all_succeed(), counted("accept.head_timeout")],
         load=Load(300),
+        more=SHORT,
     ),
     Scenario(
         "uploads stall",
         [other_clients("stall", stalls_upload), all_behave("take 10 ms", b.slow(0.01))],
         [all_succeed(), counted("accept.body_timeout")],
         load=Load(300),
+        more=SHORT,
     ),
     Scenario(
         "clients talk nonsense",

@@ -20,6 +20,7 @@ from .scenario import (
     success,
 )
 from .steps import all_behave, behave, kill, restart, until_ejection_is_over
+from .world import SHORT
 
 POST = Load(method="POST", body=2000)
 NO_RETRY = "retry: {attempts: 0}"
@@ -85,33 +86,36 @@ SILENCE = (
         "a backend takes requests and never answers",
         [behave(0, "hangs", b.hang)],
         [all_succeed(), ejected(0), asked_at_most(0, FIVE)],
-        upstream="retry: {per_try: 100ms}",
+        upstream="retry: {per_try: 300ms}",
     ),
     Scenario(
         "a backend never answers, and nothing is sent again",
         [behave(0, "hangs", b.hang)],
         [at_most(FIVE), only("200", "504"), reasons("relay.head_timeout"), ejected(0)],
         upstream=NO_RETRY,
+        more=SHORT,
     ),
     Scenario(
         "a backend never answers POST",
         [behave(0, "hangs", b.hang)],
         [at_most(FIVE), only("200", "504"), ejected(0)],
         load=POST,
+        more=SHORT,
     ),
-    Scenario("all backends hang", [all_behave("hang", b.hang)], [only("504", "503")], load=Load(30, 6)),
+    Scenario("all backends hang", [all_behave("hang", b.hang)], [only("504", "503")], load=Load(30, 6), more=SHORT),
     Scenario("a backend is slow", [behave(0, "takes 30 ms", b.slow(0.03))], [all_succeed(), not_ejected(0)]),
     Scenario(
         "a backend's head comes a byte at a time",
         [behave(0, "drips its head", b.drips)],
         [all_succeed(), ejected(0)],
-        upstream="retry: {per_try: 100ms}",
+        upstream="retry: {per_try: 300ms}",
     ),
     Scenario(
         "a backend stops in the middle of its answers",
         [behave(0, "stalls", b.stalls)],
         [only("200", "cut"), success(0.5), counted("relay.idle_timeout")],
         load=Load(60),
+        more=SHORT,
     ),
 )
 

@@ -25,6 +25,7 @@ from .scenario import (
     success,
 )
 from .steps import end_rules, inject, stop_rules
+from .world import SHORT_CONNECT
 
 SOON = {"delay": Delay(0.02, jitter=0.02)}
 NEVER = {"delay": Delay(30.0)}
@@ -76,6 +77,7 @@ ALL = (
         "a backend takes too long to accept",
         [inject(fault("connect", "connect_delay", **NEVER), on=0)],
         [all_succeed(), ejected(0)],
+        more=SHORT_CONNECT,
     ),
     Scenario(
         "a backend takes a little long to accept",
@@ -86,18 +88,19 @@ ALL = (
         "a backend is a black hole at connect",
         [inject(fault("connect", "black_hole"), on=0)],
         [all_succeed(), ejected(0)],
+        more=SHORT_CONNECT,
     ),
     Scenario(
         "a backend is a black hole at send",
         [inject(fault("send", "black_hole"), on=0)],
         [all_succeed(), ejected(0), asked_at_most(0, 0)],
-        upstream="retry: {per_try: 100ms}",
+        upstream="retry: {per_try: 300ms}",
     ),
     Scenario(
         "a backend's answers are lost",
         [inject(fault("relay", "black_hole"), on=0)],
         [all_succeed(), ejected(0)],
-        upstream="retry: {per_try: 100ms}",
+        upstream="retry: {per_try: 300ms}",
     ),
     Scenario(
         "a backend's answers become 503, tried elsewhere",

@@ -1,7 +1,7 @@
 """Clients, and what came of each request.
 
 Law of this file: a client believes nothing. An answer counts only if it is whole and is for the request that was
-made; what takes longer than PATIENCE has hung.
+made; what takes longer than PATIENCE has hung: every time-out of a scenario is far shorter, so it waits for nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.support import PATIENCE
+
 Address = tuple[str, int] | str
 
 RESET = struct.pack("ii", 1, 0)
-PATIENCE = 8.0
-"""Seconds. Every time-out of a scenario is far shorter, so what takes as long waits for nothing."""
-
 _NUMBERS = itertools.count()
 
 

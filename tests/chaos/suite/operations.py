@@ -15,6 +15,7 @@ from proxy.control.chaos.controller import Controller
 from proxy.control.chaos.monkey import Monkey
 from proxy.control.chaos.service import SystemClock
 from proxy.features.chaos.experiment import Experiment
+from tests.support import PATIENCE
 
 from . import backends as b
 from .load import Load
@@ -68,7 +69,7 @@ def experiment(about: Experiment, limits: str = "", after: int = 20) -> Step:
         lab = Experimenter(world, limits)
         await lab.controller.start(about, "a scenario", dry_run=False)
         world.spawn(lab.watch())
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE):
             while not world.facts.get("verdict"):
                 ends = [record for record in lab.audit.read() if record["event"] == "end"]
                 world.facts["verdict"] = ends[0]["verdict"] if ends else ""
@@ -83,7 +84,7 @@ def monkey(rounds: int, after: int = 20) -> Step:
     async def act(world: World) -> None:
         lab = Experimenter(world, "duration: 60ms")
         world.spawn(lab.watch())
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE):
             while world.facts.get("starts", 0) < rounds:
                 await lab.monkey.tick()
                 world.facts["starts"] = sum(record["event"] == "start" for record in lab.audit.read())

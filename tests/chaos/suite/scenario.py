@@ -111,7 +111,7 @@ async def _always(world: World) -> list[str]:
     for client in world.clients:
         client.reset()
     try:
-        await until_true(lambda: not world.left_over(), 3.0)
+        await until_true(lambda: not world.left_over())
     except TimeoutError:
         wrong.append(f"nothing is left over, but {world.left_over()}")
     wrong += [f"no defect: {found}" for found in world.defects.found]

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from proxy.configuration.load import load_text
 from proxy.control.chaos import view
-from proxy.control.chaos.contract import Sample, Upstream
+from proxy.control.chaos.contract import Sample, UpstreamState
 from proxy.features.chaos import Injector, Rule, Tally
 from proxy.metrics import U_ACTIVE
 from proxy.plan import Plan
@@ -29,8 +29,9 @@ from .load import Address, Client, Outcome, Results
 
 log = logging.getLogger("qantara")
 
-SHORT = "timeouts: {connect: 300ms, response_head: 300ms, response_idle: 300ms, head: 300ms, body_idle: 300ms}"
-"""Time-outs that a scenario can wait for."""
+SHORT = "timeouts: {response_head: 300ms, response_idle: 300ms, head: 300ms, body_idle: 300ms}"
+SHORT_CONNECT = "timeouts: {connect: 300ms}"
+"""Time-outs that a scenario can wait for. It says so: in any other what comes late on a loaded machine would count."""
 
 
 class Defects(logging.Handler):
@@ -95,13 +96,12 @@ class World:
 
     @property
     def backends(self) -> Sequence[Backend]:
-        return self.proxy.plan.groups["app"].members
+        return self.proxy.plan.groups["app"].members.all
 
     def text(self) -> str:
         addresses = [server.address for server in self.used] + self.also
-        more = self.more if "timeouts:" in self.more else f"{SHORT}\n{self.more}"
         return (
-            f"listeners: [{{bind: '127.0.0.1:0'}}]\naccess_log: null\n{more}\n"
+            f"listeners: [{{bind: '127.0.0.1:0'}}]\naccess_log: null\n{self.more}\n"
             f"upstreams: {{app: {{backends: {addresses}, {self.upstream}}}}}\n"
             f"routes: [{{name: all, upstream: app, {self.route}}}]\n"
         )
@@ -142,7 +142,7 @@ class World:
     def sample(self) -> Sample:
         return view.sample(self.proxy.board)
 
-    def upstreams(self) -> Mapping[str, Upstream]:
+    def upstreams(self) -> Mapping[str, UpstreamState]:
         return view.upstreams(self.proxy.board, self.proxy.plan.specs.values())
 
     def workers(self) -> Sequence[int]:
@@ -182,8 +182,8 @@ class World:
         found = {"requests": self.proxy.counters.in_flight, "held": len(self.injector.held)}
         for name, group in self.proxy.plan.groups.items():
             found[f"queue of {name}"] = group.queue.length
-            found[f"active at {name}"] = group.load(U_ACTIVE)
-            for backend in group.members:
+            found[f"active at {name}"] = group.stats.total(U_ACTIVE)
+            for backend in group.members.all:
                 pool = backend.pool
                 found[f"in flight at {backend.name}"] = backend.load()
                 found[f"waiting for {backend.name}"] = len(pool.waiting)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.balancing import ALGORITHMS, Balancer
+from proxy.balancing.wrappers.former_hooks import FORMER
 from proxy.console.policy.new import Name, contract, name_of, next_steps, text_of, write_policy
 from proxy.console.policy.skeleton import Skeleton
 
@@ -45,11 +46,11 @@ def test_names_of_the_table(given: str) -> None:
         name_of(given)
 
 
-@pytest.mark.parametrize("given", ["balancer", "Backend", "picker", "done"])
+@pytest.mark.parametrize("given", ["balancer", "Backend", "standalone_picker", "done"])
 def test_names_that_its_files_need(given: str) -> None:
     with pytest.raises(ValueError, match="is a name of the contract"):
         name_of(given)
-    assert {"Balancer", "Backend", "Picker", "Random"} <= contract()
+    assert {"Balancer", "Backend", "StandalonePicker", "Random"} <= contract()
 
 
 @pytest.mark.parametrize("given", ["queue", "proxy", "pytest"])
@@ -75,7 +76,7 @@ def test_nothing_but_names_is_changed(tmp_path: Path) -> None:
     assert "skeleton" not in (algorithm + test).lower()
     assert "class LeastLoaded(Balancer):" in algorithm
     assert "from proxy.balancing import Balancer, Done" in algorithm
-    assert "from proxy.balancing.standalone import Picker" in test
+    assert "from proxy.balancing.standalone import StandalonePicker" in test
     assert "\n\nfrom least_loaded import LeastLoaded\n" in test
     assert "from ." not in algorithm + test
     assert len(algorithm.splitlines()) == len(text_of("skeleton.py").splitlines())
@@ -84,12 +85,21 @@ def test_nothing_but_names_is_changed(tmp_path: Path) -> None:
 def test_the_steps_can_be_typed(tmp_path: Path) -> None:
     steps = next_steps(write_policy("near", tmp_path / "my algorithms"))
     assert f"python -m pytest '{tmp_path}/my algorithms/test_near.py'" in steps
-    assert f"PYTHONPATH='{tmp_path}/my algorithms' qantara check" in steps
+    assert f'\n    python_path: ["{tmp_path}/my algorithms"]\n    upstreams:' in steps
+    assert "qantara check qantara.yaml" in steps
     assert 'balance: {algorithm: "near:Near"}' in steps
 
 
+@pytest.mark.parametrize(("folder", "shown"), [(".", "."), ("own/algorithms", "own/algorithms")])
+def test_the_folder_is_relative_to_the_working_folder(
+    folder: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"\n    python_path: [{shown}]\n" in next_steps(write_policy("near", Path(folder)))
+
+
 def test_the_skeleton_has_all_of_the_contract() -> None:
-    said = {name for name in vars(Balancer) if not name.startswith("_")}
+    said = {name for name in vars(Balancer) if not name.startswith(("_", "former_"))} - set(FORMER)
     assert said - set(vars(Skeleton)) == {"name", "scope", "prober"}, "for the table; and what an algorithm is given"
 
 

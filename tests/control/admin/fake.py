@@ -17,16 +17,16 @@ import aiohttp
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.configuration.schema import Config
-from proxy.control.admin.app import AdminServer
 from proxy.control.admin.contract import WorkerStatus
+from proxy.control.admin.server import AdminServer
 from proxy.control.chaos.service import ChaosService
 from proxy.control.discovery.service import Discovery
-from proxy.control.health_checks import Monitor
+from proxy.control.health_checks import HealthChecks
 from proxy.control.reload import Checked, ReloadResult
 from proxy.errors import BindError
 from proxy.scoreboard import create
 from proxy.upstream.spec import GroupSpec
-from tests.control.chaos.lab import FakeClock, FakeHands
+from tests.control.chaos.lab import FakeClock, FakeTarget
 
 YAML = """
 listeners: [{bind: '127.0.0.1:0'}]
@@ -42,11 +42,11 @@ class Fake:
     def __init__(self) -> None:
         self.board = create(3)
         self.board.set_used(3)
-        self.monitor = Monitor(self.board)
+        self.health_checks = HealthChecks(self.board)
         self.path = "q.yaml"
         self.serve(YAML)
         self.discovery = Discovery(lambda *_: None)
-        self.chaos = ChaosService(self.config.chaos, FakeHands(FakeClock(), app=20))
+        self.chaos = ChaosService(self.config.chaos, FakeTarget(FakeClock(), app=20))
         self.last_reload = ReloadResult(1000.0, True, 0.1)
         self.is_ready = True
         self.asked: list[tuple[str, object]] = []

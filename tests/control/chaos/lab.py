@@ -14,7 +14,7 @@ from typing import Any
 from proxy.configuration.load import load_text
 from proxy.configuration.sections.chaos import ChaosSection
 from proxy.control.chaos.audit import Audit
-from proxy.control.chaos.contract import Member, Sample, Upstream
+from proxy.control.chaos.contract import Member, Sample, UpstreamState
 from proxy.control.chaos.controller import Controller
 from proxy.features.chaos import Rule, Tally
 from proxy.features.chaos.experiment import Experiment
@@ -37,13 +37,13 @@ class FakeClock:
         return self.start + timedelta(seconds=self.seconds - 1000.0)
 
 
-class FakeHands:
+class FakeTarget:
     """`sizes` are the numbers of backends of each upstream, all of them healthy."""
 
     def __init__(self, clock: FakeClock, **sizes: int) -> None:
         self.clock = clock
         self.ups = {
-            name: Upstream(tuple(Member(address(n), True) for n in range(size))) for name, size in sizes.items()
+            name: UpstreamState(tuple(Member(address(n), True) for n in range(size))) for name, size in sizes.items()
         }
         self.slots: Sequence[int] = (1, 2)
         self.rules: list[Rule] = []
@@ -65,13 +65,13 @@ class FakeHands:
     def ill(self, upstream: str, *which: int, panicking: bool = False) -> None:
         members = self.ups[upstream].members
         changed = (Member(each.address, n not in which) for n, each in enumerate(members))
-        self.ups[upstream] = Upstream(tuple(changed), panicking)
+        self.ups[upstream] = UpstreamState(tuple(changed), panicking)
 
     def sample(self) -> Sample:
         cells = tuple(int(self.histogram.cells[cell]) for cell in range(HISTOGRAM_CELLS))
         return Sample(self.clock.seconds, self.requests, self.errors, self.gone, self.in_flight, cells)
 
-    def upstreams(self) -> Mapping[str, Upstream]:
+    def upstreams(self) -> Mapping[str, UpstreamState]:
         return self.ups
 
     def workers(self) -> Sequence[int]:
@@ -120,10 +120,10 @@ class Lab:
 
     def __init__(self, folder: Path, more: str = "", **sizes: int) -> None:
         self.clock = FakeClock()
-        self.hands = FakeHands(self.clock, **(sizes or {"app": 20}))
+        self.target = FakeTarget(self.clock, **(sizes or {"app": 20}))
         self.audit = Audit(folder / "audit.jsonl")
         self.settings = settings(more)
-        self.controller = Controller(self.settings, self.hands, self.clock, self.audit, Random(1))
+        self.controller = Controller(self.settings, self.target, self.clock, self.audit, Random(1))
 
     async def pass_time(
         self, seconds: int, requests: int = 100, errors: int = 0, latency: float = 0.01, gone: int = 0, stall: int = 0
@@ -131,7 +131,7 @@ class Lab:
         """Tick by tick, with so many requests in each second."""
         for _ in range(seconds):
             self.clock.seconds += 1.0
-            self.hands.serve(requests, errors, latency, gone, stall)
+            self.target.serve(requests, errors, latency, gone, stall)
             await self.controller.tick()
 
     async def prove(self, experiment: Experiment) -> None:

@@ -30,11 +30,11 @@ def make(tmp_path: Path) -> Callable[..., Lab]:
 
 
 async def refused(lab: Lab, experiment: Experiment, dry_run: bool | None = None) -> str:
-    before = list(lab.hands.did)
+    before = list(lab.target.did)
     with pytest.raises(ChaosRefused) as error:
         await lab.controller.start(experiment, "me", dry_run=dry_run)
     assert lab.last()["event"] == "refused"
-    assert lab.hands.did == before
+    assert lab.target.did == before
     return str(error.value)
 
 
@@ -45,7 +45,7 @@ async def test_a_run_is_dry_if_nobody_says_otherwise(make: Callable[..., Lab]) -
     lab = make()
     run = await lab.controller.start(ABORT, "me")
     assert run.dry_run
-    assert [rule.dry_run for rule in lab.hands.rules] == [True]
+    assert [rule.dry_run for rule in lab.target.rules] == [True]
 
 
 async def test_a_wet_run_needs_a_dry_one_before(make: Callable[..., Lab]) -> None:
@@ -53,12 +53,12 @@ async def test_a_wet_run_needs_a_dry_one_before(make: Callable[..., Lab]) -> Non
     assert "has not been shown by a dry run" in await refused(lab, ABORT, False)
     await lab.prove(ABORT)
     run = await lab.controller.start(ABORT, "me", dry_run=False)
-    assert [(rule.id, rule.dry_run) for rule in lab.hands.rules] == [(run.id, False)]
+    assert [(rule.id, rule.dry_run) for rule in lab.target.rules] == [(run.id, False)]
 
 
 async def test_a_dry_run_that_met_no_request_has_shown_nothing(make: Callable[..., Lab]) -> None:
     lab = make()
-    lab.hands.struck = Tally(10, 0, 0)
+    lab.target.struck = Tally(10, 0, 0)
     await lab.prove(ABORT)
     assert "dry run" in await refused(lab, ABORT, False)
 
@@ -77,7 +77,7 @@ async def test_i_understand_lifts_it(make: Callable[..., Lab]) -> None:
 async def test_dry_runs_are_remembered_over_a_restart(make: Callable[..., Lab]) -> None:
     lab = make()
     await lab.prove(ABORT)
-    again = Controller(lab.settings, lab.hands, lab.clock, lab.audit)
+    again = Controller(lab.settings, lab.target, lab.clock, lab.audit)
     await again.start(ABORT, "me", dry_run=False)
 
 
@@ -87,7 +87,7 @@ async def test_a_dry_run_off_the_path_does_nothing(make: Callable[..., Lab], cap
         lab = make()
         await lab.controller.start(experiment, "me")
         await lab.controller.stop("me")
-        assert {each[0] for each in lab.hands.did} == {"set_rules"}
+        assert {each[0] for each in lab.target.did} == {"set_rules"}
         assert f"(dry run): {experiment.fault} for" in caplog.text
 
 
@@ -134,7 +134,7 @@ async def test_what_cannot_be_written_down_is_not_run(make: Callable[..., Lab], 
     lab.controller.audit = None
     with pytest.raises(ChaosRefused, match="no audit log"):
         await lab.controller.start(ABORT, "me")
-    assert lab.hands.did == []
+    assert lab.target.did == []
     assert lab.controller.runs == {}
 
 
@@ -144,20 +144,20 @@ async def test_what_cannot_be_written_down_is_not_run(make: Callable[..., Lab], 
 async def test_a_fault_at_a_backend_hits_only_those_that_were_drawn(make: Callable[..., Lab]) -> None:
     lab = make(NO_COOL_DOWN + ", i_understand: true", app=40, other=3)
     await lab.controller.start(REFUSE, "me", dry_run=False, seed=4)
-    (rule,) = lab.hands.rules
+    (rule,) = lab.target.rules
     assert (rule.upstreams, len(rule.backends), rule.cap) == (frozenset(["app"]), 2, 1.0)
 
 
 async def test_a_fault_before_the_backend_is_capped(make: Callable[..., Lab]) -> None:
     lab = make()
     await lab.controller.start(ABORT, "me")
-    assert lab.hands.rules[0].cap == 0.1
+    assert lab.target.rules[0].cap == 0.1
 
 
 async def test_the_rule_ends_by_itself_when_the_experiment_does(make: Callable[..., Lab]) -> None:
     lab = make()
     run = await lab.controller.start(ABORT._replace(duration=5.0), "me")
-    assert lab.hands.rules[0].until == run.until == lab.clock.seconds + 5.0
+    assert lab.target.rules[0].until == run.until == lab.clock.seconds + 5.0
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ async def test_what_is_done_off_the_path_is_undone(
     run = await lab.controller.start(experiment, "me", dry_run=False)
     ((upstream, address),) = run.targets.backends
     await lab.controller.stop("me")
-    told = [each for each in lab.hands.did if each[0] in ("state", "lie")]
+    told = [each for each in lab.target.did if each[0] in ("state", "lie")]
     assert [each[1:] for each in told] == [(upstream, address, done), (upstream, address, undone)]
 
 
@@ -180,7 +180,7 @@ async def test_a_worker_is_killed_once(make: Callable[..., Lab]) -> None:
     lab = make("i_understand: true")
     run = await lab.controller.start(KILL, "me", dry_run=False)
     await lab.pass_time(61)
-    assert [each for each in lab.hands.did if each[0] == "kill_worker"] == [("kill_worker", run.targets.workers[0])]
+    assert [each for each in lab.target.did if each[0] == "kill_worker"] == [("kill_worker", run.targets.workers[0])]
 
 
 # --- how it ends ---------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ async def test_it_passes_if_the_steady_state_holds(make: Callable[..., Lab]) -> 
     await lab.pass_time(59)
     assert lab.controller.runs
     await lab.pass_time(1)
-    assert (lab.controller.runs, lab.hands.rules) == ({}, [])
+    assert (lab.controller.runs, lab.target.rules) == ({}, [])
     end = lab.last()
     assert (end["verdict"], end["tally"]) == ("passed", {"seen": 10, "matched": 10, "struck": 1})
     assert end["before"]["requests"] == 2900
@@ -219,7 +219,7 @@ async def test_the_guard_stops_it(make: Callable[..., Lab], trouble: dict[str, f
     assert lab.controller.runs, "it has to last for 10 s"
     await lab.pass_time(1, **trouble)  # type: ignore[arg-type]
     assert not lab.controller.runs
-    assert lab.hands.rules == []
+    assert lab.target.rules == []
     assert lab.last()["verdict"] == "stopped"
     assert why in lab.last()["why"]
 
@@ -258,7 +258,7 @@ async def test_what_is_usual_is_learned_anew_after_an_experiment(make: Callable[
 async def test_panic_stops_it_at_once(make: Callable[..., Lab]) -> None:
     lab = make("i_understand: true")
     await lab.controller.start(REFUSE, "me", dry_run=False)
-    lab.hands.ill("app", *range(15), panicking=True)
+    lab.target.ill("app", *range(15), panicking=True)
     await lab.pass_time(1)
     assert lab.last()["why"] == "upstream app panics"
 
@@ -276,7 +276,7 @@ async def test_stop_ends_everything(make: Callable[..., Lab]) -> None:
     for _ in range(3):
         await lab.controller.start(ABORT, "me")
     assert await lab.controller.stop("you") == 3
-    assert (lab.controller.runs, lab.hands.rules) == ({}, [])
+    assert (lab.controller.runs, lab.target.rules) == ({}, [])
     assert [record["why"] for record in lab.events("end")] == ["by you"] * 3
     assert await lab.controller.stop("you") == 0
 
@@ -284,18 +284,18 @@ async def test_stop_ends_everything(make: Callable[..., Lab]) -> None:
 @pytest.mark.parametrize("fails", ["set_rules", "state"])
 async def test_what_cannot_be_started_is_undone(make: Callable[..., Lab], fails: str) -> None:
     lab = make("i_understand: true")
-    lab.hands.fails.add(fails)
+    lab.target.fails.add(fails)
     with pytest.raises(OSError, match="does not work"):
         await lab.controller.start(DRAIN, "me", dry_run=False)
     assert lab.controller.runs == {}
     assert lab.last()["verdict"] == "failed"
-    assert lab.hands.did[-1][0] == "state", "every way back was tried"
+    assert lab.target.did[-1][0] == "state", "every way back was tried"
 
 
 async def test_what_cannot_be_undone_is_written_down(make: Callable[..., Lab]) -> None:
     lab = make("i_understand: true")
     await lab.controller.start(DRAIN, "me", dry_run=False)
-    lab.hands.fails.add("state")
+    lab.target.fails.add("state")
     await lab.controller.stop("me")
     assert lab.last()["not_undone"] == ["state does not work"]
     assert lab.controller.runs == {}
@@ -306,7 +306,7 @@ async def test_an_end_that_cannot_be_written_down_is_an_end(make: Callable[..., 
     await lab.controller.start(ABORT, "me", dry_run=False)
     lab.controller.audit = Audit(tmp_path / "missing" / "audit.jsonl")
     await lab.controller.stop("me")
-    assert (lab.controller.runs, lab.hands.rules) == ({}, [])
+    assert (lab.controller.runs, lab.target.rules) == ({}, [])
 
 
 async def test_a_new_configuration_stops_it(make: Callable[..., Lab]) -> None:
@@ -356,10 +356,10 @@ def test_the_report_tells_what_could_run(make: Callable[..., Lab]) -> None:
 async def test_a_run_can_be_repeated_from_the_audit_log(make: Callable[..., Lab]) -> None:
     lab = make("i_understand: true, " + LOOSE, app=60)
     first = await lab.controller.start(REFUSE._replace(headers=(("x-a", "1"),)), "me", dry_run=False)
-    (before,) = lab.hands.rules
+    (before,) = lab.target.rules
     await lab.controller.stop("me")
     again = await lab.controller.replay(first.id, "you", dry_run=False)
-    (after,) = lab.hands.rules
+    (after,) = lab.target.rules
     assert again.targets == first.targets
     assert after == before._replace(id=again.id, until=again.until)
 

@@ -32,7 +32,7 @@ async def test_it_only_says_what_it_would_do(tmp_path: Path) -> None:
     await hours(one, lab, 4)
     assert len(lab.events("start")) == 4
     assert {(record["dry_run"], record["who"]) for record in lab.events("start")} == {(True, "chaos monkey")}
-    assert {each[0] for each in lab.hands.did} <= {"set_rules", "tallies"}
+    assert {each[0] for each in lab.target.did} <= {"set_rules", "tallies"}
 
 
 async def test_off_its_leash_it_still_has_to_show_it_first(tmp_path: Path) -> None:

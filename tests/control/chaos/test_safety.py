@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from proxy.control.chaos.contract import Member, Upstream
+from proxy.control.chaos.contract import Member, UpstreamState
 from proxy.control.chaos.safety import Targets, draw, objections
 from proxy.features.chaos.experiment import Experiment, malformed
 from tests.control.chaos.lab import ABORT, REFUSE, address, settings
@@ -15,12 +15,12 @@ KILL = Experiment("kill", "worker_kill")
 HALF = "limits: {min_healthy: 50%}"
 
 
-def group(size: int, *ill: int, panicking: bool = False) -> Upstream:
-    return Upstream(tuple(Member(address(n), n not in ill) for n in range(size)), panicking)
+def group(size: int, *ill: int, panicking: bool = False) -> UpstreamState:
+    return UpstreamState(tuple(Member(address(n), n not in ill) for n in range(size)), panicking)
 
 
 def said(
-    experiment: Experiment, more: str = "", workers: Sequence[int] = (1, 2), seed: int = 1, **groups: Upstream
+    experiment: Experiment, more: str = "", workers: Sequence[int] = (1, 2), seed: int = 1, **groups: UpstreamState
 ) -> list[str]:
     """What speaks against an experiment."""
     found = settings(more)
@@ -28,7 +28,7 @@ def said(
     return list(objections(experiment, found, groups, workers, targets))
 
 
-def hit(experiment: Experiment, more: str = "", seed: int = 1, **groups: Upstream) -> Targets:
+def hit(experiment: Experiment, more: str = "", seed: int = 1, **groups: UpstreamState) -> Targets:
     return draw(experiment, settings(more), groups, (1, 2), seed)
 
 

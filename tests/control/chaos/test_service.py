@@ -6,41 +6,41 @@ import asyncio
 from pathlib import Path
 
 from proxy.control.chaos.service import ChaosService, SystemClock
-from tests.control.chaos.lab import ABORT, FakeClock, FakeHands, settings
+from tests.control.chaos.lab import ABORT, FakeClock, FakeTarget, settings
 from tests.support.path import until_true
 
 
-def service(folder: Path, more: str = "") -> tuple[ChaosService, FakeHands]:
+def service(folder: Path, more: str = "") -> tuple[ChaosService, FakeTarget]:
     clock = FakeClock()
-    hands = FakeHands(clock, app=20)
-    return ChaosService(settings(more, str(folder / "audit.jsonl")), hands, clock), hands
+    target = FakeTarget(clock, app=20)
+    return ChaosService(settings(more, str(folder / "audit.jsonl")), target, clock), target
 
 
 async def test_when_it_ends_everything_ends(tmp_path: Path) -> None:
-    chaos, hands = service(tmp_path)
+    chaos, target = service(tmp_path)
     task = asyncio.get_running_loop().create_task(chaos.run())
     await asyncio.sleep(0)
     await chaos.controller.start(ABORT, "me")
-    assert hands.rules
+    assert target.rules
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert (hands.rules, chaos.controller.runs) == ([], {})
+    assert (target.rules, chaos.controller.runs) == ([], {})
 
 
 async def test_it_ticks_while_it_is_enabled(tmp_path: Path) -> None:
-    chaos, hands = service(tmp_path, "rules: [{name: one, fault: abort, start: true}]")
+    chaos, target = service(tmp_path, "rules: [{name: one, fault: abort, start: true}]")
     task = asyncio.get_running_loop().create_task(chaos.run())
-    await until_true(lambda: hands.rules)
+    await until_true(lambda: target.rules)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_tick_that_goes_wrong_is_not_the_last(tmp_path: Path) -> None:
-    chaos, hands = service(tmp_path)
-    hands.ups = None  # type: ignore[assignment]
+    chaos, target = service(tmp_path)
+    target.ups = None  # type: ignore[assignment]
     await chaos.controller.adopt(chaos.controller.settings, None)
     await chaos.tick()
-    hands.sample = lambda: 1 / 0  # type: ignore[assignment, return-value, method-assign]
+    target.sample = lambda: 1 / 0  # type: ignore[assignment, return-value, method-assign]
     await chaos.tick()
 
 
@@ -61,7 +61,7 @@ async def test_it_takes_up_a_new_configuration(tmp_path: Path) -> None:
 async def test_without_being_enabled_there_is_no_monkey(tmp_path: Path) -> None:
     clock = FakeClock()
     off = settings("monkey: {}").model_copy(update={"enabled": False})
-    assert ChaosService(off, FakeHands(clock), clock).monkey is None
+    assert ChaosService(off, FakeTarget(clock), clock).monkey is None
 
 
 def test_the_clocks_of_the_machine() -> None:

@@ -16,7 +16,7 @@ from tests.support.dns import DnsServer, dns_server
 
 
 def source_of(server: DnsServer, clock: WoundClock | None = None, **keys: Any) -> DnsSource:
-    keys = {"dns": "app.internal:80", "resolvers": [f"127.0.0.1:{server.port}"], "timeout": "500ms"} | keys
+    keys = {"dns": "app.internal:80", "resolvers": [f"127.0.0.1:{server.port}"], "timeout": "5s"} | keys
     return DnsSource(DiscoverSection.model_validate(keys), clock or WoundClock())
 
 

@@ -13,9 +13,10 @@ import pytest
 from proxy.configuration.sections.discover import DiscoverSection
 from proxy.control.discovery.base import Answer
 from proxy.control.discovery.file_source import FileSource, read_backends
-from proxy.control.discovery.watched import Watched
+from proxy.control.discovery.watched import WatchedSource
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
+from tests.support import PATIENCE
 from tests.support.clock import WoundClock
 from tests.support.path import until_true
 
@@ -94,7 +95,7 @@ class Watching:
         self.clock = WoundClock()
         discover = DiscoverSection.model_validate({"file": str(path), "interval": "1s"})
         self.source = FileSource(discover, self.clock)
-        self.watched = Watched("app", discover, self.source, self.clock, lambda name: None)
+        self.watched = WatchedSource("app", discover, self.source, self.clock, lambda name: None)
 
     @property
     def now(self) -> list[str]:
@@ -113,7 +114,7 @@ async def watching(path: Path) -> AsyncIterator[Watching]:
     made = Watching(path)
     made.watched.start()
     try:
-        await asyncio.wait_for(made.watched.first.wait(), 10)
+        await asyncio.wait_for(made.watched.first.wait(), PATIENCE)
         yield made
     finally:
         await made.watched.close()

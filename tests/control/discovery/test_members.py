@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.control.discovery.base import backend
-from proxy.control.discovery.members import Members
+from proxy.control.discovery.members import KnownMembers
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
 
@@ -13,8 +13,8 @@ A, B, C, D = (backend(f"{name}:80") for name in "abcd")
 HEAVY_A = backend("a:80", weight=5)
 
 
-def members_of(*static: BackendSpec) -> Members:
-    members = Members()
+def members_of(*static: BackendSpec) -> KnownMembers:
+    members = KnownMembers()
     members.configure(static)
     return members
 
@@ -111,7 +111,7 @@ def test_the_preview_is_what_the_reload_brings() -> None:
     members.add(C, ())
     before = members.merged((D,))
     for static in ((A, B), (HEAVY_A,), (C,), ()):
-        other = Members()
+        other = KnownMembers()
         other.static, other.changes = dict(members.static), dict(members.changes)
         preview = members.preview(static, (D,))
         other.configure(static)

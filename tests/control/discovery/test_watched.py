@@ -14,9 +14,10 @@ import pytest
 from proxy.configuration.sections.discover import DiscoverSection
 from proxy.control.discovery import watched as watched_module
 from proxy.control.discovery.base import Answer, Source, backend
-from proxy.control.discovery.watched import Watched
+from proxy.control.discovery.watched import WatchedSource
 from proxy.errors import DiscoveryError
 from proxy.upstream.backend import BackendSpec
+from tests.support import PATIENCE
 from tests.support.clock import EPOCH, WoundClock
 from tests.support.path import until_true
 
@@ -56,7 +57,7 @@ class Stage:
         self.clock = WoundClock()
         self.source = Script(self.clock, **keys)
         self.told: list[list[str]] = []
-        self.watched = Watched("app", DISCOVER, self.source, self.clock, self._changed)
+        self.watched = WatchedSource("app", DISCOVER, self.source, self.clock, self._changed)
 
     def _changed(self, upstream: str) -> None:
         assert upstream == "app"
@@ -216,9 +217,9 @@ async def test_a_source_that_never_waits_leaves_the_loop_to_others() -> None:
             while True:
                 yield [A]
 
-    eager = Watched("app", DISCOVER, Eager(), WoundClock(), lambda name: None)
+    eager = WatchedSource("app", DISCOVER, Eager(), WoundClock(), lambda name: None)
     eager.start()
-    await asyncio.wait_for(eager.first.wait(), 5)
+    await asyncio.wait_for(eager.first.wait(), PATIENCE)
     await eager.close()
 
 

@@ -74,7 +74,8 @@ async def injected(
     receive_buffer: int | None = None,
 ) -> AsyncIterator[Injected]:
     """One origin that repeats its script (and `others`, by address), the proxy with `rules`, a client; the texts as for
-    `support.path.config`."""
+    `support.path.config`. The life of a rule begins when all is there."""
+    began = monotonic()
     scripts: Any = origin if origin and isinstance(origin[0], list | tuple) else [origin]
     injector = Injector(rules)
     async with Origin(*scripts, forever=True) as server:
@@ -86,6 +87,8 @@ async def injected(
         async with Proxy(linked(load_text(text).config, injector=injector)) as proxy:
             address = proxy.addresses[0]
             async with connect(address, receive_buffer=receive_buffer) as client:
+                for live in injector.lives:
+                    live.rule = live.rule._replace(until=live.rule.until + monotonic() - began)
                 way = Injected(server, Running(proxy, address), client, injector)
                 yield way
             await until_true(way.nothing_left)

@@ -106,7 +106,7 @@ async def test_the_response_has_its_whole_time_after_a_delay() -> None:
     """Deadlines count from the sending, not from when the request came."""
     script = [request(), response(b"ok")]
     async with injected(
-        rule("send", "delay", delay=Delay(0.3)), origin=script, route="timeouts: {response_head: 200ms}"
+        rule("send", "delay", delay=Delay(0.8)), origin=script, route="timeouts: {response_head: 500ms}"
     ) as way:
         assert (await way.client.request(GET)).status == 200
         assert (await way.client.request(GET)).status == 200
@@ -143,7 +143,7 @@ async def test_a_reset_resets_the_client(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", FORWARD)
 async def test_a_black_hole_answers_when_the_rule_ends(stage: str) -> None:
-    async with injected(rule(stage, "black_hole", lives=0.15)) as way:
+    async with injected(rule(stage, "black_hole", lives=0.5)) as way:
         assert made(await way.client.request(GET)) == (504, f"{stage}.chaos")
         async with connect(way.address) as another:
             assert (await another.request(GET)).status == 200, "the rule is over"

@@ -18,7 +18,7 @@ from proxy.scoreboard import create as create_board
 from proxy.upstream.backend import Backend, BackendSpec
 
 from ...balancing.algorithms import LastByKey
-from ...balancing.members import backends, settle
+from ...balancing.members import backends, set_members, settle
 
 SPEC = StickySpec("app", (b"a secret that nobody knows",))
 STRICT = SPEC._replace(draining=False)
@@ -26,9 +26,7 @@ STRICT = SPEC._replace(draining=False)
 
 def sticky(members: list[Backend], spec: StickySpec = SPEC, main: Balancer | None = None) -> Sticky:
     balancer = Sticky(main or LastByKey(), spec)
-    balancer.roster(members)
-    balancer.census(members)
-    balancer.rebuild(members)
+    set_members(balancer, members)
     return balancer
 
 
@@ -58,7 +56,7 @@ def test_a_key_of_before_the_upstream_was_sticky_is_no_mark() -> None:
     main = LastByKey()
     balancer = sticky(backends(1, 1), main=main)
     assert balancer.pick(b"") is None
-    assert balancer.reach(b"") is None
+    assert balancer.candidates(b"") is None
     assert main.keys == [None]
 
 
@@ -70,7 +68,7 @@ def test_what_was_signed_with_an_older_secret_is_known_still() -> None:
     before = [token(old, "app", backend.name) for backend in members]
     assert [balancer.target(mark) for mark in before] == members
     assert [balancer.marks.of(backend) for backend in members] == [token(new, "app", each.name) for each in members]
-    balancer.rebuild(members[1:])
+    set_members(balancer, members[1:], members)
     members[0].rows[STATE] = MAINT
     assert [balancer.target(mark) for mark in before] == [None, members[1]]
     assert sticky(members, StickySpec("app", (new,))).target(before[1]) is None
@@ -111,7 +109,7 @@ def test_who_is_not_usable_gets_nothing() -> None:
     balancer = sticky(members, STRICT)
     marks = [balancer.marks.of(backend) for backend in members]
     assert balancer.target(marks[2]) is None
-    balancer.rebuild(members[1:])
+    set_members(balancer, members[1:], members)
     assert [balancer.target(mark) for mark in marks] == [None, members[1], None]
     assert balancer.target(b"nonsense") is None
 
@@ -131,7 +129,7 @@ def test_who_is_leaving_keeps_sessions_only_while_well(cell: int, value: int, se
     balancer = sticky(members)
     mark = balancer.marks.of(members[0])
     members[0].rows[cell] = value
-    balancer.rebuild(members[1:])
+    set_members(balancer, members[1:], members)
     assert (balancer.target(mark) is members[0]) is serves
     members[0].rows[cell] = 0
     members[0].rows[EJECTED_UNTIL] = 2_000_000_000
@@ -145,8 +143,7 @@ def test_who_is_gone_serves_nobody() -> None:
     members = backends(1, 1)
     balancer = sticky(members)
     mark = balancer.marks.of(members[0])
-    balancer.roster(members[1:])
-    balancer.rebuild(members[1:])
+    set_members(balancer, members[1:])
     assert balancer.target(mark) is None
 
 
@@ -154,15 +151,15 @@ def test_the_algorithm_hears_of_sessions_that_stay_at_who_is_drained_too() -> No
     """Once that the request began and once that it is over, or what it counts would drift."""
     main, members = LastByKey(), backends(1, 1)
     balancer = sticky(members, main=main)
-    balancer.rebuild(members[1:])
-    balancer.took(members[0])
-    balancer.dropped(members[0], Done(0.1))
-    assert main.events == [("took", "a"), ("dropped", "a")]
+    set_members(balancer, members[1:], members)
+    balancer.assigned(members[0])
+    balancer.released(members[0], Done(0.1))
+    assert main.events == [("assigned", "a"), ("released", "a")]
 
 
 def test_whom_a_request_may_go_to_is_for_the_algorithm_to_say() -> None:
     class Reaches(LastByKey):
-        def reach(self, key: bytes | None) -> list[list[Backend]]:
+        def candidates(self, key: bytes | None) -> list[list[Backend]]:
             asked.append(key)
             return [members[:1]]
 
@@ -170,7 +167,7 @@ def test_whom_a_request_may_go_to_is_for_the_algorithm_to_say() -> None:
     members = backends(1, 1)
     balancer = sticky(members, main=Reaches())
     for key in (None, packed(None, None), packed(b"mark", None), packed(b"mark", b"key"), packed(None, b"")):
-        assert balancer.reach(key) == [members[:1]]
+        assert balancer.candidates(key) == [members[:1]]
     assert asked == [None, None, None, b"key", b""]
 
 
@@ -180,9 +177,7 @@ def test_it_stands_before_everything_else() -> None:
         assert isinstance(balancer, Sticky)
         members = backends(1, 1, 1)
         members[0].spec = members[0].spec._replace(priority=1)
-        balancer.roster(members)
-        balancer.census(members)
-        balancer.rebuild(members)
+        set_members(balancer, members)
         assert balancer.pick(packed(balancer.marks.of(members[0]), b"key")) is members[0]
         assert {balancer.pick(packed(None, b"%d" % n)) for n in range(50)} == set(members[1:])
         assert balancer.explain()

@@ -98,7 +98,7 @@ async def test_it_is_no_request() -> None:
         assert [backend.rows[backend.own + cell] for cell in (REQUESTS, FAILURES)] == [0, 0]
         assert (backend.in_flight, backend.connects_in_row) == (0, 0)
         assert (backend.errors_in_row, backend.gateway_in_row) == (0, 0)
-        assert backend.healthy(0)
+        assert backend.healthy_at(0)
 
 
 async def test_a_backend_that_refuses_is_not_judged_by_it() -> None:
@@ -107,7 +107,7 @@ async def test_a_backend_that_refuses_is_not_judged_by_it() -> None:
     upstream = f"{ALGORITHM}, load_reports: {{probe: {{}}}}, backends: ['{address}']"
     async with running(f"upstreams: {{app: {{{upstream}}}}}\nroutes: [{{upstream: app}}]\n") as alone:
         group = alone.proxy.plan.groups["app"]
-        (backend,) = group.members
+        (backend,) = group.members.all
         group.balancer.prober(backend)
         await until_true(lambda: group.balancer.prober.total == 0)
         assert backend.connects_in_row == 0
@@ -170,5 +170,5 @@ async def test_the_prober_reaches_the_algorithm_behind_parts() -> None:
             (child,) = balancer.children.values()
             inner = unwatched(child, Listening)
             assert inner.prober is balancer.prober is not None
-            inner.prober(alone.proxy.plan.groups["app"].members[0])
+            inner.prober(alone.proxy.plan.groups["app"].members.all[0])
             await until_true(lambda: inner.heard)

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.metrics import U_REPORTS, U_REPORTS_STALE
-from proxy.scoreboard import EJECTED_FOR, REPORT, REPORT_AT, ROW, SINCE
+from proxy.scoreboard import EJECTED_FOR, REPORT, REPORT_AT, ROW, SINCE, alone
 from proxy.upstream.backend import Backend
 from proxy.upstream.load.report import LoadReport
 from proxy.upstream.load.sources import SCALES, PollSpec, Reports, ReportSpec, erase, read, write
+from proxy.upstream.members import Members
+from proxy.upstream.stats import UpstreamStats
 from tests.balancing.members import backends
 
 
@@ -22,16 +24,15 @@ class Heard:
     """As much of a group as is needed."""
 
     def __init__(self, *members: Backend) -> None:
-        self.members = members
+        board = alone()
+        self.members = Members()
+        self.members.replace(members)
+        self.stats = UpstreamStats(board, board.upstream_rows("app"))
         self.reports: list[tuple[str, LoadReport, float]] = []
-        self.counts: list[int] = []
 
     def reported(self, backend: Backend, report: LoadReport, now: float) -> None:
         backend.report, backend.reported_at = report, now
         self.reports.append((backend.name, report, now))
-
-    def count(self, cell: int) -> None:
-        self.counts.append(cell)
 
 
 numbers = st.none() | st.floats(0, 1000)
@@ -130,5 +131,4 @@ def test_a_report_grows_old_once() -> None:
     reports.tick(106.0)
     reports.tick(107.1)
     assert only.report is None
-    assert group.counts == [U_REPORTS_STALE]
-    assert U_REPORTS != U_REPORTS_STALE
+    assert (group.stats.rows[U_REPORTS_STALE], group.stats.rows[U_REPORTS]) == (1, 0)
