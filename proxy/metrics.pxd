@@ -6,7 +6,8 @@ cdef int _OCTAVES, _STEPS, C_BYTES_IN, C_BYTES_OUT, C_CONNECTIONS, C_CONNECTIONS
 cdef class Histogram:
     cdef public long long[::1] cells
     @cython.locals(micros=cython.longlong, octave=cython.int)
-    cpdef observe(self, double seconds)
+    cpdef int observe(self, double seconds) except -1
+    cpdef add(self, int cell)
 
 
 cdef class Counters:
@@ -17,4 +18,4 @@ cdef class Counters:
     cpdef opened(self)
     cpdef closed(self)
     cpdef began(self)
-    cpdef finished(self, int status, double seconds, long long bytes_in, long long bytes_out)
+    cpdef int finished(self, int status, double seconds, long long bytes_in, long long bytes_out) except -1

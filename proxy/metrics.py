@@ -74,8 +74,8 @@ class Histogram:
     def __init__(self, cells: Any = None) -> None:
         self.cells = array("q", bytes(8 * HISTOGRAM_CELLS)) if cells is None else cells
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration in seconds."""
+    def observe(self, seconds: float) -> int:
+        """Count one duration in seconds. Returns its cell, for `add` to histograms that count the same duration."""
         micros = int(seconds * 1e6)
         octave = 0
         if micros < 0:
@@ -88,7 +88,13 @@ class Histogram:
             micros -= _STEPS
         if octave >= _OCTAVES:
             octave = _OCTAVES - 1
-        self.cells[octave * _STEPS + micros] += 1
+        micros += octave * _STEPS
+        self.cells[micros] += 1
+        return micros
+
+    def add(self, cell: int) -> None:
+        """Count one duration of this cell."""
+        self.cells[cell] += 1
 
     @staticmethod
     def bound(cell: int) -> float:
@@ -171,14 +177,14 @@ class Counters:
         """Count the begin of a request."""
         self.cells[C_IN_FLIGHT] += 1
 
-    def finished(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> None:
-        """Count one request that is over."""
+    def finished(self, status: int, seconds: float, bytes_in: int, bytes_out: int) -> int:
+        """Count one request that is over. Returns the cell of its duration (`Histogram.observe`)."""
         self.cells[C_REQUESTS] += 1
         self.cells[C_IN_FLIGHT] -= 1
         self.cells[C_BYTES_IN] += bytes_in
         self.cells[C_BYTES_OUT] += bytes_out
         self.cells[C_STATUSES + status // 100] += 1
-        self.seconds.observe(seconds)
+        return self.seconds.observe(seconds)
 
     def reason(self, name: str) -> None:
         """Count one reason."""

@@ -16,6 +16,7 @@ cdef class HeaderEdits:
     cdef readonly bytes lines
     cdef readonly Mask mask
 
+    cpdef HeaderEdits plus(self, tuple fields, bytes dropped=*)
     cdef bytes without(self, bytes block)
 
 

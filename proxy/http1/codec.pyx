@@ -297,13 +297,13 @@ cdef class HeaderEdits:
         self.fields = (*(set or {}).items(), *(append or {}).items())
         self.lines = b"".join([b"%s: %s\r\n" % pair for pair in self.fields])
 
-    def plus(self, tuple fields not None, bytes dropped=None) -> HeaderEdits:
+    cpdef HeaderEdits plus(self, tuple fields, bytes dropped=None):
         """These changes and `fields`; every field `dropped` (lower case, no known header) is dropped."""
         cdef HeaderEdits more = HeaderEdits.__new__(HeaderEdits)
-        more.mask = self.mask
-        more.names = self.names if dropped is None else (*self.names, dropped)
-        more.fields = self.fields + fields
-        more.lines = b"".join([self.lines, *[part for name, value in fields for part in (name, b": ", value, b"\r\n")]])
+        more.mask, more.names = self.mask, self.names if dropped is None else (*self.names, dropped)
+        more.fields, more.lines = self.fields + fields, self.lines
+        for name, value in fields:
+            more.lines = b"".join((more.lines, name, b": ", value, b"\r\n"))
         return more
 
     cdef bytes without(self, bytes block):

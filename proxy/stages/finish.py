@@ -96,10 +96,10 @@ def finish(x: Exchange) -> None:
     now = monotonic()
     if x.attempt.backend is not None:
         drop(x, x.attempt, now, outcome_of(x))
-    if x.group is not None:
-        leave_group(x, now)
     counters = client.counters
-    counters.finished(x.status, now - x.started, x.bytes_in, x.bytes_out)
+    duration = counters.finished(x.status, now - x.started, x.bytes_in, x.bytes_out)
+    if x.group is not None:
+        leave_group(x, now, duration)
     counters.until_sample -= 1
     if counters.until_sample == 0:
         sample(x, now)
@@ -130,20 +130,24 @@ def outcome_of(x: Exchange) -> int:
     return FAILED if judged(x) else CANCELLED
 
 
-def leave_group(x: Exchange, now: float) -> None:
-    """The exchange is over for its upstream: its slot is free."""
+def leave_group(x: Exchange, now: float, duration: int) -> None:
+    """The exchange is over for its upstream: its slot is free. `duration` is the histogram cell of the whole exchange."""
     group: Group | None = x.group
     assert group is not None
     x.group = None
     group.rows[U_ACTIVE] -= 1
     group.rows[U_STATUSES + x.status // 100] += 1
-    group.stats.finish_seconds.observe(now - x.started)
+    stats = group.stats
+    stats.finish_seconds.add(duration)
     if x.responding:
         attempt = x.attempt
         picked, connected_at = attempt.picked, attempt.connected_at
         head_at = attempt.head_at or now
-        group.stats.relay_seconds.observe(head_at - picked)
-        group.stats.send_seconds.observe(head_at - (connected_at if picked < connected_at <= head_at else picked))
+        relayed = stats.relay_seconds.observe(head_at - picked)
+        if picked < connected_at <= head_at:
+            stats.send_seconds.observe(head_at - connected_at)
+        else:
+            stats.send_seconds.add(relayed)
     if group.overload.breaker is not None and judged(x):
         group.overload.breaker.record(x.started, now, x.status >= 500)
     if x.picker is not None and x.picker.panicking:
