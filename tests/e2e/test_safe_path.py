@@ -15,6 +15,8 @@ from tests.support.origin import Origin, request, response
 from tests.support.path import GET
 from tests.support.service import Running, running
 
+pytestmark = pytest.mark.processes
+
 POISONED = """
     aiohttp argparse asyncio encodings json logging maxminddb mmh3 numpy orjson own_near pydantic pydantic_core rich
     ruamel sitecustomize socket ssl typing_extensions usercustomize uvloop yaml

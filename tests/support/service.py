@@ -77,6 +77,14 @@ class Running:
     async def until_said(self, text: str, times: int = 1) -> None:
         await until(lambda: self.said.count(text) >= times)
 
+    async def serves(self) -> bool:
+        """Whether it has said that its workers are there, and its control socket answers."""
+        assert self.processes[-1].returncode is None, self.said
+        try:
+            return "worker" in self.said and bool(await self.status())
+        except ControlError:
+            return False
+
     async def status(self) -> dict[str, Any]:
         return dict((await self.call("GET", "/status"))[1])
 
@@ -112,7 +120,7 @@ async def running(
     service.write(yaml)
     await service.start()
     try:
-        await service.until_said("worker")
+        await until(service.serves)
         yield service
     finally:
         with contextlib.suppress(ControlError):
