@@ -218,7 +218,7 @@ async def is_throttled(way: Way) -> None:
     """The client is not read from any more, and what waits for the backend is bounded."""
     (connection,) = way.open
     await until_true(lambda: connection.read_paused)
-    assert await stands_still(connection.x.upstream.transport.get_write_buffer_size) < 1_048_576
+    assert await stands_still(connection.x.attempt.upstream.transport.get_write_buffer_size) < 1_048_576
     assert connection.read_paused
 
 

@@ -112,7 +112,7 @@ async def running(
     service.write(yaml)
     await service.start()
     try:
-        await service.until_said("worker")
+        await service.until_said(" workers")
         yield service
     finally:
         with contextlib.suppress(ControlError):
