@@ -208,6 +208,14 @@ class ConfigError(QantaraError):
         self.problems = tuple(problems)
 
 
+class RefusedAt(QantaraError, ValueError):
+    """A section of the configuration that only the code can refuse; `path` leads from the section to the wrong key."""
+
+    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class BindError(QantaraError):
     """A listener could not be opened: the address is in use, not allowed, or not of this machine."""
 

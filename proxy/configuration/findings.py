@@ -26,14 +26,6 @@ class Finding(NamedTuple):
     """The key itself is meant, not its value."""
 
 
-class RefusedAt(ValueError):
-    """What only the code can tell of a section; `path` leads from the section to what is wrong."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 class PlainData(NamedTuple):
     """The plain data of a whole file, which may be wrong in every way, and the names that `balance` may use."""
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from ...errors import RefusedAt
 from ...upstream.source import Source
 from .. import values as units
 from ..fields import Duration, File, List, Section, duration
-from ..findings import Finding, PlainData, RefusedAt, unknown_key
+from ..findings import Finding, PlainData, unknown_key
 from ..findings import Path as FindingPath
 from ..values import Address, described, quoted
 from .names import Name as PlaceName

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from ...balancing.locations import BUILTIN, Location
+from ...errors import RefusedAt
 from ..fields import File, List, Network, Section, Token, bare
-from ..findings import Finding, PlainData, RefusedAt, did_you_mean, mapping
+from ..findings import Finding, PlainData, did_you_mean, mapping
 from ..findings import Path as FindingPath
 from ..values import quoted
 from .names import Name

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, PlainSerializer, model_validator
 
+from ...errors import RefusedAt
 from .. import values as units
 from ..fields import Duration, File, List, Section, Token, bare, duration
-from ..findings import Finding, RefusedAt
+from ..findings import Finding
 from ..render import SECRET
 from .admin import SECRET_MIN, check_secret
 from .headers import ResponseHeaders
