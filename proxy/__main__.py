@@ -1,9 +1,9 @@
 """python -m proxy, the same as the command qantara.
 
-Law of this file: the working folder is off the path before anything else is imported (see safe_path.py).
+Law of this file: the working folder is off the path before anything else is imported (see server/safe_path.py).
 """
 
-from .safe_path import leave_working_folder
+from .server.safe_path import leave_working_folder
 
 
 def main() -> int:

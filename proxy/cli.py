@@ -276,7 +276,7 @@ def demo_command(arguments: argparse.Namespace) -> int:
 def schema_command(arguments: argparse.Namespace) -> int:
     import json
 
-    from .configuration.editor_schema import editor_schema
+    from .console.editor_schema import editor_schema
 
     print(json.dumps(editor_schema(), indent=2))
     return 0

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "proxy"
 
 # A unit imports only what stands in an earlier line; neighbours in one line do not import each other.
 LAYERS = (
-    ("deadlines", "errors", "middleware", "python_path", "safe_path", "threads"),
+    ("deadlines", "errors", "middleware"),
     ("scoreboard",),
     ("metrics",),
     ("http1", "sharding", "limits"),

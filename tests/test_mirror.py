@@ -90,7 +90,7 @@ ELSEWHERE = {
     "configuration/schema.py": ("configuration/test_load.py", "models are tested through what loads them"),
     "configuration/fields.py": ("configuration/test_load.py", "values are tested in the file that they stand in"),
     "configuration/values.py": ("configuration/test_load.py", "values are tested in the file that they stand in"),
-    "configuration/editor_schema.py": ("control/test_shipped.py", "tested against what is shipped"),
+    "console/editor_schema.py": ("control/test_shipped.py", "tested against what is shipped"),
     "server/run.py": ("e2e/test_cli.py", "signals and exit codes need a process"),
     "server/proxy.py": ("e2e/test_cli.py", "every test that runs the proxy runs it"),
     "console/demo.py": ("e2e/test_demo.py", "needs real app servers"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from ..threads import start_thread
+from ..limits.threads import start_thread
 from .compose import BalanceSpec
 
 P = ParamSpec("P")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..balancing.python_path import use_folders
 from ..errors import ConfigError, Problem, RefusedAt
 from ..limits.shedding import PRIORITIES
 from ..plan import PlanSpec, RouteSpec, Settings
-from ..python_path import use_folders
 from ..upstream.spec import GroupSpec
 from .findings import Finding, Path, dotted
 from .picking import Needs, key_of, selector_of, tried_out

@@ -11,7 +11,7 @@ import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..python_path import use_folders
+from ..balancing.python_path import use_folders
 from .compile import compile_plan
 from .effects import DRAINED, RESTART, ConfigChange, value_changes
 from .load import load

@@ -29,8 +29,8 @@ from ..configuration.compile import compile_plan
 from ..configuration.load import load_text
 from ..errors import BindError, QantaraError
 from ..pipeline import link_plan
-from ..safe_path import python_module
 from ..server.proxy import Proxy
+from ..server.safe_path import python_module
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,8 +16,8 @@ from ..configuration.picking import try_own
 from ..configuration.schema import Config
 from ..configuration.sections.admin import SECRET_MIN, AdminSection
 from ..errors import BindError, ConfigError, Problem
+from ..limits.threads import run_in_thread
 from ..plan import PlanSpec
-from ..threads import run_in_thread
 from ..upstream.backend import BackendSpec
 
 CHECK_WITHIN = 60.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..configuration.load import digest_of, read_regular
 from ..errors import ConfigError
-from ..threads import READ_WITHIN, run_in_thread
+from ..limits.threads import READ_WITHIN, run_in_thread
 
 log = logging.getLogger("qantara")
 

@@ -6,5 +6,6 @@ stages/admit.py.
 atomic.pyx   cells with more than one writing process
 buckets.py   token buckets of all keys, in shared memory
 rate.py      rate limits
+threads.py   calls that may block for good, with a bound on the wait
 shedding.py  the share of each priority that is refused under overload
 """

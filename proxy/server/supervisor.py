@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any
 
 from .. import scoreboard
+from ..balancing.python_path import use_folders
 from ..configuration.schema import Config
 from ..control.admin.contract import WorkerStatus
 from ..control.admin.server import AdminServer
@@ -30,7 +31,6 @@ from ..control.watch import Watcher
 from ..downstream.listener import address_of, probe, written
 from ..errors import BindError, QantaraError
 from ..plan import ListenerSpec
-from ..python_path import use_folders
 from ..upstream.spec import GroupSpec
 from . import notify
 from .chaos_target import SupervisorTarget

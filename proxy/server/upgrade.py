@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 
 from ..errors import BindError
-from ..safe_path import python_module
 from .runtime_paths import RuntimePaths
+from .safe_path import python_module
 from .workers import Workers
 
 WITHIN = 60.0

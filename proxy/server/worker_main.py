@@ -22,16 +22,16 @@ from typing import Any
 import uvloop
 
 from .. import scoreboard
+from ..balancing.python_path import use_folders
 from ..deadlines import Sweep
 from ..errors import QantaraError
 from ..features.chaos import Injector, Rule, Tally
 from ..http1.codec import seed_ids
+from ..limits.threads import run_in_thread
 from ..pipeline import link_plan
 from ..plan import Plan, PlanSpec
-from ..python_path import use_folders
 from ..runtime import Registry
 from ..telemetry.top_talkers import Count
-from ..threads import run_in_thread
 from ..upstream.load.sources import last_reports
 from .channel import Channel
 from .logs import configure_logging, rename

@@ -21,11 +21,11 @@ from typing import Any
 
 from ..control.admin.contract import WorkerStatus
 from ..errors import BindError, WorkerLost
-from ..safe_path import python_module
 from ..scoreboard import Scoreboard
 from .channel import Channel
 from .messages import Assignment, Command, CommandResult, Drain, Hello, Sockets
 from .runtime_paths import RuntimePaths
+from .safe_path import python_module
 from .sockets import ListenerSockets
 
 log = logging.getLogger("qantara")

@@ -131,7 +131,7 @@ def outcome_of(x: Exchange) -> int:
 
 
 def leave_group(x: Exchange, now: float, duration: int) -> None:
-    """The exchange is over for its upstream: its slot is free. `duration` is the histogram cell of the whole exchange."""
+    """The exchange is over for its upstream: its slot is free. `duration` is the histogram cell of its whole time."""
     group: Group | None = x.group
     assert group is not None
     x.group = None

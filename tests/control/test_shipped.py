@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from proxy.configuration.editor_schema import editor_schema
 from proxy.configuration.load import load
+from proxy.console.editor_schema import editor_schema
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "config").glob("*.yaml"))
@@ -31,7 +31,7 @@ def test_an_example_loads_without_problems(file: Path) -> None:
 
 def test_the_schema_is_current() -> None:
     shipped = json.loads((ROOT / "config" / "qantara.schema.json").read_text(encoding="utf-8"))
-    assert shipped == SCHEMA, "run: python -m proxy.configuration.editor_schema > config/qantara.schema.json"
+    assert shipped == SCHEMA, "run: python -m proxy.console.editor_schema > config/qantara.schema.json"
 
 
 def test_the_full_example_names_the_defaults() -> None:

@@ -259,7 +259,7 @@ def main() -> int:
     gc.freeze()
     arguments = Launcher(socket.socket(fileno=int(sys.argv[1]))).serve()
     from proxy.cli import main as command
-    from proxy.safe_path import leave_working_folder
+    from proxy.server.safe_path import leave_working_folder
 
     leave_working_folder()
     return command(arguments)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...python_path import distrust
+from ...balancing.python_path import distrust
 from ..fields import File, List
 
 PythonPath = List[File]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import BindError
-from ...threads import run_in_thread
+from ...limits.threads import run_in_thread
 from .contract import Control
 
 if TYPE_CHECKING:

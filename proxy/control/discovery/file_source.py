@@ -19,7 +19,7 @@ from ...configuration.rules import model_findings
 from ...configuration.sections.backends import BackendSection, spec_of
 from ...configuration.sections.discover import DiscoverSection
 from ...errors import ConfigError, DiscoveryError
-from ...threads import READ_WITHIN, run_in_thread
+from ...limits.threads import READ_WITHIN, run_in_thread
 from ...upstream.backend import BackendSpec
 from .base import Answer, Clock, Source
 

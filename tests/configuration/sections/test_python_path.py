@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.balancing.python_path import use_folders
 from proxy.configuration.compile import compile_plan
 from proxy.configuration.diff import diff_against
 from proxy.configuration.load import Loaded, load
 from proxy.errors import ConfigError
-from proxy.python_path import use_folders
 
 ALGORITHM = """
 from proxy.balancing import Balancer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.python_path import distrust, use_folders
+from proxy.balancing.python_path import distrust, use_folders
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ def test_the_owner_is_root_or_the_user_of_the_process(tmp_path: Path, monkeypatc
     file = write(tmp_path, "own_other", 1)
     os.chown(file, 54321, -1)
     assert distrust(str(file)) == f"{file} belongs to user 54321, not to root; type chown -h root {file}"
-    monkeypatch.setattr("proxy.python_path.os.geteuid", lambda: 54321)
+    monkeypatch.setattr("proxy.balancing.python_path.os.geteuid", lambda: 54321)
     assert distrust(str(file)) == ""
     os.chown(file, 54322, -1)
     told = f"{file} belongs to user 54322, not to root or 54321; type chown -h 54321 {file}"

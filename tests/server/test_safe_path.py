@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.safe_path import python_module
+from proxy.server.safe_path import python_module
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json, os, sys
-from proxy.safe_path import leave_working_folder, python_module
+from proxy.server.safe_path import leave_working_folder, python_module
 leave_working_folder()
 print(json.dumps([sys.path, os.environ.get("PYTHONPATH"), python_module("proxy", "run")]))
 """

@@ -23,7 +23,7 @@ def leave_working_folder() -> None:
     empty = given != os.pathsep.join(named)
     if empty and here in sys.path and here not in map(os.path.abspath, named):
         sys.path.remove(here)
-    package = os.path.dirname(os.path.abspath(__file__))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if dropped == os.path.dirname(package) and not _found_without(package):
         named.insert(0, dropped)  # a checkout that is not installed: children run the same one
     if named:

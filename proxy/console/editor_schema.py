@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration, for editors: `python -m proxy.configuration.editor_schema`.
+"""The JSON Schema of the configuration, for editors: `python -m proxy.console.editor_schema`.
 
 Invariant: it is made from the models alone, so it never allows a key that they refuse. The shipped file,
 config/qantara.schema.json, is this output; a test compares the two. The sentences on keys are read from the source of
@@ -17,8 +17,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from .fields import Section
-from .schema import Config
+from ..configuration.fields import Section
+from ..configuration.schema import Config
 
 SUFFIX = "Section"
 """Of class names, which schemas go without."""

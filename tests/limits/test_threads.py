@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from proxy.threads import run_in_thread
+from proxy.limits.threads import run_in_thread
 
 
 async def test_the_result_comes_back() -> None:
@@ -41,7 +41,7 @@ async def test_a_caller_that_has_gone_is_not_told() -> None:
 def test_the_process_ends_whatever_the_thread_does() -> None:
     program = """
 import asyncio, threading
-from proxy.threads import run_in_thread
+from proxy.limits.threads import run_in_thread
 async def main():
     try:
         await run_in_thread(0.05, threading.Event().wait)
