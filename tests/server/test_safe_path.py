@@ -61,8 +61,8 @@ def test_a_path_that_is_safe_already_stays(tmp_path: Path) -> None:
 def test_children_of_a_checkout_find_the_same_package(tmp_path: Path) -> None:
     """As `python -m proxy` in a checkout that is not installed."""
     checkout = tmp_path / "checkout"
-    (checkout / "proxy").mkdir(parents=True)
-    for name in ("__init__.py", "safe_path.py"):
+    (checkout / "proxy" / "server").mkdir(parents=True)
+    for name in ("__init__.py", "server/__init__.py", "server/safe_path.py"):
         (checkout / "proxy" / name).write_text((ROOT / "proxy" / name).read_text())
     path, env, _ = left(checkout, None)
     assert str(checkout) not in path
