@@ -3,13 +3,15 @@
 Law of this file: the order of everything that can stand between client and backend is the table CHAIN. The stage names
 are the words used in metrics, error reasons, the access log, chaos rules and the docs. A stage does its part and enters
 the next one by a plain call; where it has to wait, it returns, and the way back goes on when the answer is there. A
-plan links only what a route asks for, so a feature that is not configured costs nothing.
+plan links only what a route asks for, so a feature that is not configured costs nothing and is not even imported: a
+feature is one line of the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from importlib import import_module
+from typing import Any, TypeVar
 
 from .balancing import Balancer
 from .balancing.compose import BalanceSpec, compose, spare
@@ -20,9 +22,7 @@ from .exchange import END, NoWayBack, ResponseStage, Stage
 from .features.chaos import OFF, Injector
 from .features.chaos.links import faults_before, faults_on_return
 from .features.geo.key import link_location
-from .features.load_reports.stages import link_reports
-from .features.sticky.links import link_sticky, link_token
-from .features.tracing.links import link_hedge, link_trace, link_trace_return
+from .features.tracing.links import link_hedge
 from .http1.codec import HeaderEdits
 from .plan import EditSpec, LinkContext, Plan, PlanSpec, RoutePlan, RouteSpec
 from .routing import RouteTable
@@ -47,6 +47,24 @@ Link = Callable[[RouteSpec, LinkContext, Stage], Stage]
 LinkBack = Callable[[RouteSpec, LinkContext, ResponseStage], ResponseStage]
 """The same on the way back."""
 
+
+def feature(target: str) -> Any:
+    """The link of an optional feature, `module:function` below features/.
+
+    The module, or the folder that it lies in, has the name of the section that asks for the feature. It is imported
+    with the first route that has this section.
+    """
+    module, _, name = target.partition(":")
+    key = module.partition(".")[0]
+
+    def link(spec: RouteSpec, context: LinkContext, following: Any) -> Any:
+        if key not in spec.features:
+            return following
+        return getattr(import_module(f".features.{module}", __package__), name)(spec, context, following)
+
+    return link
+
+
 # fmt: off
 CHAIN: tuple[tuple[str, tuple[Link, ...], tuple[LinkBack, ...]], ...] = (
     # stage     on the way to the backend, in this order                         on the way back, in this order
@@ -57,14 +75,19 @@ CHAIN: tuple[tuple[str, tuple[Link, ...], tuple[LinkBack, ...]], ...] = (
     ("lookup",  (faults_before("lookup", "pick"),),                              ()),  # (cache, not yet)
     ("pick",    (link_pick,),                                                    ()),  # further tries begin here
     ("connect", (faults_before("connect"), link_connect),                        ()),  # idle, or a new one
-    ("send",    (faults_before("send"), link_hedge, link_trace, link_send),      ()),  # head and body out
-    ("relay",   (),                                       (link_trace_return, faults_on_return, link_hedged_return,
-                                                           link_reports, link_sticky, link_relay)),
+    ("send",    (faults_before("send"), link_hedge,
+                 feature("tracing.links:link_trace"), link_send),                ()),  # head and body out
+    ("relay",   (),                                                              (
+                 feature("tracing.links:link_trace_return"),
+                 faults_on_return, link_hedged_return,
+                 feature("load_reports.stages:link_reports"),
+                 feature("sticky.links:link_sticky"),
+                 link_relay)),                                                         # the response, last of all
     ("store",   (),                                                              ()),  # (cache, not yet)
     ("finish",  (),                                                              ()),  # stages/finish.py: count, log
 )
 # fmt: on
-KEYS = (link_key, link_location, link_token)
+KEYS = (link_key, link_location, feature("sticky.links:link_token"))
 """What backends are picked by, each in front of the one before."""
 STAGES = tuple(stage for stage, _, _ in CHAIN)
 

@@ -2,6 +2,7 @@ cimport cython
 
 from ..balancing.base cimport Balancer, Done
 from ..exchange cimport Attempt, Exchange
+from ..plan cimport RoutePlan
 from ..upstream.backend cimport Backend
 from ..upstream.load.report cimport LoadReport
 from ..upstream.pool cimport Pool
@@ -11,6 +12,7 @@ cdef Done DONE
 cdef int FAILURES, GATEWAY_ERRORS, IN_FLIGHT, MICROSECONDS, REQUESTS, RESPONSES, SERVER_ERRORS
 
 
+@cython.locals(route=RoutePlan)
 cpdef Attempt next_attempt(Exchange x)
 
 

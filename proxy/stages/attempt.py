@@ -29,7 +29,10 @@ DONE = Done()
 
 
 def next_attempt(x: Exchange) -> Attempt:
-    """The present attempt is over: the next one counts."""
+    """The present attempt is over, with all that stages added to its response: the next one counts."""
+    route = x.route
+    assert route is not None
+    x.response_edits = route.response_edits
     attempt = Attempt(x)
     attempt.queued_for = x.attempt.queued_for
     x.attempt = attempt

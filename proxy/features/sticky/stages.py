@@ -105,14 +105,13 @@ class SetCookie(ResponseStage):
         """Add the fields to the response."""
         backend, route = x.attempt.backend, x.route
         assert backend is not None and route is not None
-        edits = route.response_edits
+        edits = x.response_edits
         mark = self.marks.of(backend)
         if mark != x.sticky_token and head.status < 500:
             fields: tuple[tuple[bytes, bytes], ...] = ((b"Set-Cookie", self.start + mark + self.attributes),)
             if x.head.method in CACHED and shared(route, head):
                 fields += (PRIVATE,)
-            edits = (NOTHING if edits is None else edits).plus(fields)
-        x.response_edits = edits  # set in any case: an earlier try may have left something
+            x.response_edits = (NOTHING if edits is None else edits).plus(fields)
 
 
 def shared(route: RoutePlan, head: ResponseHead) -> bool:
