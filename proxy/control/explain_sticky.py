@@ -27,26 +27,26 @@ def explain_sticky(
     board: Scoreboard | None,
 ) -> dict[str, Any]:
     """Where the stickiness of an upstream leads a request, and why. `balancer` is that before its algorithm."""
-    cookie, session, marks = spec.cookie, spec.session, balancer.marks
+    cookie, session, tokens = spec.cookie, spec.session, balancer.tokens
     by = f"cookie {cookie.name.decode()}" if cookie is not None else (session.source if session is not None else "")
-    given = key.asked(x.head) if isinstance(key, LearnedKey) else key.mark(x)
+    given = key.request_session(x.head) if isinstance(key, LearnedKey) else key.presented(x)
     if given is None:
         return {"by": by, "leads_to": None, "why": "the request has none"}
     balancer.now_ns = monotonic_ns()  # no tick reaches a plan that serves nothing
     found: Backend | None = None
     if cookie is not None:
-        found = marks.known(members).get(given)
+        found = tokens.by_token(members).get(given)
     elif session is not None and board is not None:
         name = _remembered(spec.tokens.upstream, session.ttl, given, board)
         found = next((backend for backend in members if backend.name == name), None)
     if found is None:
         return {"by": by, "leads_to": None, "why": "no backend is known by it"}
-    if balancer.target(marks.of(found)) is None:
+    if balancer.target(tokens.of(found)) is None:
         return {"by": by, "leads_to": None, "why": f"{found.name} cannot serve it now"}
     return {"by": by, "leads_to": found.name, "why": "it is usable"}
 
 
 def _remembered(upstream: str, ttl: float, session: bytes, board: Scoreboard) -> str | None:
-    row = sessions_on(board, upstream, ttl).look(session, monotonic())
+    row = sessions_on(board, upstream, ttl).peek(session, monotonic())
     names = {number: name for name, number in board.backends.rows.items()}
     return names.get(row, "").rpartition("\n")[2] or None

@@ -69,7 +69,7 @@ class Life:
         key = self.chance.choice((None, *KEYS))
         if isinstance(self.balancer, Sticky):
             known = self.members and self.chance.random() < 0.4
-            key = packed(self.balancer.marks.of(self.chance.choice(self.members)) if known else None, key)
+            key = packed(self.balancer.tokens.of(self.chance.choice(self.members)) if known else None, key)
         backend = self.balancer.pick(key)
         weighty = [each for each in self.usable if each.weight > 0]
         if isinstance(self.balancer, Sticky):  # a session stays at who is drained

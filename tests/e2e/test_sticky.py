@@ -289,7 +289,7 @@ async def test_a_request_that_leaves_its_backend_goes_where_its_key_leads() -> N
     async with way("{cookie: {}}", *scripts, balance=balance, more=more) as there:
         sick, _, home = there.group.members.all
         user = next(name for n in range(99) if there.group.balancer.pick(packed(None, name := b"%d" % n)) is home)
-        pair = b"Cookie: qantara_route=" + there.group.balancer.marks.of(sick)
+        pair = b"Cookie: qantara_route=" + there.group.balancer.tokens.of(sick)
         assert (await there.ask(pair, b"X-User: " + user)).body == b"2"
         assert len(there.origins[0].requests) == 1
 
@@ -358,7 +358,7 @@ async def test_who_has_a_backend_is_not_hedged() -> None:
         fast = await there.ask()
         assert fast.body == b"fast"
         first = there.group.members.all[0]
-        pair = b"qantara_route=" + there.group.balancer.marks.of(first)
+        pair = b"qantara_route=" + there.group.balancer.tokens.of(first)
         got = await there.ask(b"Cookie: " + pair)
         assert (got.body, got.header(b"set-cookie")) == (b"slow", None)
         assert len(there.origins[1].requests) == 1

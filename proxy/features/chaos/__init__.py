@@ -1,16 +1,18 @@
-"""Faults on purpose: what a running chaos rule does to requests.
+"""Fault injection: the faults of active chaos rules, on the path of requests.
 
-Law of this package: off costs nothing. A plan has these stages in its chains only while rules are active, and a rule
-whose time is over does nothing, whoever is still alive to take it away. What decides whether an experiment may run is
-in control/chaos/; this half only carries rules out, and lets go of whatever it holds when it is told to, when the
-rule ends, and when the exchange does.
+Law of this package: off costs nothing. These stages are linked only while rules are active, and an expired rule injects
+nothing, even if the process that has started it is dead. Whether an experiment may run is decided in control/chaos/;
+this half injects the faults, and releases held exchanges when it is stopped, when the rule expires, and when the
+exchange ends.
 
-rules.py      what a rule says; its dice and its tally
-holding.py    an exchange that is held back: what lets go of it, and when
+experiment.py an experiment as plain data
+rules.py      the conditions, random draws and counters of a rule
+holding.py    an exchange that is held back, and its release
+flows.py      a response that is held back, and its buffer
 stages.py     faults on the way to the backend
 returning.py  faults on the way back
 injector.py   the rules of one worker
-links.py      faults, put into the chains of a plan
+links.py      the links of faults in the chains of a plan
 """
 
 from .injector import OFF, Injector

@@ -1,7 +1,7 @@
-"""An experiment as plain data: what the configuration, the admin API and the audit log mean by one.
+"""An experiment as plain data, the same in the configuration, the admin API and the audit log.
 
-Law of this file: an experiment can be written as JSON and read back the same, so that a run can be repeated from its
-line in the audit log.
+Law of this file: an experiment survives a round trip through JSON, so that a run can be repeated from its line in the
+audit log.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from ...routing import HeaderCondition
 from .rules import AT_BACKEND, STAGES_OF, Delay, Rule
 
 OFF_PATH = ("health_lie", "backend_drain", "worker_kill")
-"""Faults that no request meets on its way."""
+"""Faults outside the path of requests."""
 FRAMING = frozenset(("content-length", "transfer-encoding", "connection", "upgrade", "keep-alive", "trailer", "te"))
-"""What a garbled value would break the connection with, rather than the client."""
+"""Headers with which a garbled value would break the connection instead of the client."""
 ANY = "*"
 MOST_DELAY = 3600.0
 
 
 class Experiment(NamedTuple):
-    """Which fault, where, for whom. Times in seconds, sizes in bytes, shares from 0 to 1."""
+    """A fault, its stage and the requests concerned. Times in seconds, sizes in bytes, shares from 0 to 1."""
 
     name: str
     fault: str
     stage: str = ""
-    """"" for what happens off the path."""
+    """"" for a fault of OFF_PATH."""
     share: float = 1.0
     duration: float = 60.0
     routes: tuple[str, ...] = ()
@@ -49,21 +49,21 @@ class Experiment(NamedTuple):
 
     @property
     def at_backend(self) -> bool:
-        """Whether it is about single backends."""
+        """Whether it concerns single backends."""
         return self.stage in AT_BACKEND or self.fault in ("health_lie", "backend_drain")
 
     @property
     def harms(self) -> bool:
-        """Whether the backends that it is about are the worse for it."""
+        """Whether it degrades the backends concerned."""
         return self.at_backend and not (self.fault == "health_lie" and self.healthy)
 
     def fingerprint(self) -> str:
-        """What tells it from every other experiment. Not its name, and not how long it goes on."""
+        """A hash of everything but the name and the duration."""
         data = self._replace(name="", duration=0.0)
         return hashlib.sha256(orjson.dumps(tuple(data))).hexdigest()[:16]
 
     def rule(self, run: str, seed: int, until: float, cap: float, addresses: Iterable[str], dry_run: bool) -> Rule:
-        """What the workers get. `addresses` are the backends that were drawn; `cap` see Rule."""
+        """The rule for the workers. `addresses` are the backends drawn; `until` and `cap`: see Rule."""
         return Rule(
             id=run,
             stage=self.stage,
@@ -87,7 +87,7 @@ class Experiment(NamedTuple):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """As the audit log has it: what differs from the defaults."""
+        """The fields that differ from the defaults, as in the audit log."""
         given = zip(self._fields, self, strict=True)
         return {key: value for key, value in given if value != self._field_defaults.get(key)}
 
@@ -97,7 +97,7 @@ def _condition(name: str, value: str) -> HeaderCondition:
 
 
 def from_json(data: Mapping[str, Any]) -> Experiment:
-    """An experiment as `as_json` wrote it. Raises TypeError if it is none."""
+    """The inverse of `as_json`. Raises TypeError."""
     return Experiment(**{key: _frozen(value) for key, value in data.items()})
 
 

@@ -1,8 +1,7 @@
-"""How a response that was struck goes on: events from the backend come in, and go out when a flow lets them.
+"""Flows: buffers between the backend and the client that delay, pace or cut a response.
 
-Law of this file: events leave in the order in which they came, each once. Before each the flow looks whether the
-exchange is still its own, since whatever it hands on may have ended it. When the rule ends, so does the flow, with
-everything that it holds.
+Law of this file: events leave in the order of arrival, each once. Before each event the flow checks that it still holds
+the exchange, since the previous event may have ended it. When the rule expires, the flow releases its buffer.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from .rules import Live
 TICK = 0.02
 """Seconds between two portions of a response with limited bandwidth."""
 MOST_HELD = 65536
-"""Bytes that wait here before the backend is throttled; and again as soon as it goes on."""
+"""Buffered bytes from which on reading from the backend is paused."""
 Failure = tuple[Reason]
 
 
 class Flow(Hold):
-    """A response on its way. What subclasses decide is when `pour` may hand on how much."""
+    """The buffer of one response. Subclasses decide when `pour` passes on how many bytes."""
 
     def __init__(self, x: Exchange, held: Held, inner: ResponseStage, live: Live) -> None:
         super().__init__(x, held)
         self.inner = inner
         self.live = live
         self.start: ResponseHead | None = None
-        """The head, until it was handed on."""
+        """The head, until it is passed on."""
         self.whole = False
         """Whether the head is the whole response."""
         self.queue: deque[bytes] = deque()
@@ -43,12 +42,12 @@ class Flow(Hold):
         self.throttled = False
         self.trailers: Trailers = ()
         self.over: Failure | tuple[()] | None = None
-        """How the response has ended: () as it should, or why not."""
+        """The end of the response: () if it is complete, else the reason; None before."""
 
-    # --- what comes from the backend ---
+    # --- from the backend ---
 
     def begin(self, head: ResponseHead, body_end: int, complete: bool) -> None:
-        """The head, and what of the body came with it."""
+        """The head, and the first part of the body."""
         self.start = copied(head)
         self.whole = complete and body_end == head.end
         if body_end > head.end:
@@ -78,14 +77,14 @@ class Flow(Hold):
         self.over = how
         self.came()
 
-    # --- what goes to the client ---
+    # --- to the client ---
 
     def came(self) -> None:
-        """Something came: hand on what may go, and throttle the backend if too much waits."""
+        """After each event: pass on what is due, and pause reading if the buffer is full."""
 
     def throttle(self) -> None:
-        """Keep the backend from sending more than may wait. A client that reads again lets it send, too: so it is told
-        each time that something comes."""
+        """Pause reading from the backend while the buffer is full. Called with each event, since a client that reads
+        again also resumes it."""
         upstream = self.x.source if self.x is not None else None
         if upstream is None:
             return
@@ -97,7 +96,7 @@ class Flow(Hold):
             upstream.resume_reading()
 
     def go_on(self) -> None:
-        """The time is over: everything goes on, and what comes after it goes its own way."""
+        """The hold is over: pass on the whole buffer; later events bypass the flow."""
         x = self.x
         if x is not None and self.holds() and x.source is not None:
             x.source.resume_reading()  # first: what follows may find that the client takes no more
@@ -105,8 +104,8 @@ class Flow(Hold):
         self.let_go()
 
     def pour(self, most: int) -> int:
-        """Hand on the head, up to `most` bytes of the body, and the end if nothing is left. Returns what is left of
-        `most`."""
+        """Pass on the head, up to `most` bytes of the body, and the end if the buffer is empty. Returns the remainder
+        of `most`."""
         if self.start is not None and self.holds():
             start, self.start = self.start, None
             assert self.x is not None
@@ -127,7 +126,7 @@ class Flow(Hold):
         return most
 
     def finish(self, how: Failure | tuple[()]) -> None:
-        """Hand on the end of the response."""
+        """Pass on the end of the response."""
         x = self.let_go()
         if x is None:
             return
@@ -138,7 +137,7 @@ class Flow(Hold):
 
 
 class Delayed(Flow):
-    """Everything later."""
+    """The whole response after a delay."""
 
     def begin(self, head: ResponseHead, body_end: int, complete: bool) -> None:
         super().begin(head, body_end, complete)
@@ -152,7 +151,7 @@ class Delayed(Flow):
 
 
 class Paced(Flow):
-    """The body with limited bandwidth: a portion per tick, none while the client takes no more."""
+    """The body with limited bandwidth: a portion per TICK, none while writing to the client is paused."""
 
     credit = 0.0
     then = 0.0
@@ -175,7 +174,7 @@ class Paced(Flow):
         now = monotonic()
         self.credit += (now - self.then) * self.live.rule.rate
         self.then = now
-        if not self._stuck():
+        if not self._client_is_paused():
             portion = int(self.credit)
             self.credit += self.pour(portion) - portion
             if not self.queue:
@@ -184,14 +183,14 @@ class Paced(Flow):
             self.throttle()
             self.wait(TICK)
 
-    def _stuck(self) -> bool:
-        """Whether the client takes no more: what it does not read would be buffered for it without a bound."""
+    def _client_is_paused(self) -> bool:
+        """Whether writing to the client is paused: further bytes would be buffered without bound."""
         client: Any = self.x.client if self.x is not None else None
         return bool(client is not None and client.write_paused)
 
 
 class Truncated(Flow):
-    """The body up to a number of bytes, if it has more; then the end of a backend that has crashed."""
+    """The body up to `rule.size` bytes; if it is longer, then a failure as of a crashed backend."""
 
     taken = 0
 
@@ -199,13 +198,13 @@ class Truncated(Flow):
         most = self.live.rule.size - self.taken
         cut = self.size > most
         if cut and self.over is not None:
-            self.over = None  # it does not come to that
+            self.over = None  # the cut replaces the end
         self.taken += most - self.pour(most)
         if cut and self.holds():
             self._cut()
 
     def _cut(self) -> None:
-        """What was written leaves at the end of this turn of the loop; cutting now would lose it."""
+        """Fail in the next iteration of the event loop: bytes written in this one would be lost."""
         x = self.x
         if x is not None:
             x.drop_source()
@@ -216,7 +215,7 @@ class Truncated(Flow):
 
 
 class LateEnd(Flow):
-    """All but the last byte at once, and that later: a response that does not want to end."""
+    """All but the last byte at once, the last byte after a delay."""
 
     def came(self) -> None:
         if self.start is not None and self.whole:
@@ -232,7 +231,7 @@ class LateEnd(Flow):
 
 
 class ResetEnd(Flow):
-    """All but the last byte, and then a reset."""
+    """All but the last byte, then a reset of the client connection."""
 
     def came(self) -> None:
         if self.over is None:

@@ -1,8 +1,8 @@
 """An exchange that is held back.
 
 Law of this file: a `Hold` is the `wait` of its exchange, which everything that ends an exchange cancels
-(ending.detach). Exchanges are reused: a hold acts only as long as it still is that timer, so that nothing that was
-meant for one request can reach the next.
+(stages/finish.py). Exchanges are reused: a hold acts only while it is still that `wait`, so that no event of one
+request reaches the next.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ...upstream.ports import UpstreamStream
 log = logging.getLogger("qantara")
 
 Held = set[Any]
-"""What an injector has to let go of when it is stopped: everything in it has `release`."""
+"""The holds that an injector releases when it is stopped: each element has `release`."""
 
 
 class Hold:
-    """Something that waits with an exchange, and goes on by itself."""
+    """A wait of an exchange that ends by a timer."""
 
     def __init__(self, x: Exchange, held: Held) -> None:
         self.x: Exchange | None = x
@@ -35,11 +35,11 @@ class Hold:
         x.wait = self
 
     def wait(self, seconds: float) -> None:
-        """Go on after a while."""
+        """Release after `seconds`."""
         self.handle = asyncio.get_running_loop().call_later(seconds, self.release)
 
     def cancel(self) -> None:
-        """The exchange is over, or goes another way."""
+        """The exchange is over, or another event has replaced this wait."""
         if self.handle is not None:
             self.handle.cancel()
             self.handle = None
@@ -47,11 +47,11 @@ class Hold:
         self.held.discard(self)
 
     def holds(self) -> bool:
-        """Whether the exchange is still the one that was held back."""
+        """Whether the exchange still waits for this hold."""
         return self.x is not None and self.x.wait is self
 
     def let_go(self) -> Exchange | None:
-        """Give the exchange back to whatever is to happen with it now; None if it is over."""
+        """End the hold. Returns the exchange, None if it is over."""
         x = self.x if self.holds() else None
         if x is not None:
             x.wait = None
@@ -59,22 +59,22 @@ class Hold:
         return x
 
     def release(self) -> None:
-        """Go on now."""
+        """End the hold now."""
         try:
             self.go_on()
-        except Exception:  # nobody above would tell the client
+        except Exception:  # no caller above would answer the client
             log.exception("a defect of the proxy, after an injected fault")
             x = self.let_go()
             if x is not None:
                 local_error(x, INTERNAL)
 
     def go_on(self) -> None:
-        """What happens when the time is over."""
+        """The action at the end of the hold."""
 
 
 class Pause(Hold):
-    """A request that enters its next stage later. At `send` it has a connection, which is kept for it meanwhile, out
-    of sight of the client: what comes of the body before the head was sent may not be written to it."""
+    """A request that enters its next stage after a delay. At `send` it has a connection, which is detached meanwhile:
+    parts of the body that arrive before the head is sent must not be written to it."""
 
     def __init__(self, x: Exchange, held: Held, following: Stage, connection: UpstreamStream | None) -> None:
         super().__init__(x, held)
@@ -108,8 +108,8 @@ class Pause(Hold):
             connection.give_back()
 
     def reconnect(self, connection: UpstreamStream) -> None:
-        """The backend did not wait as long: get another connection. As its `wait`, this remains the proof that the
-        request has had its delay (see ChaosStage)."""
+        """The backend has closed the connection meanwhile: acquire another one. This object stays the `wait` of the
+        exchange, which marks the request as delayed (see ChaosStage)."""
         connection.discard()
         x = self.x
         if x is not None and self.holds() and x.attempt.backend is not None:
@@ -118,7 +118,7 @@ class Pause(Hold):
 
 
 class Silence(Hold):
-    """A request that gets no answer for a while, and then one that says why: from here, or as if from its backend."""
+    """A request without a response until a timer ends; then it fails, here or as if at its backend."""
 
     def __init__(self, x: Exchange, held: Held, reason: Reason) -> None:
         super().__init__(x, held)
@@ -137,7 +137,7 @@ class Silence(Hold):
 
 
 def reset(x: Exchange, reason: Reason) -> None:
-    """Reset the connection of the client, and give the request up."""
+    """Reset the client connection, and abort the request."""
     client = x.client
     assert client is not None
     client.reset(x)

@@ -1,6 +1,6 @@
-"""The chaos rules of one worker, and what they hold back.
+"""The chaos rules of one worker, and the exchanges held by them.
 
-Law of this file: it outlives a reload; a plan is linked anew with the same one.
+Law of this file: an injector outlives a reload; each plan is linked with the same one.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from .rules import Live, Rule, Tally
 
 
 class Injector:
-    """Rules and their state. Outlives a reload of the configuration: the plan is compiled anew with the same one.
-
-    `salt` tells workers apart, which would all strike the same otherwise.
-    """
+    """Rules and their state. `salt` differs between workers, so that their random draws do."""
 
     def __init__(self, rules: Iterable[Rule] = (), salt: int = 0) -> None:
         self.lives = [Live(rule, salt) for rule in rules]
@@ -26,14 +23,14 @@ class Injector:
         return [live for live in self.lives if live.concerns(route, upstream)]
 
     def stop(self) -> None:
-        """End all rules now, and let go of everything that is held back by them."""
+        """End all rules now, and release all exchanges held by them."""
         for live in self.lives:
             live.off = True
         for held in list(self.held):
             held.release()
 
     def tallies(self) -> dict[str, Tally]:
-        """How often each rule has struck here, by its id."""
+        """The counters of each rule in this worker, by its id."""
         return {live.rule.id: live.tally() for live in self.lives}
 
 

@@ -1,6 +1,6 @@
-"""Faults of the active rules, linked where they strike.
+"""The links of the active rules' faults.
 
-Law of this file: where no rule is about a route and stage, nothing is linked.
+Law of this file: without a rule for a route and stage nothing is linked.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from .rules import ENDING
 from .stages import ChaosStage
 
 ON_EVERY_ROUTE = frozenset(("accept", "route"))
-"""The stages that a route has which leads to no upstream."""
+"""The stages of a route without an upstream."""
 
 
 def faults_before(*stages: str) -> Callable[[RouteSpec, LinkContext, Stage], Stage]:
-    """The link of the faults before stages that begin at the same place, in their order."""
+    """The link of the faults before these stages, which begin at the same place, in this order."""
 
     def link(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
         injector: Injector = context.injector
@@ -32,7 +32,7 @@ def faults_before(*stages: str) -> Callable[[RouteSpec, LinkContext, Stage], Sta
 
 
 def faults_on_return(spec: RouteSpec, context: LinkContext, following: ResponseStage) -> ResponseStage:
-    """The faults of the way back. A connection that was lost over a delay before `send` is noticed here, too."""
+    """The link of the faults on the way back. A connection lost during a delay before `send` is handled there too."""
     injector: Injector = context.injector
     concerned = injector.concerning(spec.name, spec.upstream)
     if not concerned or spec.group is None:

@@ -1,8 +1,8 @@
-"""Faults on the way back: what a response looks like that is late, slow, cut, garbled or never ends.
+"""Faults on the way back: late, slow, truncated, garbled and endless responses.
 
-Law of this file: a response that is held back takes a bounded amount of memory: its connection stops reading. A
-connection that has delivered its response belongs to its pool again, so a held exchange forgets it at once. Nothing
-that was cut can pass for whole.
+Law of this file: the memory of a held response is bounded: reading from its connection is paused. A connection that has
+delivered its response belongs to its pool again, so a held exchange releases it at once. A truncated response is always
+recognizable as incomplete.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .rules import ENDING, Live, Rule
 
 GATEWAY_TIMEOUT = 504
 GARBAGE = b"!#$%&*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
-"""Bytes that a value is garbled with: none that could change where it ends."""
+"""The bytes of garbled values: none can change where a value ends."""
 
 
 class ChaosReturn(ResponseStage):
-    """The faults of one route's way back. The first rule that strikes decides."""
+    """The faults on the way back of one route. The first rule that strikes decides."""
 
     def __init__(self, following: ResponseStage, lives: Sequence[Live], held: Held) -> None:
         super().__init__(following)
@@ -36,7 +36,7 @@ class ChaosReturn(ResponseStage):
         self.held = held
 
     def connect_failed(self, x: Exchange, reason: Reason) -> None:
-        if isinstance(x.wait, Pause):  # it had its delay, but its connection was lost over that
+        if isinstance(x.wait, Pause):  # the connection was lost during the delay
             x.wait.let_go()
         self.next.connect_failed(x, reason)
 
@@ -74,10 +74,10 @@ class ChaosReturn(ResponseStage):
         else:
             self.next.failed(x, reason, silent)
 
-    # --- faults that are no flow ---
+    # --- faults other than flows ---
 
     def abort(self, x: Exchange, live: Live, head: ResponseHead, body_end: int, complete: bool) -> None:
-        """In place of the response, one with an error status, as if the backend had sent it."""
+        """Replace the response by one with an error status, as if from the backend."""
         x.drop_source()
         client, plan = x.client, x.plan
         assert client is not None and plan is not None
@@ -89,7 +89,7 @@ class ChaosReturn(ResponseStage):
         reset(x, live.reason)
 
     def black_hole(self, x: Exchange, live: Live, *_: Any) -> None:
-        """The response is lost on its way: it comes too late, as if it had not come at all."""
+        """Drop the response; the request fails at its deadline for the response head."""
         x.drop_source()
         route = x.route
         assert route is not None
@@ -112,12 +112,12 @@ FLOWS: dict[str, type[Flow]] = {"delay": Delayed, "bandwidth": Paced, "truncate"
 
 
 def flow_of(rule: Rule) -> type[Flow] | None:
-    """What hands a response on that a rule strikes, if it is handed on by and by."""
+    """The class of flow for the fault of a rule, None if the fault needs no buffer."""
     if rule.stage in ENDING:
         return ResetEnd if rule.fault == "reset" else LateEnd
     return FLOWS.get(rule.fault)
 
 
 def garbled(dice: Random, value: bytes) -> bytes:
-    """A value in which each byte is another."""
+    """The value with each byte replaced by another one."""
     return bytes(dice.choice(GARBAGE.replace(bytes((byte,)), b"")) for byte in value)

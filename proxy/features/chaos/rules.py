@@ -1,8 +1,7 @@
-"""What a chaos rule says, which requests it strikes, and how often it did.
+"""Chaos rules: their conditions, random draws and counters.
 
-Law of this file: the n-th request that matches a rule meets the same fate for the same seed. A rule strikes no more
-than its share, and nothing after its end, which is a time of the machine's monotonic clock: nobody has to be alive to
-end it.
+Law of this file: for the same seed the n-th matching request is decided the same way. A rule strikes no more than its
+share, and expires by itself at a time of the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ REASONS = {
 FORWARD = ("accept", "route", "admit", "lookup", "pick", "connect", "send")
 """Stages before which a fault is injected."""
 ENDING = ("store", "finish")
-"""Stages behind the last byte of a response: a fault there concerns its end."""
+"""Stages after the last byte of a response: their faults concern its end."""
 AT_BACKEND = ("connect", "send", "relay", *ENDING)
-"""Stages at which the backend is known, so that a rule can be about some of them."""
+"""Stages at which the backend is known, so that a rule can select backends."""
 
 STAGES_OF: dict[str, tuple[str, ...]] = {
     "delay": (*FORWARD, "relay", *ENDING),
@@ -55,20 +54,20 @@ STAGES_OF: dict[str, tuple[str, ...]] = {
     "corrupt_header": ("relay",),
     "slow_close": ("finish",),
 }
-"""The faults of the data path, and where each may be injected; the first is where it is if nothing is said."""
+"""The faults of the data path, and the stages of each; the first is the default."""
 
 LOGGED_HITS = 10
-"""Requests of which a dry run tells one by one; all of them are counted."""
+"""Requests that a dry run logs one by one; all of them are counted."""
 
 
 class Delay(NamedTuple):
-    """How long something is held up, in seconds."""
+    """The distribution of a delay. Seconds, but for `pareto`."""
 
     seconds: float = 0.1
     jitter: float = 0.0
-    """Up to so much more or less, evenly distributed."""
+    """The half-width of a uniform distribution around it."""
     pareto: float = 0.0
-    """The shape of a Pareto distribution whose minimum is `seconds`: the smaller, the longer its tail. 0: none."""
+    """The shape of a Pareto distribution with the minimum `seconds`: the smaller, the longer its tail. 0: none."""
     most: float = 60.0
 
     def draw(self, dice: Random) -> float:
@@ -82,17 +81,17 @@ class Delay(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One fault, and which requests it is for. Empty sets and texts match everything."""
+    """One fault, and the conditions on requests. Empty sets and texts match everything."""
 
     id: str
     stage: str
     fault: str
     until: float
-    """When it is over: seconds of CLOCK_MONOTONIC, which all processes of a machine share."""
+    """When it expires: seconds of CLOCK_MONOTONIC, which all processes of a machine share."""
     share: float = 1.0
-    """Of the requests that match, from 0 to 1."""
+    """The share of the matching requests that is struck, from 0 to 1."""
     cap: float = 1.0
-    """Of all requests that pass this place, matching or not, no larger share is struck (but one always may be)."""
+    """The bound on struck requests as a share of all requests at this stage, matching or not (but one always may be)."""
     seed: int = 0
     dry_run: bool = False
     routes: frozenset[str] = frozenset()
@@ -101,21 +100,21 @@ class Rule(NamedTuple):
     """Addresses, as configured."""
     methods: frozenset[bytes] = frozenset()
     prefix: bytes = b""
-    """The path begins with it."""
+    """A prefix of the path."""
     headers: tuple[HeaderCondition, ...] = ()
     delay: Delay = Delay()
     status: int = 503
-    """What `abort` answers with."""
+    """The status of `abort`."""
     rate: int = 1024
     """Bytes per second of a response body, for `bandwidth`."""
     size: int = 0
-    """Bytes of a response body after which `truncate` cuts it, chunk lines counted in."""
+    """Bytes of a response body after which `truncate` cuts it, chunk framing included."""
     header: bytes = b""
-    """The response header, in lower case, whose value `corrupt_header` garbles."""
+    """The response header for `corrupt_header`, in lower case."""
 
 
 class Tally(NamedTuple):
-    """How many requests passed a rule, matched it, and were struck (in a dry run: would have been)."""
+    """Requests that passed a rule, matched it, and were struck (in a dry run: would have been)."""
 
     seen: int
     matched: int
@@ -123,7 +122,7 @@ class Tally(NamedTuple):
 
 
 class Live:
-    """A rule at work in one worker."""
+    """An active rule in one worker."""
 
     def __init__(self, rule: Rule, salt: int) -> None:
         self.rule = rule
@@ -132,7 +131,7 @@ class Live:
         self.seen = self.matched = self.struck = 0
         self.dice = Random(f"{rule.seed} {salt}")
         self.draws = Random(f"{rule.seed} {salt} draws")
-        """Of its own, so that how long a delay was does not change who is struck next."""
+        """A generator of its own: the draws of delays do not change which request is struck next."""
 
     def concerns(self, route: str, upstream: str) -> bool:
         """Whether requests of a route to an upstream ("" for none) can match at all."""
@@ -140,7 +139,7 @@ class Live:
         return (not rule.routes or route in rule.routes) and (not rule.upstreams or upstream in rule.upstreams)
 
     def strikes(self, x: Exchange) -> bool:
-        """Whether this request is to have the fault."""
+        """Whether this request gets the fault."""
         rule = self.rule
         if self.off or self.left() <= 0.0:
             return False
@@ -171,11 +170,11 @@ class Live:
         return True
 
     def left(self) -> float:
-        """Seconds until the rule ends."""
+        """Seconds until the rule expires."""
         return 0.0 if self.off else self.rule.until - monotonic()
 
     def seconds(self) -> float:
-        """A delay, no longer than the rule lives."""
+        """A delay in seconds, at most until the rule expires."""
         return max(0.0, min(self.rule.delay.draw(self.draws), self.left()))
 
     def tally(self) -> Tally:

@@ -1,7 +1,7 @@
-"""Faults on the way to the backend: a stage of its own before the one that a rule names.
+"""Faults on the way to the backend, injected before the stage of a rule.
 
-Law of this file: a fault looks to the rest of the proxy like the real thing. What concerns a backend goes the way that
-its failures go, so that retries, ejection and limits do what they would do; nothing is sent twice because of it.
+Law of this file: an injected fault takes the path of a real one: faults of a backend are reported as its failures, so
+that retries, ejection and limits apply. A fault causes no request to be sent twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ChaosStage(Stage):
 
     def enter(self, x: Exchange) -> None:
         pause = x.wait
-        if isinstance(pause, Pause):  # it was here already, and comes back with another connection
+        if isinstance(pause, Pause):  # already delayed; entered again with another connection
             pause.let_go()
             self.next.enter(x)
             return
@@ -44,7 +44,7 @@ class ChaosStage(Stage):
     def delay(self, x: Exchange, live: Live) -> None:
         seconds = live.seconds()
         if live.rule.stage == "connect" and seconds >= _connect_timeout(x):
-            self._no_connection(x, live)  # it fails when a real one would
+            self._no_connection(x, live)  # a real connect would time out
         else:
             Pause(x, self.held, self.next, x.attempt.upstream).wait(seconds)
 
@@ -79,7 +79,7 @@ class ChaosStage(Stage):
             Silence(x, self.held, live.reason._replace(status=GATEWAY_TIMEOUT)).wait(live.left())
 
     def _swallow(self, x: Exchange, live: Live) -> None:
-        """Send the request to nobody, in place of the connection that was there for it."""
+        """Replace the connection of the request by a BlackHole."""
         connection, backend = x.attempt.upstream, x.attempt.backend
         assert connection is not None and backend is not None
         x.take(BlackHole(backend.pool.sweep, live, self.held))
@@ -110,7 +110,7 @@ FAULTS: dict[str, Fault] = {
 
 
 class BlackHole(UpstreamStream):
-    """A connection to a backend that takes everything and never answers. Nothing of it is real but its deadline."""
+    """A simulated connection that accepts the request and never responds; its deadline is a real one."""
 
     def __init__(self, sweep: Sweep, live: Live, held: Held) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class BlackHole(UpstreamStream):
         self.discard()
 
     def release(self) -> None:
-        """Go on now."""
+        """End it now."""
         self.expire(monotonic())
 
     def expire(self, now: float) -> None:

@@ -1,10 +1,10 @@
 """Load reports in response heads, read on the way back.
 
-The balancer gets a report once, with the end of the request (`Done.report`); that of a tunnel at once.
+The balancer receives a report once, at the end of the request (`Done.report`); that of a tunnel at once.
 
-Law of this file: a response goes on whatever is wrong with the report in it. The headers are removed for clients by
-`response_edits` (configuration/compile.py). Only heads are read: a report in trailers is passed on unread.
-Behind hedging in the chain, it sees only the response that counts, whose attempt is that of the exchange.
+Law of this file: a malformed report never affects its response. The headers are removed for clients by `response_edits`
+(configuration/compile.py). Only heads are read: a report in trailers is passed on unread. Linked after hedging, it sees
+only the winning response; its attempt is `x.attempt`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ METRICS, METRICS_BINARY, SERVER_TIMING = b"endpoint-load-metrics", b"endpoint-lo
 
 
 class ReadReports(ResponseStage):
-    """Reads the fields with these names."""
+    """Reads the report in the fields with these names, in lower case."""
 
     def __init__(self, names: tuple[bytes, ...], following: ResponseStage) -> None:
         super().__init__(following)
@@ -34,7 +34,7 @@ class ReadReports(ResponseStage):
         attempt, group = x.attempt, x.group
         report = self.read(x, head)
         if report is not None and attempt.backend is not None and group is not None:
-            if report.in_flight >= 1.0:  # it counts this request, which is over by the time that the report is used
+            if report.in_flight >= 1.0:  # includes this request, which is over when the report is used
                 report.in_flight -= 1.0
             attempt.report = report
             group.heard(attempt.backend, report, monotonic())
@@ -65,7 +65,7 @@ class ReadReports(ResponseStage):
 
 
 def with_cost(report: LoadReport | None, head: ResponseHead) -> LoadReport | None:
-    """The report with the cost that Server-Timing tells; one with only that if there is none."""
+    """The report with the cost in Server-Timing; without a report, a new one with only the cost."""
     if head.get(SERVER_TIMING) is None:
         return report
     cost = NAN
@@ -82,6 +82,6 @@ def with_cost(report: LoadReport | None, head: ResponseHead) -> LoadReport | Non
 
 
 def link_reports(spec: RouteSpec, context: LinkContext, following: ResponseStage) -> ResponseStage:
-    """On the way back, where the upstream reads reports in fields."""
+    """On the way back of routes to an upstream with reports in response headers."""
     reports = spec.group.reports if spec.group is not None else None
     return ReadReports(reports.headers, following) if reports is not None and reports.headers else following

@@ -1,1 +1,1 @@
-"""Sticky sessions: the token that a client presents, and the backend that it stands for."""
+"""Sticky sessions: the token that a client presents, and the backend that it identifies."""

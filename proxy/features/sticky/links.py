@@ -1,6 +1,6 @@
-"""What stickiness links into a route: its half of the key on the way to the backend, and a stage on the way back.
+"""The links of sticky sessions: the token in the request key, and a response stage that issues or stores it.
 
-Law of this file: a route whose upstream is not sticky has nothing of it.
+Law of this file: a route to an upstream that is not sticky is linked without either.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ...exchange import ResponseStage
 from ...http1.codec import ResponseHead
 from ...plan import LinkContext, RouteSpec
 from ...stages.request_key import RequestKey
-from .balancer import Marks
+from .balancer import Tokens
 from .sessions import Sessions, sessions_on
 from .spec import StickyRouteSpec
 from .stages import CookieKey, Learn, LearnedKey, SetCookie, set_cookie
@@ -30,13 +30,13 @@ def link_token(spec: RouteSpec, context: LinkContext, key: RequestKey | None) ->
 
 
 def link_sticky(spec: RouteSpec, context: LinkContext, following: ResponseStage) -> ResponseStage:
-    """On the way back: the client, or the table of sessions, learns of the backend."""
+    """On the way back: set the cookie, or store the session and its backend."""
     sticky: StickyRouteSpec | None = spec.features.get("sticky")
     if sticky is None:
         return following
     cookie, session = sticky.cookie, sticky.session
     if cookie is not None:
-        return SetCookie(Marks(sticky.tokens), cookie.name, cookie.attributes, following)
+        return SetCookie(Tokens(sticky.tokens), cookie.name, cookie.attributes, following)
     assert session is not None
     kind, _, name = session.source.partition(":")
     by_cookie, by_header = partial(set_cookie, name.encode() + b"="), partial(header_of, name.lower().encode())

@@ -1,12 +1,12 @@
-"""At which backend a session is, remembered for all workers: a table of fixed size in their shared memory.
+"""The session table: the backend of each session, in a set-associative table of fixed size in shared memory.
 
-Law of this file: an entry is one cell, written and read whole, so there are no locks, and what a lost race costs is one
-session that is placed anew. Sessions are hashed to sets of WAYS cells; if all are in use, the one that was used
-longest ago gives way. A session that is unused for its time to live is forgotten.
+Law of this file: an entry is one cell, written and read whole, so there are no locks; a lost race costs one session,
+which is placed anew. Sessions are hashed to sets of WAYS cells; the least recently used cell of a full set is evicted.
+A session that is unused for its time to live expires.
 
-A cell holds, from the top: 24 bits by which a session is known again, the row of its backend plus 1 (15 bits), and the
-second it was used last (24 bits, which is 194 days). That two sessions are taken for the same happens once in
-two million times that one is looked for, and sends a new one to a backend that it had no reason to go to.
+A cell holds, from the top: a tag of 24 bits of the session's hash, the row of its backend plus 1 (15 bits), and the
+second of its last use (24 bits, which is 194 days). A false match of tags happens once in two million lookups; it sends
+a new session to the backend of another one.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ WAYS = 8
 TAG, ROW, SECOND = 24, 15, 24
 ROW_MASK, SECOND_MASK = (1 << ROW) - 1, (1 << SECOND) - 1
 FRESH = 1
-"""A use is written down if the last one is more than so many seconds ago, which spares other workers' caches."""
+"""Seconds since the last use below which a further use is not written: writes evict the line from other caches."""
 
 
 class Sessions:
-    """The sessions of one upstream. `salt` (16 bytes) tells upstreams apart, and keeps clients from aiming at the cells
-    of others (SipHash, as in limits/rate.py). Times are in seconds of the monotonic clock."""
+    """The sessions of one upstream. `salt` (16 bytes) keys the hash (SipHash, as in limits/rate.py): it separates
+    upstreams, and collisions cannot be constructed. Times and `ttl` are seconds of the monotonic clock."""
 
     def __init__(self, cells: Any, salt: bytes, ttl: float) -> None:
         self.cells = cells
@@ -36,7 +36,7 @@ class Sessions:
         self.ttl = min(int(ttl) or 1, SECOND_MASK // 2)
 
     def find(self, session: bytes, now: float) -> int:
-        """The row of the backend that a session is at, -1 if it is not known; it counts as used."""
+        """The row of a session's backend, -1 if the session is unknown. Counts as a use."""
         second = int(now) & SECOND_MASK
         at = self._at(session, second)
         if at < 0:
@@ -46,13 +46,13 @@ class Sessions:
             self.cells[at] = cell & ~SECOND_MASK | second
         return int(cell >> SECOND & ROW_MASK) - 1
 
-    def look(self, session: bytes, now: float) -> int:
-        """As `find`, and it does not count as used."""
+    def peek(self, session: bytes, now: float) -> int:
+        """As `find`, without counting as a use."""
         at = self._at(session, int(now) & SECOND_MASK)
         return int(self.cells[at] >> SECOND & ROW_MASK) - 1 if at >= 0 else -1
 
     def keep(self, session: bytes, row: int, now: float) -> None:
-        """A session is at the backend with this row."""
+        """Store the row of a session's backend."""
         first, tag = self._place(session)
         second = int(now) & SECOND_MASK
         chosen, oldest = first, -1
@@ -69,7 +69,7 @@ class Sessions:
             self.cells[chosen] = wanted
 
     def _at(self, session: bytes, second: int) -> int:
-        """The cell of a session, -1 if it is not known or too old."""
+        """The cell of a session, -1 if it is unknown or has expired."""
         first, tag = self._place(session)
         for at in range(first, first + WAYS):
             cell = self.cells[at]
@@ -78,12 +78,12 @@ class Sessions:
         return -1
 
     def _age(self, cell: int, second: int) -> int:
-        """Seconds since a cell was used; 0 if another worker, whose clock read more, has used it meanwhile."""
+        """Seconds since the last use of a cell; 0 if another worker has used it at a later second meanwhile."""
         age = second - cell & SECOND_MASK
         return age if age <= SECOND_MASK // 2 else 0
 
     def _place(self, session: bytes) -> tuple[int, int]:
-        """The first cell of a session's set, and its tag."""
+        """The first cell of a session's set, and the session's tag."""
         number = siphash(self.salt, session)
         return (number >> TAG) % self.sets * WAYS, number & (1 << TAG) - 1
 

@@ -1,4 +1,4 @@
-"""What a route is linked from where its upstream is sticky.
+"""The specs of sticky sessions.
 
 Law of this file: plain values that can be pickled.
 """
@@ -11,23 +11,23 @@ from .balancer import StickySpec
 
 
 class CookieSpec(NamedTuple):
-    """The cookie that names a backend. `attributes` begin with "; "."""
+    """The cookie that holds the token. `attributes` begin with "; "."""
 
     name: bytes
     attributes: bytes
     strip: bool = True
-    """Whether the backend does not get it."""
+    """Whether it is removed from the request to the backend."""
 
 
 class SessionSpec(NamedTuple):
-    """What names a session, header:NAME or cookie:NAME, and the seconds after which an unused one is forgotten."""
+    """The source of a session id, header:NAME or cookie:NAME, and the seconds after which an unused session expires."""
 
     source: str
     ttl: float
 
 
 class StickyRouteSpec(NamedTuple):
-    """How clients of a route stay at their backend: by a cookie of the proxy's, or by the session of a backend's."""
+    """Sticky sessions of a route: by a cookie of the proxy, or by a session id of the application."""
 
     tokens: StickySpec
     cookie: CookieSpec | None = None

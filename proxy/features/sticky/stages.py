@@ -1,8 +1,7 @@
-"""Sticky sessions on the path of a request: which backend a client says that it is at, and telling it.
+"""Sticky sessions on the path of a request: the token is read from the request, and issued with the response.
 
-Law of this file: linked only where an upstream is sticky. What a client says is looked up, never read for meaning: what
-is not exactly what the proxy or a backend has told somebody is as if nothing had been said. A backend that answers with
-a 5xx is nothing to stick to, so clients are not told of it.
+Law of this file: linked only where an upstream is sticky. A token is looked up, not parsed: one that was not issued
+counts as absent. A response with a status of 500 and above issues and stores nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ from ...exchange import Exchange, ResponseStage
 from ...http1.codec import HeaderEdits, ResponseHead
 from ...plan import RoutePlan
 from ...stages.request_key import RequestKey
-from .balancer import TOKEN_LENGTH, Marks, packed, row_of
+from .balancer import TOKEN_LENGTH, Tokens, packed, row_of
 from .sessions import Sessions
 
 NOTHING = HeaderEdits()
 PRIVATE = (b"Cache-Control", b"private")
 CACHED = frozenset((b"GET", b"HEAD"))
-"""Methods whose responses caches keep."""
+"""Methods with cacheable responses."""
 
-Named = Callable[[ResponseHead], bytes | None]
-"""What a response says is the session."""
+ResponseSession = Callable[[ResponseHead], bytes | None]
+"""The session id in a response, None without one."""
 
 
 class StickyKey(RequestKey):
-    """The mark that a request has, in front of the algorithm's key."""
+    """The token of a request, packed with the algorithm's key."""
 
     def __init__(self, key: RequestKey | None) -> None:
         super().__init__(key.parts if key is not None else ())
@@ -36,13 +35,13 @@ class StickyKey(RequestKey):
 
     def of(self, x: Exchange) -> bytes:
         key = self.key.of(x) if self.key is not None else None
-        if x.tried is not None:  # it has left the backend that it was at
+        if x.tried is not None:  # a retry leaves the backend that has failed
             return packed(None, key)
-        x.sticky_token = self.mark(x)
+        x.sticky_token = self.presented(x)
         return packed(x.sticky_token, key)
 
-    def mark(self, x: Exchange) -> bytes | None:
-        """What a request says of its backend; None if nothing, or nothing that it can have been told."""
+    def presented(self, x: Exchange) -> bytes | None:
+        """The token of a request; None without one, or if it cannot have been issued."""
         raise NotImplementedError
 
 
@@ -50,14 +49,14 @@ class StickyKey(RequestKey):
 
 
 class CookieKey(StickyKey):
-    """The mark is the value of a cookie, which the backend does not get if it is to be stripped."""
+    """Takes the token from a cookie, which `strip` removes from the request to the backend."""
 
     def __init__(self, name: bytes, strip: bool, key: RequestKey | None) -> None:
         super().__init__(key)
         self.prefix = name + b"="
         self.strip = strip
 
-    def mark(self, x: Exchange) -> bytes | None:
+    def presented(self, x: Exchange) -> bytes | None:
         value: bytes | None = None
         others = []
         for line in x.head.get_all(b"cookie"):
@@ -81,15 +80,15 @@ class CookieKey(StickyKey):
 
 
 class SetCookie(ResponseStage):
-    """Sets a cookie for the backend that answers, unless the client has it.
+    """Sets the cookie for the backend that has responded, unless the request had the same token.
 
-    A cache that serves several clients would hand that cookie to all of them, so such a response is private, whatever
-    else it says of caches; one without the cookie is not touched.
+    A shared cache would give that cookie to all clients, so a response with it becomes `Cache-Control: private`; one
+    without it is not changed.
     """
 
-    def __init__(self, marks: Marks, name: bytes, attributes: bytes, following: ResponseStage) -> None:
+    def __init__(self, tokens: Tokens, name: bytes, attributes: bytes, following: ResponseStage) -> None:
         super().__init__(following)
-        self.marks = marks
+        self.tokens = tokens
         self.start = name + b"="
         self.attributes = attributes
 
@@ -106,16 +105,16 @@ class SetCookie(ResponseStage):
         backend, route = x.attempt.backend, x.route
         assert backend is not None and route is not None
         edits = x.response_edits
-        mark = self.marks.of(backend)
-        if mark != x.sticky_token and head.status < 500:
-            fields: tuple[tuple[bytes, bytes], ...] = ((b"Set-Cookie", self.start + mark + self.attributes),)
+        token = self.tokens.of(backend)
+        if token != x.sticky_token and head.status < 500:
+            fields: tuple[tuple[bytes, bytes], ...] = ((b"Set-Cookie", self.start + token + self.attributes),)
             if x.head.method in CACHED and shared(route, head):
                 fields += (PRIVATE,)
             x.response_edits = (NOTHING if edits is None else edits).plus(fields)
 
 
 def shared(route: RoutePlan, head: ResponseHead) -> bool:
-    """Whether a cache that serves several clients might keep a response, after what the route changes in it."""
+    """Whether a shared cache might store a response, with the edits of the route applied (RFC 9111 3)."""
     values, edits = head.get_all(b"cache-control"), route.response_edits
     if edits is not None:
         if b"cache-control" in edits.names:
@@ -123,23 +122,23 @@ def shared(route: RoutePlan, head: ResponseHead) -> bool:
         values = [*values, *(value for name, value in edits.fields if name.lower() == b"cache-control")]
     if not values:
         return True
-    said = {word.strip().lower() for value in values for word in value.split(b",")}
-    return b"private" not in said and b"no-store" not in said
+    directives = {word.strip().lower() for value in values for word in value.split(b",")}
+    return b"private" not in directives and b"no-store" not in directives
 
 
-# --- by what a backend calls the session ------------------------------------------------------------------------------
+# --- by the session id of the application -----------------------------------------------------------------------------
 
 
 class LearnedKey(StickyKey):
-    """The mark is remembered for the session that `asked` finds in a request."""
+    """Takes the token from the session table, by the session id in the request."""
 
-    def __init__(self, asked: Key, sessions: Sessions, key: RequestKey | None) -> None:
+    def __init__(self, request_session: Key, sessions: Sessions, key: RequestKey | None) -> None:
         super().__init__(key)
-        self.asked = asked
+        self.request_session = request_session
         self.sessions = sessions
 
-    def mark(self, x: Exchange) -> bytes | None:
-        session = self.asked(x.head)
+    def presented(self, x: Exchange) -> bytes | None:
+        session = self.request_session(x.head)
         if not session:
             return None
         row = self.sessions.find(session, x.started)
@@ -147,13 +146,20 @@ class LearnedKey(StickyKey):
 
 
 class Learn(ResponseStage):
-    """Remembers the backend of a session: the one that has `named` it, and where it was answered since."""
+    """Stores the backend of a session: the one that has issued the session id, or has served the session since."""
 
-    def __init__(self, upstream: str, asked: Key, named: Named, sessions: Sessions, following: ResponseStage) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        request_session: Key,
+        response_session: ResponseSession,
+        sessions: Sessions,
+        following: ResponseStage,
+    ) -> None:
         super().__init__(following)
         self.upstream = upstream
-        self.asked = asked
-        self.named = named
+        self.request_session = request_session
+        self.response_session = response_session
         self.sessions = sessions
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
@@ -166,21 +172,21 @@ class Learn(ResponseStage):
         self.next.switched(x, head)
 
     def learn(self, x: Exchange, head: ResponseHead) -> None:
-        """A session that the response names; or that of the request, if it was known and has moved."""
+        """Store the session in the response; or that of the request, if it was known and its backend has changed."""
         backend = x.attempt.backend
         assert backend is not None
-        session = self.named(head)
+        session = self.response_session(head)
         if not session and x.sticky_token is None:
             return
         row = row_of(backend, self.upstream)
         if not session and x.sticky_token != b"%d" % row:
-            session = self.asked(x.head)
+            session = self.request_session(x.head)
         if session:
             self.sessions.keep(session, row, monotonic())
 
 
 def set_cookie(prefix: bytes, head: ResponseHead) -> bytes | None:
-    """The value that a response gives the cookie `prefix` (its name with "=" behind); None if it does not set it."""
+    """The value in Set-Cookie of the cookie `prefix` (its name and "="), None without one."""
     for line in head.get_all(b"set-cookie"):
         pair = line.partition(b";")[0].strip()
         if pair.startswith(prefix):

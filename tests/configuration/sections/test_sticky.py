@@ -16,7 +16,7 @@ from proxy.configuration.sections.sticky import StickyCookie
 from proxy.console.explain_view import lines
 from proxy.control.explain import request_bytes
 from proxy.errors import ConfigError
-from proxy.features.sticky.balancer import Sticky, token
+from proxy.features.sticky.balancer import Sticky, sign
 from proxy.features.sticky.sessions import Sessions, sessions_on
 from proxy.features.sticky.stages import CookieKey, Learn, LearnedKey, SetCookie
 from proxy.scoreboard import DRAIN, EJECTED_UNTIL, MAINT, ROW, STATE
@@ -162,7 +162,7 @@ def told(sticky: str, *headers: tuple[str, str], balance: str = "round_robin", b
 
 def test_explain_says_where_a_cookie_leads() -> None:
     sticky = f"{{cookie: {{secret: {SECRET}}}}}"
-    mark = token(SECRET.encode(), "app", "b:1").decode()
+    mark = sign(SECRET.encode(), "app", "b:1").decode()
     found = told(sticky, ("Cookie", f"qantara_route={mark}"))
     assert found["sticky"] == {"by": "cookie qantara_route", "leads_to": "b:1", "why": "it is usable"}
     assert "sticky by cookie qantara_route, which leads to b:1" in [line for _, line, _ in lines(found)]
@@ -174,7 +174,7 @@ def test_explain_says_where_a_cookie_leads() -> None:
 def test_explain_says_why_a_cookie_leads_nowhere() -> None:
     board = scoreboard.create(3)
     board.backend_rows("app", "b:1")[STATE] = MAINT
-    mark = token(SECRET.encode(), "app", "b:1").decode()
+    mark = sign(SECRET.encode(), "app", "b:1").decode()
     found = told(f"{{cookie: {{secret: {SECRET}}}}}", ("Cookie", f"qantara_route={mark}"), board=board)
     assert found["sticky"]["why"] == "b:1 cannot serve it now"
     words = [line for _, line, _ in lines(found)]
@@ -192,7 +192,7 @@ def test_explain_goes_by_the_time_until_which_a_drained_backend_is_ejected(
     rows = board.backend_rows("app", "b:1")
     rows[STATE] = DRAIN
     rows[ROW + EJECTED_UNTIL] = monotonic_ns() + int(seconds * 1e9)
-    mark = token(SECRET.encode(), "app", "b:1").decode()
+    mark = sign(SECRET.encode(), "app", "b:1").decode()
     found = told(f"{{cookie: {{secret: {SECRET}}}}}", ("Cookie", f"qantara_route={mark}"), board=board)
     assert found["sticky"] == {"by": "cookie qantara_route", **leads}
 

@@ -1,4 +1,4 @@
-"""Stickiness before any algorithm: marks that tell nothing, who gets what, and what the algorithm hears of it."""
+"""Session affinity before any algorithm: opaque tokens, the backend of each, and the keys that the algorithm receives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.balancing import Balancer, Done, create
 from proxy.balancing.compose import BalanceSpec, compose, spare
-from proxy.features.sticky.balancer import TOKEN_LENGTH, Marks, Sticky, StickySpec, packed, row_of, token
+from proxy.features.sticky.balancer import TOKEN_LENGTH, Sticky, StickySpec, Tokens, packed, row_of, sign
 from proxy.scoreboard import DOWN, DRAIN, EJECTED_UNTIL, HEALTH, MAINT, REPORTED_STATE, STATE
 from proxy.scoreboard import create as create_board
 from proxy.upstream.backend import Backend, BackendSpec
@@ -32,26 +32,26 @@ def sticky(members: list[Backend], spec: StickySpec = SPEC, main: Balancer | Non
 
 def test_a_token_is_a_signature_of_upstream_and_address() -> None:
     signed = hmac.new(b"secret", b"app\n10.0.0.1:80", hashlib.sha256).digest()[:16]
-    found = token(b"secret", "app", "10.0.0.1:80")
+    found = sign(b"secret", "app", "10.0.0.1:80")
     assert base64.urlsafe_b64decode(found + b"==") == signed
     assert len(found) == TOKEN_LENGTH
-    others = {token(b"other", "app", "10.0.0.1:80"), token(b"secret", "b", "10.0.0.1:80"), token(b"secret", "app", "b")}
+    others = {sign(b"other", "app", "10.0.0.1:80"), sign(b"secret", "b", "10.0.0.1:80"), sign(b"secret", "app", "b")}
     assert found not in others
     assert len(others) == 3
 
 
 def test_tokens_are_made_once_and_forgotten_with_their_backend() -> None:
     """All routes and algorithms of an upstream share them, and nobody has them but the backend."""
-    one, other, members = Marks(SPEC), Marks(SPEC), backends(1, 1)
+    one, other, members = Tokens(SPEC), Tokens(SPEC), backends(1, 1)
     assert one.of(members[0]) is other.of(members[0])
-    one.known(members)
+    one.by_token(members)
     assert [list(backend.learned) for backend in members] == [[one.key], [one.key]]
     assert SPEC.secrets[0].decode() not in one.key
-    new = Marks(StickySpec("app", (b"a secret that is new", *SPEC.secrets)))
-    assert new.of(members[0]) != one.of(members[0]) == new.every(members[0])[1]
+    new = Tokens(StickySpec("app", (b"a secret that is new", *SPEC.secrets)))
+    assert new.of(members[0]) != one.of(members[0]) == new.accepted(members[0])[1]
 
 
-def test_a_key_of_before_the_upstream_was_sticky_is_no_mark() -> None:
+def test_a_key_of_before_the_upstream_was_sticky_is_no_token() -> None:
     """Of a request that waited over a reload."""
     main = LastByKey()
     balancer = sticky(backends(1, 1), main=main)
@@ -65,12 +65,12 @@ def test_what_was_signed_with_an_older_secret_is_known_still() -> None:
     members = backends(1, 1)
     old, new = b"a secret that nobody knows", b"a secret that is new"
     balancer = sticky(members, StickySpec("app", (new, old)))
-    before = [token(old, "app", backend.name) for backend in members]
-    assert [balancer.target(mark) for mark in before] == members
-    assert [balancer.marks.of(backend) for backend in members] == [token(new, "app", each.name) for each in members]
+    before = [sign(old, "app", backend.name) for backend in members]
+    assert [balancer.target(token) for token in before] == members
+    assert [balancer.tokens.of(backend) for backend in members] == [sign(new, "app", each.name) for each in members]
     set_members(balancer, members[1:], members)
     members[0].rows[STATE] = MAINT
-    assert [balancer.target(mark) for mark in before] == [None, members[1]]
+    assert [balancer.target(token) for token in before] == [None, members[1]]
     assert sticky(members, StickySpec("app", (new,))).target(before[1]) is None
 
 
@@ -79,26 +79,26 @@ def test_without_a_secret_a_backend_is_known_by_its_row() -> None:
     board.backend_rows("other", "x")
     backend = Backend(BackendSpec("x", "x", 80, ""), board.backend_rows("app", "x"), board)
     assert row_of(backend, "app") == 1
-    assert Marks(StickySpec("app")).of(backend) == b"1"
+    assert Tokens(StickySpec("app")).of(backend) == b"1"
     alone = Backend(BackendSpec("x", "x", 80, ""))
     assert 0 <= row_of(alone, "app") < 16_384
 
 
 @given(st.none() | st.binary(min_size=1, max_size=255), st.none() | st.binary(max_size=40))
-def test_the_algorithm_gets_its_own_key(mark: bytes | None, key: bytes | None) -> None:
+def test_the_algorithm_gets_its_own_key(token: bytes | None, key: bytes | None) -> None:
     main = LastByKey()
     balancer = sticky(backends(1, 1, 1), main=main)
-    picked = balancer.pick(packed(mark, key))
+    picked = balancer.pick(packed(token, key))
     assert main.keys == [key]
     assert (picked is None) is (not key)
 
 
-def test_a_mark_leads_to_its_backend_whatever_the_key() -> None:
+def test_a_token_leads_to_its_backend_whatever_the_key() -> None:
     main, members = LastByKey(), backends(1, 2, 3)
     balancer = sticky(members, main=main)
     for backend in members:
         for key in (None, b"", b"k0", b"k1"):
-            assert balancer.pick(packed(balancer.marks.of(backend), key)) is backend
+            assert balancer.pick(packed(balancer.tokens.of(backend), key)) is backend
     assert main.keys == []
     assert balancer.pick(None) is None
     assert main.keys == [None]
@@ -107,10 +107,10 @@ def test_a_mark_leads_to_its_backend_whatever_the_key() -> None:
 def test_who_is_not_usable_gets_nothing() -> None:
     members = backends(1, 1, 0)
     balancer = sticky(members, STRICT)
-    marks = [balancer.marks.of(backend) for backend in members]
-    assert balancer.target(marks[2]) is None
+    tokens = [balancer.tokens.of(backend) for backend in members]
+    assert balancer.target(tokens[2]) is None
     set_members(balancer, members[1:], members)
-    assert [balancer.target(mark) for mark in marks] == [None, members[1], None]
+    assert [balancer.target(token) for token in tokens] == [None, members[1], None]
     assert balancer.target(b"nonsense") is None
 
 
@@ -127,24 +127,24 @@ def test_who_is_not_usable_gets_nothing() -> None:
 def test_who_is_leaving_keeps_sessions_only_while_well(cell: int, value: int, serves: bool) -> None:
     members = backends(1, 1)
     balancer = sticky(members)
-    mark = balancer.marks.of(members[0])
+    token = balancer.tokens.of(members[0])
     members[0].rows[cell] = value
     set_members(balancer, members[1:], members)
-    assert (balancer.target(mark) is members[0]) is serves
+    assert (balancer.target(token) is members[0]) is serves
     members[0].rows[cell] = 0
     members[0].rows[EJECTED_UNTIL] = 2_000_000_000
     balancer.tick(1.0)
-    assert balancer.target(mark) is None
+    assert balancer.target(token) is None
     balancer.tick(2.5)
-    assert balancer.target(mark) is members[0]
+    assert balancer.target(token) is members[0]
 
 
 def test_who_is_gone_serves_nobody() -> None:
     members = backends(1, 1)
     balancer = sticky(members)
-    mark = balancer.marks.of(members[0])
+    token = balancer.tokens.of(members[0])
     set_members(balancer, members[1:])
-    assert balancer.target(mark) is None
+    assert balancer.target(token) is None
 
 
 def test_the_algorithm_hears_of_sessions_that_stay_at_who_is_drained_too() -> None:
@@ -166,7 +166,7 @@ def test_whom_a_request_may_go_to_is_for_the_algorithm_to_say() -> None:
     asked: list[bytes | None] = []
     members = backends(1, 1)
     balancer = sticky(members, main=Reaches())
-    for key in (None, packed(None, None), packed(b"mark", None), packed(b"mark", b"key"), packed(None, b"")):
+    for key in (None, packed(None, None), packed(b"token", None), packed(b"token", b"key"), packed(None, b"")):
         assert balancer.candidates(key) == [members[:1]]
     assert asked == [None, None, None, b"key", b""]
 
@@ -178,7 +178,7 @@ def test_it_stands_before_everything_else() -> None:
         members = backends(1, 1, 1)
         members[0].spec = members[0].spec._replace(priority=1)
         set_members(balancer, members)
-        assert balancer.pick(packed(balancer.marks.of(members[0]), b"key")) is members[0]
+        assert balancer.pick(packed(balancer.tokens.of(members[0]), b"key")) is members[0]
         assert {balancer.pick(packed(None, b"%d" % n)) for n in range(50)} == set(members[1:])
         assert balancer.explain()
     assert not isinstance(compose(BalanceSpec("consistent_hash")), Sticky)
@@ -195,8 +195,8 @@ def test_sessions_are_spread_as_the_algorithm_spreads(algorithm: str) -> None:
     for client in range(100):
         first = balancer.pick(packed(None, b"%d" % client))
         assert first is not None
-        mark = balancer.marks.of(first)
-        assert all(balancer.pick(packed(mark, b"%d" % n)) is first for n in range(9))
+        token = balancer.tokens.of(first)
+        assert all(balancer.pick(packed(token, b"%d" % n)) is first for n in range(9))
         firsts.append(first)
     assert firsts == [alone.pick(b"%d" % client) for client in range(100)]
     assert 60 <= firsts.count(members[1]) <= 90
