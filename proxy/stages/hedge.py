@@ -67,8 +67,12 @@ class HedgedAttempt(Attempt):
     def lead(self, outcome: int) -> None:
         """The first attempt is over, with this outcome: this is the one that counts."""
         x, first = self.x, self.x.attempt
+        wait, x.wait = x.wait, None
+        if wait is not None:  # a response of the first that is held back
+            wait.cancel()
         cancel(first)
         drop(x, first, monotonic(), outcome)
+        self.queued_for = first.queued_for
         x.attempted = [*(x.attempted or ()), first.backend_name]
         x.attempt = self
         x.hedge = None

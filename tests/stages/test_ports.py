@@ -5,13 +5,15 @@ Law of this file: every response is counted once for the backend that gave it, w
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from proxy.configuration.load import load_text
-from proxy.errors import CLIENT_GONE, RESPONSE_INCOMPLETE, SEND_RESET
+from proxy.errors import CLIENT_GONE, CONNECT_REFUSED, RESPONSE_INCOMPLETE, SEND_RESET
 from proxy.exchange import ClientStream, Exchange
+from proxy.features.chaos import OFF, Delay, Injector, Rule
 from proxy.http.peer import Peer
 from proxy.metrics import Counters
 from proxy.plan import Plan
@@ -33,9 +35,12 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "backoff", lambda spec, tried: 0.0)
 
 
-def serving(upstream: str = TWO, route: str = "upstream: app") -> tuple[Plan, list[FakeStream]]:
+def serving(
+    upstream: str = TWO, route: str = "upstream: app", more: str = "", injector: Injector = OFF
+) -> tuple[Plan, list[FakeStream]]:
     """A plan, and an idle connection to each of its backends in the order in which they are picked."""
-    plan = linked(load_text(f"{LISTEN}upstreams: {{app: {{{upstream}}}}}\nroutes: [{{{route}}}]\n").config)
+    text = f"{LISTEN}upstreams: {{app: {{{upstream}}}}}\nroutes: [{{{route}}}]\n{more}"
+    plan = linked(load_text(text).config, injector=injector)
     plan.settle_groups()
     return plan, [FakeStream(backend) for backend in plan.groups["app"].members.all]
 
@@ -187,9 +192,11 @@ def test_no_second_try_for_what_may_have_had_an_effect() -> None:
 HEDGED = TWO + ", retry: {on: [503], hedge: {delay: 50ms}}"
 
 
-def hedged() -> tuple[FakeClient, Exchange, FakeStream, FakeStream]:
+def hedged(
+    upstream: str = HEDGED, more: str = "", injector: Injector = OFF
+) -> tuple[FakeClient, Exchange, FakeStream, FakeStream]:
     """A request that waits at both backends, and the connections of its first and second attempt."""
-    plan, streams = serving(HEDGED)
+    plan, streams = serving(upstream, more=more, injector=injector)
     client = FakeClient()
     group = plan.groups["app"]
     hedger, group.hedger = group.hedger, None  # the delay is over when the test says so
@@ -269,3 +276,43 @@ async def test_a_request_that_waits_too_long_is_told_why() -> None:
     pool.wait(requester)
     pool.expire(float("inf"))
     assert requester.events == ["connect.pool_timeout"]
+
+
+async def test_a_response_that_is_held_back_is_over_when_the_second_attempt_wins() -> None:
+    """Otherwise its head would follow within the response of the other."""
+    slow = Rule("slow", "relay", "delay", monotonic() + 60.0, delay=Delay(30.0), backends=frozenset(("127.0.0.1:1",)))
+    injector = Injector([slow])
+    in_order = HEDGED + ", balance: 'tests.balancing.algorithms:InOrder'"
+    client, x, first, second = hedged(in_order, injector=injector)
+    first.respond(200, b"held", False)
+    (held,) = injector.held
+    second.respond(200, b"a", False)
+    assert first.discarded
+    assert not injector.held
+    held.release()
+    requester: Any = x.attempt
+    requester.data(b"b")
+    requester.end(())
+    assert client.events == [(200, b"a", False), b"b", ("end", ()), "finished"]
+
+
+async def test_a_second_attempt_that_leads_and_cannot_connect_is_one_try() -> None:
+    """In the trace, and in the log, whose time in the queue is that of the request."""
+    more = "tracing: {endpoint: 'http://127.0.0.1:1/v1/traces'}\n"
+    plan, (first, second) = serving(HEDGED + ", balance: 'tests.balancing.algorithms:InOrder'", more=more)
+    second.backend.pool.idle.clear()
+    client = FakeClient()
+    x = client.ask(plan)
+    x.attempt.queued_for = 0.25
+    stage: Any = plan.routes.find(x.head).send
+    stage.hedge(x)
+    requester: Any = first.requester
+    first.discard()
+    requester.failed(SEND_RESET, False)
+    assert x.attempt.queued_for == 0.25
+    x.attempt.wait.cancel()
+    trace = x.trace
+    x.attempt.connect_failed(CONNECT_REFUSED)
+    assert client.events == [(502, "connect.refused"), "finished"]
+    assert [each.reason for each in trace.tries] == [SEND_RESET, CONNECT_REFUSED]
+    await second.backend.pool.close()

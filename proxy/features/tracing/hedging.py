@@ -50,7 +50,8 @@ class TracedHedge(HedgedAttempt):
         super().response(head, body_end, complete)
 
     def connect_failed(self, reason: Reason) -> None:
-        self.end_span(reason)
+        if not self.leads:  # else TraceReturn ends it
+            self.end_span(reason)
         super().connect_failed(reason)
 
     def failed(self, reason: Reason, silent: bool) -> None:

@@ -43,7 +43,9 @@ class TraceReturn(ResponseStage):
             trace: Trace = x.trace
             if trace is None:
                 trace = self.rules.begin(x)
-            attempt = trace.go(x)
+            attempt: Try | None = trace.current
+            if attempt is None or attempt.ended or attempt.sent:  # else a second attempt that leads, and has its span
+                attempt = trace.go(x)
             attempt.reason = reason
             attempt.end(monotonic())
             trace.current = None
