@@ -47,17 +47,22 @@ class Load:
     upload: int = 0
     new_connections: bool = False
     constant_rate: bool = False
+    peers: tuple[str, ...] = ()
+    """The peers that are configured for it; all without any."""
 
     def headers(self) -> dict[str, str]:
         return {**BROWSER, "Connection": "close"} if self.new_connections else BROWSER
 
 
+LOCAL = ("qantara", "qantara+all", "before", "nginx", "nginx+headers", "haproxy")
 LOADS: dict[str, Load] = {
     load.name: load
     for load in (
         Load("small", "134-byte JSON, 11 request headers", "/json"),
         Load("16k", "16 KiB response", "/16k"),
         Load("1m", "1 MiB response", "/1m"),
+        Load("fixed", "fixed response of 5 bytes, no backend", "/fixed", peers=LOCAL),
+        Load("moved", "redirect, no backend", "/moved", peers=LOCAL),
         Load("post", "POST of 64 KiB", "/post", upload=64 * 1024),
         Load("connect", "134-byte JSON, new connection per request", "/json", new_connections=True),
         Load("half", "134-byte JSON at half of the baseline's peak rate", "/json", constant_rate=True),

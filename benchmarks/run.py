@@ -143,6 +143,8 @@ def constant_rate(options: argparse.Namespace, results: Results, bench: Bench) -
 
 def obstacle(results: Results, load: Load, peer: Peer, rate: float) -> str | None:
     """Return why a load is not put on a peer: it is known to fail, or its peak is below the constant rate."""
+    if load.peers and peer.name not in load.peers:
+        return "is not configured for it"
     if load.name in peer.unfit:
         return peer.unfit[load.name]
     peak = results.spread("small", peer.name, "rate") if load.constant_rate else None

@@ -91,7 +91,7 @@ class Rule(NamedTuple):
     share: float = 1.0
     """The share of the matching requests that is struck, from 0 to 1."""
     cap: float = 1.0
-    """The bound on struck requests as a share of all requests at this stage, matching or not (but one always may be)."""
+    """The bound on struck requests as a share of all at this stage, matching or not; one is always allowed."""
     seed: int = 0
     dry_run: bool = False
     routes: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Session affinity before any algorithm: opaque tokens, the backend of each, and the keys that the algorithm receives."""
+"""Session affinity before any algorithm: opaque tokens, the backend of each, and the keys of the algorithm."""
 
 from __future__ import annotations
 

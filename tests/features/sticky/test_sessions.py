@@ -47,7 +47,7 @@ def test_a_session_that_is_used_lives_on() -> None:
 def test_to_look_for_a_session_is_not_to_use_it() -> None:
     sessions = table(ttl=10.0)
     sessions.keep(b"s", 1, 100.0)
-    assert (sessions.peek(b"s", 109.0), sessions.look(b"t", 109.0)) == (1, -1)
+    assert (sessions.peek(b"s", 109.0), sessions.peek(b"t", 109.0)) == (1, -1)
     assert sessions.peek(b"s", 111.0) == -1
 
 
