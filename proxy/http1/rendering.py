@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from email.utils import formatdate
 from typing import Any, Protocol
 
 from .codec import RequestHead, ResponseHead
 from .phrases import PHRASES
 
 NO_BODY = (204, 304)
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Reply(Protocol):
@@ -41,9 +42,17 @@ def date_line() -> bytes:
     """The line of the present second."""
     second = int(time.time())
     if second != Date.second:
-        Date.line = b"Date: %b\r\n" % formatdate(second, usegmt=True).encode()
+        Date.line = b"Date: %b\r\n" % imf_fixdate(second).encode()
         Date.second = second
     return Date.line
+
+
+def imf_fixdate(second: int) -> str:
+    """A time of day (seconds since 1970) as IMF-fixdate (RFC 9110 5.6.7), whatever the locale. email.utils has it too,
+    for a tenth of the time that a worker takes to be imported."""
+    at = time.gmtime(second)
+    day, month = DAYS[at.tm_wday], MONTHS[at.tm_mon - 1]
+    return f"{day}, {at.tm_mday:02} {month} {at.tm_year} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
 
 
 def render(reply: Reply, http10: bool, keep: bool, head_only: bool) -> bytes:

@@ -7,7 +7,6 @@ bounded by a budget (retry_budget.py).
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
 from random import random
 from typing import NamedTuple
 
@@ -53,6 +52,8 @@ def retry_after(value: bytes, wall: float) -> float:
     text = value.strip()
     if text.isdigit():
         return float(text[:9])
+    from email.utils import parsedate_to_datetime  # rarely: most values are seconds
+
     try:
         return max(0.0, parsedate_to_datetime(text.decode("latin-1")).timestamp() - wall)
     except (ValueError, OverflowError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from email.utils import parsedate_to_datetime
+from email.utils import formatdate, parsedate_to_datetime
 from html.parser import HTMLParser
 
 import h11
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import BAD_HOST, FIXED, METHOD_REFUSED, NO_ROUTE, POOL_FULL, REASONS, TOO_MANY_FROM_CLIENT, Reason
 from proxy.http import local_replies
-from proxy.http1.rendering import render
+from proxy.http1.rendering import imf_fixdate, render
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 HOSTILE_ID = '"><script>alert(1)</script>&\x27'
@@ -244,3 +244,8 @@ def test_date() -> None:
     date = (header(head, b"date") or b"").decode()
     assert date.endswith(" GMT")
     assert before <= parsedate_to_datetime(date).timestamp() <= int(time.time())
+
+
+@pytest.mark.parametrize("second", [0, 951_827_696, 1_700_000_000, 4_102_444_799])
+def test_a_date_is_that_of_the_library(second: int) -> None:
+    assert imf_fixdate(second) == formatdate(second, usegmt=True)
