@@ -9,7 +9,7 @@ pipeline.py       START HERE: the table CHAIN, and how a plan is linked
 routing.py        route: from host, path, method and headers to a route
 stages/           route to finish: one file a stage
 features/         what a route may ask for, the hot half: a file or folder each
-limits/           admit: arithmetic of rate limits and load shedding
+limits/           admit: arithmetic of rate limits and load shedding; bounds on calls that may block
 http/             HTTP without a wire form: forwarding headers, replies of the proxy's own
 balancing/        pick: one file per algorithm
 sharding/         pick: places of keys, as hashes, rings and tables
@@ -27,9 +27,6 @@ server/           the processes; `Proxy` is one worker as a library
 console/          what commands print and ask
 cli.py            the commands
 __main__.py       python -m proxy
-safe_path.py      nothing is imported from the working folder
-python_path.py    folders for modules of a user's own
-threads.py        calls that may block, beside the event loop
 middleware/       for app servers: load reports
 """
 
