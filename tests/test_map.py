@@ -61,7 +61,9 @@ def test_contributing_has_the_layers() -> None:
 def test_the_architecture_page_has_the_map_and_the_chain() -> None:
     page = "docs/architecture.md"
     assert LINE.findall(section_of(page, "The map")) == map_lines()
-    (chain,) = re.findall(r"```python\n(# fmt: off\nCHAIN.*?)```", section_of(page, "A request in ten lines"), re.DOTALL)
+    (chain,) = re.findall(
+        r"```python\n(# fmt: off\nCHAIN.*?)```", section_of(page, "A request in ten lines"), re.DOTALL
+    )
     assert chain in (PACKAGE / "pipeline.py").read_text(encoding="utf-8")
 
 
