@@ -3,8 +3,8 @@
 Law of this file: the order of everything that can stand between client and backend is the table CHAIN. The stage names
 are the words used in metrics, error reasons, the access log, chaos rules and the docs. A stage does its part and enters
 the next one by a plain call; where it has to wait, it returns, and the way back goes on when the answer is there. A
-plan links only what a route asks for, so a feature that is not configured costs nothing and is not even imported: a
-feature is one line of the table.
+plan links only what a route asks for, so a feature that is not configured costs nothing. A feature is one line of the
+table (docs/adding-a-feature.md).
 """
 
 from __future__ import annotations
