@@ -1,7 +1,7 @@
 """The configuration as frozen models: every key, its type, its default, and one sentence about it.
 
 The sentences below the fields reach the JSON Schema. Invariant: a model accepts exactly the keys of its section and
-knows nothing of its neighbours. Rules that span keys or sections are hooks of the sections; only `load` hands out a
+is independent of other sections. Rules that span keys or sections are hooks of the sections; only `load` returns a
 `Config` that obeys them all. The optional sections are added from the table (sections/__init__.py). The reason for each
 default is in docs/configuration.md.
 """
@@ -81,7 +81,7 @@ CHOICES: JsonDict = {
 
 
 def extended(base: type[Section], name: str, where: str) -> Any:
-    """A model with the keys of `base` and those of the optional sections that stand `where`, each in its place."""
+    """A model with the keys of `base` and those of the optional sections at the level `where`, in order."""
     optional = [entry for entry in sections(where) if entry.after]
     added: dict[str, Any] = {}
     order = list(base.__pydantic_fields__)
@@ -104,10 +104,10 @@ class UpstreamBase(Section):
     )
     """How a backend is picked: the name of an algorithm, "module:Class", or a mapping with parameters."""
     overprovisioning: Annotated[float, Field(ge=1.0, le=100.0)] = 1.4
-    """How much more than its share a priority can serve: with 1.4 the next one gets requests once less than 72% of its
-    backends are healthy."""
+    """The overprovisioning factor of a priority: with 1.4 the next one gets requests once less than 72% of its backends
+    are healthy."""
     subset: Count | None = None
-    """This proxy uses only so many of the backends, each proxy others; null for all."""
+    """The number of backends that this proxy uses, a different subset for each proxy; null for all."""
     backends: List[Annotated[BackendSection, bare("address", BackendSection)]] = ()
     """The app servers; a bare string is an address. At least one, or discover."""
     pool: PoolSection = Field(default_factory=PoolSection)
@@ -115,17 +115,17 @@ class UpstreamBase(Section):
     timeouts: UpstreamTimeouts = Field(default_factory=UpstreamTimeouts)
     """Overrides of the global timeouts for this upstream."""
     panic: Percent = percent("50%")
-    """Below this share of healthy backends health is ignored and all are used; 0% for never."""
+    """The panic threshold: below this share of healthy backends health is ignored and all are used; 0% for never."""
     retry: RetrySection = Field(default_factory=RetrySection)
-    """What is sent again after a failure."""
+    """Retries and hedging."""
     limits: UpstreamLimits = Field(default_factory=UpstreamLimits)
-    """How much the upstream takes at a time, and what waits for it."""
+    """Limits on requests in flight, and the queue."""
 
 
 if TYPE_CHECKING:
 
     class UpstreamSection(UpstreamBase):
-        """With the optional sections, for those that read them by name."""
+        """With the optional sections, for typed access by name."""
 
         sticky: StickySection | None = None
         zones: ZonesSection | None = None
@@ -142,12 +142,12 @@ else:
 
 
 class RouteBase(Section):
-    """Which requests it takes (all conditions must hold), and exactly one action."""
+    """The conditions on a request, all of which must hold, and exactly one action."""
 
     model_config = ConfigDict(json_schema_extra=CHOICES)
 
     name: str | None = None
-    """A name for logs and for people."""
+    """The name of the route in logs and metrics."""
     host: Host = "*"
     """"*", a host name, or "*.example.com" for every name below; without a port."""
     path: Path | None = Field(default=None, json_schema_extra={"default": "/"})
@@ -157,7 +157,7 @@ class RouteBase(Section):
     regex: Regex | None = None
     """A regular expression for the path; its named groups serve as keys."""
     methods: Annotated[List[Method], Field(min_length=1)] | None = None
-    """The methods it takes; all if absent."""
+    """The methods that match; all if absent."""
     headers: Mapping[Token, Annotated[HeaderMatch, bare("exact", HeaderMatch)]] = Field(default_factory=dict)
     """Conditions on headers: name to text, {present: bool} or {regex: text}."""
     upstream: str | None = None
@@ -169,7 +169,7 @@ class RouteBase(Section):
     shard: Later = None
     """Shard routing is not part of this version."""
     strip_prefix: Path | None = None
-    """This prefix of the path is taken away before forwarding."""
+    """This prefix of the path is removed before forwarding."""
     replace_prefix: ReplacePrefix | None = None
     """This prefix of the path is replaced before forwarding."""
     request_headers: RequestHeaders = Field(default_factory=RequestHeaders)
@@ -179,19 +179,19 @@ class RouteBase(Section):
     upgrades: List[Protocol] = ("websocket",)
     """Protocols that a connection may be switched to; an empty list allows none."""
     forward_path: Literal["canonical", "raw"] = "canonical"
-    """The path sent to the backend: the form that routing has used, or the bytes that came."""
+    """The path sent to the backend: the canonical form, as used by routing, or the bytes received."""
     subset: Mapping[Name, Name] = Field(default_factory=dict)
-    """Labels that a backend must have to get requests of this route; all backends if there are none."""
+    """Labels that a backend must have to get requests of this route; all backends if empty."""
     subset_fallback: Literal["any", "none"] = "any"
-    """Who gets them if no such backend is healthy: any of the upstream, or none."""
+    """The backends used if none with these labels is healthy: any of the upstream, or none."""
     timeouts: RouteTimeouts = Field(default_factory=RouteTimeouts)
     """Overrides of the global timeouts for this route."""
     limits: RouteLimits = Field(default_factory=RouteLimits)
     """Overrides of the global limits for this route."""
     rate_limits: List[str] = ()
-    """Names from rate_limits that hold here; each must have room."""
+    """Names from rate_limits that apply to this route; a request needs a token from each."""
     priority: Priority = "normal"
-    """Who is served first from a queue and refused last under overload; critical is never refused for it."""
+    """The order in which queued requests are served, and the reverse order of load shedding; critical is never shed."""
     cache: bool = False
     """Has no effect in this version."""
 
@@ -210,7 +210,7 @@ class RouteBase(Section):
 if TYPE_CHECKING:
 
     class Route(RouteBase):
-        """With the optional sections, for those that read them by name."""
+        """With the optional sections, for typed access by name."""
 
 else:
     Route = extended(RouteBase, "Route", ROUTE)
@@ -220,37 +220,37 @@ class ConfigBase(Section):
     """The configuration of Qantara."""
 
     listeners: Annotated[List[ListenerSection], Field(min_length=1)]
-    """Where clients connect."""
+    """The addresses that clients connect to."""
     workers: Workers = 1
     """Worker processes, or auto for one per core."""
     watch: bool = False
-    """Whether a change of the file is a reload."""
+    """Whether a change of the file triggers a reload."""
     python_path: PythonPath = ()
-    """Folders, relative to this file, that algorithms and discovery sources of your own are imported from."""
+    """Folders, relative to this file, from which algorithms and discovery sources of your own are imported."""
     admin: AdminSection | None = None
     """The admin API on a TCP address; null for the control socket only."""
     zone: Name | None = None
     """The zone that this proxy is in; see upstreams.NAME.zones."""
     identity: Name | None = None
-    """The name of this proxy among others, for subsets; its host name if absent."""
+    """The unique name of this proxy, for subsets; the host name if absent."""
     trusted_proxies: List[Network] = ()
-    """Networks of proxies whose X-Forwarded-* and Forwarded headers are believed."""
+    """Networks of proxies with trusted X-Forwarded-* and Forwarded headers."""
     via: Token | None = "qantara"
     """The pseudonym in the Via header; null writes no Via."""
     forwarded: Literal["x-forwarded", "rfc7239", "both", "none"] = "x-forwarded"
-    """The headers that tell backends about the client: X-Forwarded-*, Forwarded, both or none."""
+    """The headers that pass the client's address to backends: X-Forwarded-*, Forwarded, both or none."""
     access_log: AccessLogSection | None = Field(
         default_factory=AccessLogSection, json_schema_extra={"default": {"path": "-", "format": "json"}}
     )
-    """Where requests are logged; null for no log."""
+    """The access log; null for none."""
     timeouts: TimeoutsSection = Field(default_factory=TimeoutsSection)
-    """How long each step may take."""
+    """The time-out of each step."""
     limits: LimitsSection = Field(default_factory=LimitsSection)
-    """How much a client may send and hold."""
+    """Limits on messages and client connections."""
     rate_limits: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], RateLimitSection] = Field(
         default_factory=dict
     )
-    """Rate limits by name; routes say which of them hold."""
+    """Rate limits by name; see routes[].rate_limits."""
     upstreams: Mapping[Annotated[str, AfterValidator(units.check_upstream_name)], UpstreamSection] = Field(
         default_factory=dict
     )
@@ -260,13 +260,13 @@ class ConfigBase(Section):
     shards: Later = None
     """Shard maps are not part of this version."""
     routes: Annotated[List[Route], Field(min_length=1)]
-    """Which request goes where; the most specific route wins."""
+    """The routes; the most specific one that matches wins."""
 
 
 if TYPE_CHECKING:
 
     class Config(ConfigBase):
-        """With the optional sections, for those that read them by name."""
+        """With the optional sections, for typed access by name."""
 
         geo: GeoSection | None = None
         tracing: TracingSection | None = None

@@ -1,1 +1,1 @@
-"""HTTP without a wire form: forwarding headers, responses of the proxy's own."""
+"""HTTP semantics without a wire form: forwarding headers, local replies."""

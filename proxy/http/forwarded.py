@@ -1,6 +1,6 @@
-"""Who the client is, and what the backend is told of it: X-Forwarded-*, Forwarded (RFC 7239), Via.
+"""The client's address, and the fields that pass it to backends: X-Forwarded-*, Forwarded (RFC 7239), Via.
 
-Law of this file: nobody is believed by default. Forwarding headers of a peer that is not a trusted proxy are
+Law of this file: by default no peer is trusted. Forwarding headers of a peer that is not a trusted proxy are
 dropped and replaced; those of a trusted one are extended, and the client is the first address from the right
 that is not itself a trusted proxy.
 """
@@ -53,7 +53,7 @@ def static_fields(mode: str, address: str, scheme: str, via: str | None) -> Head
 
 
 def peer_address(host: str) -> str:
-    """The address that a socket names, an IPv4 client of an IPv6 socket (::ffff:192.0.2.1) as what it is."""
+    """The address of a socket; an IPv4-mapped one (::ffff:192.0.2.1) as IPv4."""
     return host.removeprefix("::ffff:") if "." in host else host
 
 
@@ -78,7 +78,7 @@ def element(address: str, scheme: str, host: bytes) -> bytes:
 def fields_for(
     head: RequestHead, mode: str, address: str, scheme: str, *, via: str | None, trusted: bool
 ) -> HeaderEdits:
-    """The fields for one request where they depend on it: a trusted peer, or Forwarded is wanted."""
+    """The fields that depend on the request: of a trusted peer, or with Forwarded enabled."""
     fields = via_field(via, head.version)
     if mode in ("x-forwarded", "both"):
         chain = believed_for(head) if trusted else []
@@ -92,24 +92,24 @@ def fields_for(
 
 
 def believed_for(head: RequestHead) -> list[bytes]:
-    """What stands in X-Forwarded-For already; from Forwarded if that is all there is (RFC 7239 7.4)."""
+    """The value of X-Forwarded-For as received; converted from Forwarded if only that is present (RFC 7239 7.4)."""
     if head.has(X_FORWARDED_FOR) or not head.has(FORWARDED):
         return [line for line in head.get_all(b"x-forwarded-for") if line]
     return [named(address_in(entry) or "unknown") for entry in entries(head)]
 
 
 def believed_elements(head: RequestHead) -> list[bytes]:
-    """What stands in Forwarded already; from X-Forwarded-For if that is all there is."""
+    """The value of Forwarded as received; converted from X-Forwarded-For if only that is present."""
     if head.has(FORWARDED) or not head.has(X_FORWARDED_FOR):
         return [line for line in head.get_all(b"forwarded") if line]
     return [b"for=" + node(address_in(entry)) for entry in entries(head)]
 
 
 def entries(head: RequestHead) -> list[bytes]:
-    """Who each proxy so far says it was called by, the nearest last: X-Forwarded-For, else Forwarded.
+    """The addresses of the chain of proxies, the nearest last: from X-Forwarded-For, else from Forwarded.
 
-    Elements of Forwarded end at any comma, even in quotes: a client that sent an open quote must not swallow
-    what a trusted proxy wrote behind it.
+    Elements of Forwarded end at any comma, even in quotes: an open quote of a client must not hide the elements that
+    trusted proxies have appended.
     """
     name = b"x-forwarded-for" if head.has(X_FORWARDED_FOR) else b"forwarded"
     parts = b",".join(head.get_all(name)).split(b",")
@@ -128,7 +128,7 @@ def for_of(part: bytes) -> bytes:
 
 
 def pairs(part: bytes) -> Iterator[re.Match[bytes] | None]:
-    """The parameters of an element, None in place of what is none."""
+    """The parameters of an element, None in place of a malformed one."""
     at = 0
     while at < len(part):
         match = _PAIR.match(part, at)
@@ -157,10 +157,10 @@ def address_in(entry: bytes) -> str | None:
 
 
 def client_address(head: RequestHead, peer: str, trusts: Callable[[str], bool]) -> str:
-    """The client behind trusted proxies: the forwarding header from right to left, as far as it is believed.
+    """The client behind trusted proxies: the first address from the right that is not a trusted proxy.
 
-    `peer` is the trusted proxy that connected. An entry that is not an address ends the walk: what stands left
-    of it is hearsay.
+    `peer` is the trusted proxy that connected. An entry that is not an address ends the walk: entries left of it are
+    not trustworthy.
     """
     client = peer
     for entry in reversed(entries(head)):

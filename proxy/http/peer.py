@@ -1,6 +1,6 @@
-"""The other side of a client connection, and what backends are told of it.
+"""The peer of a client connection, and its forwarding fields.
 
-Law of this file: a peer is believed only if its address is that of a trusted proxy.
+Law of this file: forwarding fields of a peer are trusted only if its address is that of a trusted proxy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .forwarded import ALL_FORWARDING, REPLACED, static_fields
 
 
 class Trust(Protocol):
-    """The settings of a plan that decide about peers (plan.Settings)."""
+    """The settings of a plan that concern peers (plan.Settings)."""
 
     @property
     def forwarded(self) -> str:
@@ -23,30 +23,30 @@ class Trust(Protocol):
         """The pseudonym of this proxy."""
 
     def trusts(self, address: str) -> bool:
-        """Whether the forwarding fields of a peer are believed."""
+        """Whether the forwarding fields of a peer are trusted."""
 
 
 class Peer:
-    """What is on the other side of a client connection: its address, and what backends are told of it."""
+    """The peer of a client connection: its address, and the fields that pass it to backends."""
 
     def __init__(self) -> None:
         self.address = ""
         """Address of the peer on the socket, without its port; "unix" on a Unix socket."""
         self.key: bytes | None = None
-        """The key that its requests are counted by, once it was asked for (stages/request_key.py)."""
+        """The cached key of its address (stages/request_key.py)."""
         self.scheme = "http"
         self.trusted = False
         self.forwarded: HeaderEdits = HeaderEdits()
-        """The fields that every request of this peer gets, as far as they do not depend on the request."""
+        """The forwarding fields that are the same for every request of this peer."""
         self.forwarded_drop = 0
-        """Forwarding fields of the client that are left out, as the codec's mask."""
+        """Forwarding fields of the client that are removed, as a mask of the codec."""
         self.forwarded_host = True
         """Whether X-Forwarded-Host is added."""
         self.forwarded_static = True
-        """Whether `forwarded` is all there is to add besides X-Forwarded-Host."""
+        """Whether `forwarded`, beside X-Forwarded-Host, is complete: no field depends on the request."""
 
     def introduce(self, settings: Trust) -> None:
-        """Decide what backends are told about this peer."""
+        """Set the forwarding fields of this peer."""
         mode = settings.forwarded
         self.trusted = settings.trusts(self.address)
         self.forwarded_static = not self.trusted and mode in ("x-forwarded", "none")

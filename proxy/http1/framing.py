@@ -1,7 +1,6 @@
 """Where a body ends: by its length or by its chunks (RFC 9112 6.3), in both directions.
 
-Law of this file: a reader hands on bytes that belong to the body, tells where the body ended in what it was given, and
-holds none of them.
+Law of this file: a reader passes on the bytes of a body, returns the offset of its end, and buffers nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ VIEW_FROM = 4096
 
 
 class BodyReader:
-    """Follows one body after the other. After `feed`: `done`, and `end`, the offset of the first byte behind it."""
+    """Reads one body after the other. After `feed`: `done`, and `end`, the offset of the first byte after the body."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -34,14 +33,14 @@ class BodyReader:
         self.done = length == 0
 
     def begin_chunks(self, decode: bool, response: bool, limit: int) -> None:
-        """A chunked body follows. With `decode` only its payload is handed on. `limit`: see ChunkedDecoder."""
+        """A chunked body follows. With `decode` only its payload is passed on. `limit`: see ChunkedDecoder."""
         self.decoder = ChunkedDecoder(decode, response, limit)
         self.trailers = ()
         self.total = 0
         self.done = False
 
     def feed(self, data: bytes, start: int) -> Any:
-        """What of `data[start:]` is to be handed on. Raises ProtocolError for a malformed chunk."""
+        """The part of `data[start:]` to pass on. Raises ProtocolError for a malformed chunk."""
         decoder = self.decoder
         if decoder is not None:
             out = decoder.feed(data, start)

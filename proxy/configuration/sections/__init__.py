@@ -1,22 +1,21 @@
 """The sections of the configuration: one file each, and the table of them.
 
-A file has the model of its section and, under these names, what else there is to know of it; all but the model may be
-absent:
+A file has the model of its section and hooks with these names; all but the model may be absent:
 
-    ABOUT             a sentence on the key, for editors and docs   (optional sections: the key is added to the schema)
-    FIELD             annotation of the key and arguments of its Field, where it is more than "the model, or null"
-    rules(...)        findings in plain data, which may be wrong in every other way; keys that contradict each other.
-                      Called with (path, parent, document) for each mapping that the section may stand in
-    check(config)     findings that need the checked models
-    lint(config)      findings that refuse nothing: what is allowed but not what it seems
-    EFFECTS           pairs of a pattern of keys, relative to the section's, and what a change of them means
+    ABOUT             the description of the key in the JSON Schema (optional sections only)
+    FIELD             annotation of the key and arguments of its Field, if it is not "the model, or null"
+    rules(...)        errors in plain data, which may be invalid otherwise; keys that contradict each other.
+                      Called with (path, parent, document) for each mapping that may contain the section
+    check(config)     errors found in the checked models
+    lint(config)      warnings: configurations that are valid but have an unexpected effect
+    EFFECTS           pairs of a pattern of keys, relative to the section's, and the effect of their change in a reload
     to_spec(...)      the plain spec that a process links: (section, site). Raises ValueError, or RefusedAt
     absent(site)      the spec where the section is absent
     route_spec(...)   the spec for one route: (spec, site) with the route in it. The same spec if absent
     hides_request     header names that backends do not get from clients, hides_response those that clients do not get:
                       (spec)
 
-What the data path is made of is imported in the hooks that make it, so that a schema alone loads none of it.
+Modules of the data path are imported inside hooks, so that loading the schema imports none of them.
 
 A new optional feature is one file here and one line in SECTIONS; its hot side is one line in the chain of the pipeline.
 """
@@ -42,7 +41,7 @@ class Entry:
 
     @property
     def prefix(self) -> str:
-        """The pattern of dotted keys that it stands at (fnmatch; "[[]" is a bracket)."""
+        """The pattern of its dotted keys (fnmatch; "[[]" is a bracket)."""
         return {TOP: "", UPSTREAM: "upstreams.*.", ROUTE: "routes[[]*]."}[self.where] + self.key
 
     @cached_property
@@ -54,7 +53,7 @@ class Entry:
         return getattr(self.module, self.model_name)
 
     def hook(self, name: str) -> Any:
-        """What the file has under this name, None if it has nothing."""
+        """The hook of this name in the file, None without one."""
         return getattr(self.module, name, None)
 
 
@@ -93,9 +92,9 @@ SECTIONS = (
     Entry("headers", ROUTE, "headers"),
 )
 # fmt: on
-"""Those that others need come first: the spec of a section is made before those of the lines below it."""
+"""In order of dependency: the spec of a section is made before those of the lines below it."""
 
 
 def sections(where: str) -> list[Entry]:
-    """Those that stand at a place."""
+    """The sections of one level."""
     return [entry for entry in SECTIONS if entry.where == where]

@@ -1,4 +1,4 @@
-"""Where requests are logged."""
+"""The access log."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class AccessLogSection(Section):
     format: Literal["json", "combined"] = "json"
     """One JSON object a line, or the combined log format of Apache and nginx."""
     buffer: Size = size("64KiB")
-    """The log is written when this much has gathered."""
+    """The log is written when this many bytes are buffered."""
     fields: List[Literal["backends", "queue_time", "upstream_connect_time", "upstream_header_time"]] = ()
-    """Further fields, for the JSON format: all backends that were asked, and where the time went."""
+    """Further fields, for the JSON format: the backends of all attempts, and the durations of steps."""
     flush: Duration = duration("1s")
     """The log is written at the latest after this time."""
 

@@ -25,18 +25,18 @@ def check_secret(value: str) -> str:
 
 class AdminSection(Section):
     bind: Bind
-    """Where the admin API listens, besides the control socket: host:port."""
+    """The address that the admin API listens on, besides the control socket: host:port."""
     token: Annotated[str, AfterValidator(check_secret)] | None = None
-    """What clients have to send as "Authorization: Bearer TOKEN". Needed on any address but a loopback one."""
+    """The token that clients send as "Authorization: Bearer TOKEN". Required on any address but a loopback one."""
     token_file: File | None = None
-    """A file that holds the token, so that it need not stand here."""
+    """A file that contains the token, as an alternative to token."""
 
 
 EFFECTS = (("*", RESTART),)
 
 
 def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
-    """The API can stop the proxy: beyond this machine it takes a token."""
+    """A token is required on addresses other than loopback: the API can stop the proxy."""
     admin = mapping(parent.get("admin"))
     if admin.get("token") is not None and admin.get("token_file") is not None:
         yield Finding(("admin", "token_file"), "excludes token; give one of the two", at_key=True)

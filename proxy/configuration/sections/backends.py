@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 class BackendSection(Section):
     address: BackendAddress
-    """Where the backend listens: host:port, [v6]:port or unix:/path."""
+    """The address of the backend: host:port, [v6]:port or unix:/path."""
     weight: Annotated[int, Field(ge=0, le=256)] = 1
-    """The share of requests, relative to the other backends; 0 takes none."""
+    """The share of requests, relative to the other backends; 0 for none."""
     region: str | None = None
-    """Where the backend is; for geographic, the name of a location."""
+    """The region of the backend; for geographic, the name of a location."""
     zone: Name | None = None
-    """The zone that it is in; see zones."""
+    """The zone of the backend; see zones."""
     labels: Mapping[Name, Name] = Field(default_factory=dict)
-    """What it is, as names and values of your own; see routes[].subset."""
+    """Labels of the backend, names and values; see routes[].subset."""
     priority: Annotated[int, Field(ge=0, le=127)] = 0
-    """Those of 0 are used first; those of a higher one as far as the ones before cannot serve everything."""
+    """Priority 0 is used first; a higher number gets the overflow of the lower ones."""
 
 
 def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def to_spec(backends: tuple[BackendSection, ...], site: Site) -> tuple[BackendSp
 
 
 def spec_of(section: BackendSection) -> BackendSpec:
-    """What the data path knows of a backend of the configuration."""
+    """The spec of a backend of the configuration."""
     at = section.address
     return BackendSpec(
         address=str(at),
@@ -68,7 +68,7 @@ def spec_of(section: BackendSection) -> BackendSpec:
 def backend_changes(
     upstream: str, old: Sequence[BackendSection], new: Sequence[BackendSection]
 ) -> Iterator[ConfigChange]:
-    """What a reload changes in the backends of an upstream, which are known by their addresses."""
+    """The changes of a reload in the backends of an upstream, which are identified by their addresses."""
     before, after = ({str(each.address): each for each in backends} for backends in (old, new))
     for address, backend in before.items():
         if address not in after:

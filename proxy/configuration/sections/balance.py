@@ -1,4 +1,4 @@
-"""How a backend of an upstream is picked: the algorithm and its parameters."""
+"""Balancing: the algorithm of an upstream and its parameters."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 
 def in_a_list(value: object) -> object:
-    """One stands for a list of one."""
+    """A single value as a list of one."""
     return [value] if isinstance(value, str) else value
 
 
 class BalanceSection(Section):
-    """An algorithm and its parameters; keys other than these are handed to it as they stand."""
+    """An algorithm and its parameters; further keys are passed to it unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
     algorithm: Algorithm
     """The name of an algorithm, or "module:Class" for one of your own."""
     key: Annotated[List[RateKey], BeforeValidator(in_a_list, json_schema_input_type=str | list[str])] = ()
-    """What the algorithm goes by: client_ip, header:NAME, query:NAME, cookie:NAME, path:NAME, or several of them
+    """The key of a request: client_ip, header:NAME, query:NAME, cookie:NAME, path:NAME, or several of them
     together."""
     fallback: Algorithm = "power_of_two"
-    """The algorithm for requests that lack the key, and the one that takes over if the other one fails."""
+    """The algorithm for requests without the key, and the replacement if the other one fails."""
     slow: GraceDuration = duration("10ms")
-    """How long a call of an algorithm of your own may take; one that often takes longer is replaced by the fallback as
-    one that fails. 0 allows any."""
+    """The time limit of a call of an algorithm of your own; one that often exceeds it is replaced by the fallback, as
+    after a failure. 0 for no limit."""
 
     @property
     def params(self) -> Mapping[str, Any]:

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 class BreakerSection(Section):
     failures: Percent = percent("50%")
-    """The share of failed requests at which it opens."""
+    """The share of failed requests at which the breaker opens."""
     slow: Duration | None = None
-    """Responses that take longer in all count as failures; null for none."""
+    """Responses with a longer total time count as failures; null for none."""
     requests: Count = 20
-    """Only if so many were made within the window."""
+    """The least number of requests within the window for the breaker to open."""
     window: Duration = duration("10s")
     """The time over which requests are counted."""
     open: Duration = duration("5s")
-    """How long it is open; twice as long each time that it has to open again."""
+    """The time for which the breaker is open, doubled each time it opens again."""
     open_max: Duration = duration("60s")
-    """It is never open for longer."""
+    """The upper bound of that time."""
     trials: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Requests that each worker then lets through; if all are answered well, it closes."""
+    """Half-open: requests that each worker then admits; if all succeed, the breaker closes."""
 
 
-ABOUT = "The circuit breaker: refuses everything for a while if too much fails; null for none."
+ABOUT = "The circuit breaker: refuses all requests for a time if too many fail; null for none."
 
 
 def to_spec(breaker: BreakerSection, site: Site) -> BreakerSpec:

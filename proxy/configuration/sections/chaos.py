@@ -1,6 +1,6 @@
-"""Faults on purpose: which experiments there are, and what keeps them from becoming an outage.
+"""Chaos: fault-injection experiments, and their safeguards.
 
-What carries faults out is imported where a rule stands in a file: most files have none.
+The modules of fault injection are imported only for configurations with rules.
 """
 
 from __future__ import annotations
@@ -68,129 +68,129 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class ChaosMatch(Section):
-    """Which requests; all conditions must hold, and what is not named matches everything."""
+    """The requests concerned; all conditions must hold, and absent ones match everything."""
 
     routes: List[Text] = ()
     """Routes, by name."""
     upstreams: List[Text] = ()
     """Upstreams, by name."""
     backends: List[BackendAddress] = ()
-    """Backends, by address. If none is named, a fault at a backend draws lots, as many as the blast radius allows."""
+    """Backends, by address. If empty, a fault at a backend draws random ones, as many as the blast radius allows."""
     methods: List[Method] = ()
     """Methods."""
     prefix: Path | None = None
-    """How the path begins."""
+    """A prefix of the path."""
     headers: Mapping[Token, HeaderValue] = Field(default_factory=dict)
-    """Headers with their values; "*" stands for any value."""
+    """Headers with their values; "*" matches any value."""
 
 
 class ChaosRule(Section):
-    """One experiment: a fault, where, for whom and how long."""
+    """One experiment: a fault, its stage, the requests concerned and its duration."""
 
     name: ChaosName
-    """What it is started by, and what the audit log calls it."""
+    """The name of the experiment, in commands and in the audit log."""
     fault: FaultName
-    """What goes wrong."""
+    """The fault that is injected."""
     stage: StageName | None = None
-    """The stage before which it happens; each fault has one of its own if nothing is said."""
+    """The stage before which it is injected; the default depends on the fault."""
     percentage: Percent = percent("100%")
-    """The share of the requests that match."""
+    """The share of the matching requests that gets the fault."""
     duration: Duration | None = None
-    """How long it goes on; chaos.limits.duration if absent."""
+    """The duration of the experiment; chaos.limits.duration if absent."""
     seed: Whole | None = None
-    """What the dice are seeded with, to repeat a run; drawn and logged if absent."""
+    """The seed of random draws, to repeat a run; drawn and logged if absent."""
     start: bool = False
-    """Whether it is started as soon as the configuration is taken up, rather than by an operator."""
+    """Whether it starts with the configuration, rather than by a command."""
     match: ChaosMatch = Field(default_factory=ChaosMatch)
-    """Which requests."""
+    """The requests concerned."""
     delay: Duration = lasting("100ms")
-    """For delay, connect_delay and slow_close: how long."""
+    """For delay, connect_delay and slow_close: the delay."""
     jitter: GraceDuration = Field(default=0.0, json_schema_extra={"default": "0s"})
-    """Up to so much more or less."""
+    """The largest deviation from `delay`, uniformly distributed."""
     pareto: Annotated[float, Field(gt=0, le=10)] | None = None
-    """The shape of a Pareto distribution that begins at `delay`: the smaller, the longer its tail."""
+    """The shape of a Pareto distribution with the minimum `delay`: the smaller, the longer its tail."""
     status: Annotated[int, Field(ge=200, le=599)] = 503
     """For abort: the status of the response."""
     rate: Size = size("16KiB")
     """For bandwidth: bytes of a response body in a second."""
     after: Whole = 1024
-    """For truncate: bytes of a response body that still come."""
+    """For truncate: bytes of a response body that are passed on."""
     header: Token | None = None
-    """For corrupt_header: the response header whose value is garbled."""
+    """For corrupt_header: the response header that is garbled."""
     healthy: bool = False
-    """For health_lie: what active health checks are made to say."""
+    """For health_lie: the result of active health checks."""
 
 
 class ChaosLimits(Section):
     blast_radius: Percent = percent("5%")
-    """The share of the backends of an upstream that a fault may concern; one always may be."""
+    """The largest share of an upstream's backends that a fault may affect; one is always allowed."""
     min_healthy: Percent = percent("70%")
-    """The share of the backends of an upstream that has to stay healthy; the last one always has to."""
+    """The least share of an upstream's backends that must stay healthy; the last one always must."""
     traffic: Percent = percent("10%")
-    """The share of the requests that a fault which is not about a backend may strike."""
+    """The largest share of the requests for a fault that does not concern backends."""
     duration: Duration = lasting("60s")
-    """No experiment goes on for longer, whoever is still there to end it."""
+    """The longest duration of an experiment, which ends by itself even if the supervisor is dead."""
     concurrent: Count = 1
-    """Experiments at a time."""
+    """Concurrent experiments."""
     cool_down: GraceDuration = Field(default=600.0, json_schema_extra={"default": "10m"})
     """Time between the end of an experiment and the start of the next."""
     error_rate: Percent = percent("1%")
     """The steady state: with a larger share of errors, clients that left and requests without an answer, an experiment
     is stopped."""
     latency: Annotated[float, Field(gt=1, le=100)] = 2.0
-    """The steady state: if the 99th percentile is more than so many times what it was, an experiment is stopped."""
+    """The steady state: an experiment is stopped if the 99th percentile exceeds its earlier value by this factor."""
     within: Duration = lasting("10s")
-    """How long the steady state has to be lost; a shorter experiment is judged at its end."""
+    """The time for which the steady state must be lost; a shorter experiment is evaluated at its end."""
 
 
 class ChaosMonkey(Section):
     probability: Percent = percent("10%")
-    """How likely it does something when an interval is over."""
+    """The probability of an action after each interval."""
     interval: Duration = lasting("1h")
-    """Time between two rolls of the dice."""
+    """Time between two random draws."""
     days: List[Day] = ("mon", "tue", "wed", "thu", "fri")
-    """When somebody is there to see it."""
+    """The days on which it is active."""
     from_hour: Annotated[int, Field(ge=0, le=23)] = 9
-    """The first hour of a day, by the clock of this machine."""
+    """The first active hour of a day, by the clock of this machine."""
     to_hour: Annotated[int, Field(ge=1, le=24)] = 15
-    """The hour before which it has gone home."""
+    """The hour from which on it is inactive."""
     victims: Annotated[List[Literal["backend", "worker"]], Field(min_length=1)] = ("backend", "worker")
-    """What it picks from: a backend refuses connections for a while, a worker is killed."""
+    """The kinds of victims: a backend refuses connections for a time, a worker is killed."""
     leashed: bool = True
-    """Whether it only says what it would do."""
+    """Whether it only logs its actions (dry run)."""
     seed: Whole | None = None
-    """What its dice are seeded with."""
+    """The seed of its random draws."""
 
 
 class ChaosSection(Section):
     enabled: bool = False
-    """Whether experiments may be run at all."""
+    """Whether experiments are allowed."""
     dry_run: bool = True
-    """Whether experiments only say what they would do, unless whoever starts one says otherwise."""
+    """Whether experiments are dry runs by default; a command may override it."""
     environment: str = ""
-    """What this environment is called."""
+    """The name of this environment."""
     environments: List[Text] = ("development", "test", "staging")
     """The environments in which experiments may run."""
     i_understand: bool = False
-    """Lifts two safeguards: that the environment is one of these, and that a dry run comes first."""
+    """Disables two safeguards: the list of environments, and the mandatory dry run first."""
     opt_out: List[Text] = ()
-    """What no experiment touches: upstreams (app), backends (app/10.0.0.1:80); * stands for any text."""
+    """Excluded from experiments: upstreams (app), backends (app/10.0.0.1:80); * matches any text."""
     audit: File | None = None
-    """The file that all of it is written down in, a JSON object a line; required where chaos is enabled."""
+    """The audit log, one JSON object per line; required if chaos is enabled."""
     limits: ChaosLimits = Field(default_factory=ChaosLimits)
-    """What keeps an experiment from becoming an outage."""
+    """The safeguards of experiments."""
     rules: List[ChaosRule] = ()
-    """Experiments that may be started by name."""
+    """Experiments, started by name."""
     monkey: ChaosMonkey | None = None
-    """A Chaos Monkey that picks a random victim now and then; null for none."""
+    """A Chaos Monkey that picks random victims; null for none."""
 
 
-ABOUT = "Faults on purpose: experiments that may be run, and what keeps them from becoming an outage."
+ABOUT = "Fault injection: experiments, and their safeguards."
 FIELD = (ChaosSection, {"default_factory": ChaosSection})
 
 
 def experiment_of(rule: ChaosRule, longest: float) -> Experiment:
-    """The experiment that a configuration describes; `longest` is how long it goes on if it does not say."""
+    """The experiment of a rule; `longest` is its default duration in seconds."""
     from ...features.chaos.experiment import Experiment
     from ...features.chaos.rules import STAGES_OF
 

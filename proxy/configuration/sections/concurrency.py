@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 class ConcurrencySection(Section):
     min: Count = 3
-    """The limit of a worker is never lower; while the baseline is measured it is this."""
+    """The lower bound of a worker's limit, and its value while the baseline is measured."""
     max: Count = 1000
-    """The limit of a worker is never higher."""
+    """The upper bound of a worker's limit."""
     interval: Duration = duration("60s")
-    """How often the time of an unhindered response is measured anew under load."""
+    """The interval at which the baseline response time is measured under load."""
     samples: Annotated[int, Field(ge=5, le=10_000)] = 50
-    """Responses that are enough to judge."""
+    """Responses per evaluation of the limit."""
     buffer: Percent = percent("25%")
-    """Responses may take so much longer than unhindered ones before the limit falls."""
+    """The tolerated increase of response times over the baseline before the limit falls."""
 
 
 ABOUT = "An adaptive limit on requests in flight, learned from response times; null for none."

@@ -1,4 +1,4 @@
-"""Where the backends of an upstream come from, beside those that the file names."""
+"""Discovery of the backends of an upstream, beside those in the file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SOURCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class DnsName(NamedTuple):
-    """A name to ask for, lower case, and the port of the addresses found; 0 where the records have one (SRV)."""
+    """A name to resolve, lower case, and the port of the addresses; 0 where the records have one (SRV)."""
 
     name: str
     port: int = 0
@@ -97,55 +97,55 @@ Resolver = Annotated[Address, PlainValidator(parse_resolver), PlainSerializer(st
 
 class Each(Section):
     region: str | None = None
-    """Where they are; for geographic, the name of a location."""
+    """The region of the backends; for geographic, the name of a location."""
     zone: PlaceName | None = None
-    """The zone that they are in; see zones."""
+    """The zone of the backends; see zones."""
     labels: Mapping[PlaceName, PlaceName] = Field(default_factory=dict)
-    """What they are, as names and values of your own; see routes[].subset."""
+    """Labels of the backends, names and values; see routes[].subset."""
 
 
 class DiscoverSection(Section):
-    """Exactly one of `dns`, `file` and `source`; with `source`, keys other than these are handed to the class."""
+    """Exactly one of `dns`, `file` and `source`; with `source`, further keys are passed to the class."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"oneOf": [{"required": [form]} for form in FORMS]})
 
     dns: Name | None = None
-    """A name to resolve, with the port of the backends; without a port for SRV, whose records have one."""
+    """A name to resolve, with the port of the backends; without a port for SRV records, which contain it."""
     type: Literal["a", "aaaa", "ip", "srv"] = "a"
-    """The records asked for: IPv4 addresses, IPv6 addresses, both, or SRV with ports, weights and priorities."""
+    """The type of the records: IPv4 addresses, IPv6 addresses, both, or SRV with ports, weights and priorities."""
     resolvers: List[Resolver] = ()
     """IP addresses of the DNS servers; those of /etc/resolv.conf if there are none."""
     search: List[Annotated[str, AfterValidator(check_domain)]] = ()
-    """Domains in which a name is looked for; if resolvers is empty too, those of /etc/resolv.conf."""
+    """Search domains; if resolvers is empty too, those of /etc/resolv.conf."""
     timeout: Duration = duration("5s")
-    """One question, all tries and servers together."""
+    """The time-out of one query, over all attempts and servers."""
     ttl_min: Duration = duration("1s")
-    """An answer holds at least this long, even if its TTL is shorter."""
+    """The least time for which an answer is valid, even if its TTL is shorter."""
     ttl_max: Duration = duration("60s")
-    """An answer is asked for anew after this time, even if its TTL is longer."""
+    """The longest time for which an answer is valid, even if its TTL is longer."""
     keep: Duration = duration("5m")
-    """How long the last good answer is used while the name cannot be resolved, or is gone."""
+    """The time for which the last valid answer is used while the name cannot be resolved."""
     each: Each = Field(default_factory=Each)
-    """What all backends of this source are, as far as the source says nothing of it itself."""
+    """Defaults for the backends of this source."""
     file: File | None = None
-    """A YAML or JSON file with a list of backends, watched."""
+    """A YAML or JSON file with a list of backends, watched for changes."""
     interval: Duration = duration("1s")
-    """Time between two looks at the file."""
+    """Time between two checks of the file."""
     source: Annotated[str, AfterValidator(check_source)] | None = None
     """A source of your own, "module:Class"."""
 
     @property
     def params(self) -> dict[str, Any]:
-        """What a source of one's own is made with."""
+        """The arguments of a user's source."""
         return dict(self.model_extra or {})
 
 
-ABOUT = "Where further backends come from: DNS, a watched file, or a source of your own."
+ABOUT = "Discovery of further backends: by DNS, from a watched file, or by a source of your own."
 EFFECTS = (("*", "the source is asked anew; its backends stay until it answers"),)
 
 
 def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
-    """Backends must come from somewhere, and `discover` must say one place."""
+    """Either backends or a source is required, and exactly one kind of source."""
     discover, where = parent.get("discover"), (*path, "discover")
     if discover is None and "backends" not in parent:
         words = "is missing; write backends: [127.0.0.1:9001], or discover: {dns: app.internal:9001}"

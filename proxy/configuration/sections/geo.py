@@ -1,6 +1,6 @@
-"""Where clients come from, and where locations are.
+"""The locations of clients, and their coordinates.
 
-Law of this file: a name that means a location has to be one: a misspelt one would quietly send its clients anywhere.
+Law of this file: every name of a location is checked: with a misspelt one its clients would go to any region.
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ if TYPE_CHECKING:
 
 class GeoHeader(Section):
     name: Token
-    """A header in which a trusted proxy says where the client is."""
+    """The header of a trusted proxy with the client's location."""
     values: Mapping[str, Name] = Field(default_factory=dict)
-    """What its values mean; others are names of locations."""
+    """Values to names of locations; other values are names of locations."""
 
 
 class GeoDatabase(Section):
     path: File
     """A MaxMind DB file (.mmdb)."""
     field: Annotated[str, Field(min_length=1)] = "country.iso_code"
-    """The way into its records. One with latitude and longitude, such as location, means the nearest location."""
+    """The path of a field in its records. A field with latitude and longitude, such as location, selects the nearest
+    location."""
     values: Mapping[str, Name] = Field(default_factory=dict)
-    """What the values of the field mean; others are names of locations."""
+    """Values of the field to names of locations; other values are names of locations."""
 
 
 class Place(Section):
     latitude: Annotated[float, Field(ge=-90.0, le=90.0)] | None = None
-    """In degrees, north of the equator; negative in the south."""
+    """Degrees north of the equator; negative in the south."""
     longitude: Annotated[float, Field(ge=-180.0, le=180.0)] | None = None
-    """In degrees, east of Greenwich; negative in the west."""
+    """Degrees east of Greenwich; negative in the west."""
     near: List[Name] = ()
-    """Regions in the order in which they are used, before all others, whatever their distance."""
+    """Preferred regions, in order, before all others regardless of distance."""
 
     @model_validator(mode="after")
     def _both(self) -> Self:
@@ -58,15 +59,15 @@ class Place(Section):
 
 class GeoSection(Section):
     header: Annotated[GeoHeader, bare("name", GeoHeader)] | None = None
-    """A header of a trusted proxy that says where the client is; asked first."""
+    """A header of a trusted proxy with the client's location; the first source."""
     database: Annotated[GeoDatabase, bare("path", GeoDatabase)] | None = None
-    """A MaxMind DB; asked next. Needs qantara[geo]."""
+    """A MaxMind DB; the second source. Needs qantara[geo]."""
     networks: Mapping[Network, Name] = Field(default_factory=dict)
-    """Networks and where they are; asked last. The longest prefix counts."""
+    """Networks to locations; the last source. The longest prefix wins."""
     locations: Mapping[Name, Place] | None = None
-    """Where locations are; 14 that are built in, if absent."""
+    """The coordinates of locations; 14 built-in ones if absent."""
     default: Name | None = None
-    """The location of clients that nobody knows; if absent they go to all regions by weight."""
+    """The location of clients without a known one; if absent they go to all regions by weight."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -75,7 +76,7 @@ class GeoSection(Section):
         return self
 
 
-ABOUT = "How the location of a client is found out, and where locations are; for geographic."
+ABOUT = "The sources of client locations, and their coordinates; for geographic."
 
 
 def locations(geo: GeoSection | None) -> Mapping[str, Location]:
@@ -113,7 +114,7 @@ def _encoded(values: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
-    """Names that are no locations."""
+    """Names that are not locations."""
     geo = mapping(parent.get("geo"))
     listed = geo.get("locations")
     known = list(listed) if isinstance(listed, dict) else list(BUILTIN)
@@ -128,13 +129,13 @@ def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> 
 
 
 def check(config: Config) -> Iterator[Finding]:
-    """Names in a list of regions that are none, where all regions stand in the file: no source finds others."""
+    """Unknown names in a list of regions, if all regions are in the file: no source can add others."""
     if not _discovers(config):
         yield from _strange_regions(config)
 
 
 def lint(config: Config) -> Iterator[Finding]:
-    """What is allowed in `geo`, and around it, but not what it seems."""
+    """Warnings on `geo`, and on keys related to it."""
     if config.geo is not None and config.geo.header is not None and not config.trusted_proxies:
         yield Finding(("geo", "header"), "is never believed: trusted_proxies lists nobody")
     if _discovers(config):
@@ -163,7 +164,7 @@ def _strange_regions(config: Config) -> Iterator[Finding]:
 
 
 def lost_regions(config: Config) -> Iterator[tuple[FindingPath, str]]:
-    """Regions behind `geographic` whose distance is not known, and where they stand."""
+    """Regions under `geographic` without a known distance, and their paths."""
     known = locations(config.geo)
     near = {name for place in known.values() for name in place.near}
     for upstream, section in config.upstreams.items():

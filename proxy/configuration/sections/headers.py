@@ -37,7 +37,7 @@ def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> I
 
 
 def edits_of(headers: ResponseHeaders, hidden: tuple[str, ...]) -> EditSpec | None:
-    """The changes, with the names that features hide; None if nothing changes."""
+    """The edits, with the names that features hide; None without any."""
     from ...plan import EditSpec
 
     remove = (*headers.remove, *hidden)

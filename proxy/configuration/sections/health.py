@@ -43,7 +43,7 @@ StatusRange = Annotated[str | Annotated[int, Field(ge=100, le=599)], AfterValida
 
 class Expect(Section):
     status: Annotated[List[StatusRange], Field(min_length=1)] = ("200-399",)
-    """Good statuses: numbers such as 204, and ranges such as 200-299."""
+    """Statuses of a passed check: numbers such as 204, and ranges such as 200-299."""
     body: Regex | None = None
     """A regular expression that is found in the first 64 KiB of a good body."""
 
@@ -52,33 +52,33 @@ class HealthSection(Section):
     type: Literal["http", "tcp", "grpc"] = "http"
     """An HTTP request, only a TCP connection, or a call of the gRPC health protocol (HTTP/2 without TLS)."""
     service: Annotated[str, AfterValidator(check_service)] = ""
-    """With grpc: the name of the service that is asked about; empty for the server as a whole."""
+    """With grpc: the name of the service in the request; empty for the server as a whole."""
     path: Path = "/"
-    """What the health check asks for."""
+    """The path of the health check."""
     method: Method = "GET"
-    """How it asks."""
+    """The method of the health check."""
     headers: Mapping[Token, HeaderValue] = Field(default_factory=dict)
-    """Headers of the request; Host among them, if the backend wants another one than its address."""
+    """Headers of the request; Host among them, if it differs from the backend's address."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """The port that is checked, if it is another than that of the backend."""
+    """The port of the check, if it differs from that of the backend."""
     expect: Expect = Field(default_factory=Expect)
-    """What a good answer is."""
+    """The conditions of a passed check."""
     interval: Duration = duration("2s")
     """Time between two checks of a backend."""
     timeout: Duration = duration("1s")
-    """A check that takes longer has failed."""
+    """The time-out of a check, which then fails."""
     fall: Count = 3
-    """Failed checks in a row that take a backend out."""
+    """Consecutive failed checks after which a backend is down."""
     rise: Count = 2
-    """Good checks in a row that bring it back; the first one ever suffices."""
+    """Consecutive passed checks after which it is up again; for the first state one suffices."""
     fast_interval: Duration = duration("500ms")
-    """The interval while the state may be about to change."""
+    """The interval after the first result that differs from the state, until the state changes."""
     jitter: Percent = percent("20%")
-    """Each interval is shorter or longer by up to this share."""
+    """The random deviation of each interval, as a share of it."""
     initial: Literal["up", "down"] = "up"
-    """What a backend is until its first check."""
+    """The state of a backend until its first check."""
     reported: bool = True
-    """Whether a backend may say in X-Backend-State that it is ready, drain or maint, or wants a share of its weight."""
+    """Whether backends may set their state (ready, drain, maint) or a share of their weight with X-Backend-State."""
 
 
 ABOUT = "Active health checks; null for none."

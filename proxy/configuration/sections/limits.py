@@ -1,4 +1,4 @@
-"""How much a client may send and hold."""
+"""Limits on messages and client connections."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from ..fields import Count, HeadSize, Section, Size, size
 
 class LimitsSection(Section):
     head_size: HeadSize = size("32KiB")
-    """A message head: the request line or status line and all header lines."""
+    """The size of a message head: the request line or status line and all header lines."""
     target_size: HeadSize = size("8KiB")
-    """The request target."""
+    """The length of the request target."""
     header_count: Count = 100
     """Header lines in one message."""
     body_size: Size = size("16MiB")
-    """A request body."""
+    """The size of a request body."""
     connections: Count = 32768
     """Client connections of each worker."""
     connections_per_client: Count = 16384
     """Client connections of each worker from one address."""
     requests_per_connection: Count = 1000
-    """Requests on one client connection; then it is closed."""
+    """Requests on one client connection, which is closed after the last."""
 
 
 class RouteLimits(Section):

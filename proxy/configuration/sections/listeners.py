@@ -1,4 +1,4 @@
-"""Where clients connect."""
+"""Listeners: the addresses that clients connect to."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 class ListenerSection(Section):
     bind: Bind
-    """Where to listen: host:port, [v6]:port, :port for all addresses, or unix:/path. Port 0: any free one."""
+    """The address: host:port, [v6]:port, :port for all addresses, or unix:/path. Port 0: any free one."""
     backlog: Count = 4096
-    """Connections that may wait in the kernel to be accepted (listen(2))."""
+    """The accept queue: connections that may wait in the kernel to be accepted (listen(2))."""
 
 
 def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def to_spec(listeners: tuple[ListenerSection, ...], site: Site) -> tuple[Listene
 
 
 def listener_changes(old: Sequence[ListenerSection], new: Sequence[ListenerSection]) -> Iterator[ConfigChange]:
-    """What a reload changes in the listeners, which are known by where they listen."""
+    """The changes of a reload in the listeners, which are identified by their addresses."""
     before, after = ({str(each.bind): each for each in listeners} for listeners in (old, new))
     for bind in before:
         if bind not in after:

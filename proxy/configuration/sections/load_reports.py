@@ -1,6 +1,7 @@
-"""How backends tell of their load.
+"""Load reports of backends.
 
-Law of this file: what is not configured is off, but for an algorithm that goes by reports: it gets those in headers.
+Law of this file: sources that are not configured are off; only with an algorithm that uses reports those in response
+headers are on by default.
 """
 
 from __future__ import annotations
@@ -25,42 +26,42 @@ class PollSection(Section):
     path: Path = "/load"
     """What answers with a report."""
     method: Method = "GET"
-    """How it is asked."""
+    """The method of the request."""
     headers: Mapping[Token, HeaderValue] = Field(default_factory=dict)
     """Headers of the request."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """The port that is asked, if it is another than that of the backend."""
+    """The port of the request, if it differs from that of the backend."""
     interval: Duration = duration("1s")
     """Time between two polls of a backend."""
     timeout: Duration = duration("500ms")
-    """What takes longer says nothing."""
+    """The time-out of a poll, after which it has no result."""
 
 
 class ProbeSection(Section):
     path: Path = "/load"
     """What answers with a report."""
     timeout: Duration = duration("50ms")
-    """What is answered later says nothing."""
+    """The time-out of a probe; later responses are ignored."""
     per_backend: Count = 2
-    """Probes of each worker at one backend at a time."""
+    """Concurrent probes of each worker at one backend."""
     most: Count = 256
-    """Probes of each worker at a time, at all backends of the upstream."""
+    """Concurrent probes of each worker at all backends of the upstream."""
 
 
 class LoadReportsSection(Section):
     headers: List[ReportHeader] = ("endpoint-load-metrics", "endpoint-load-metrics-bin", "server-timing")
-    """The response headers that are read."""
+    """The response headers with reports."""
     strip: bool = True
-    """Whether they are taken out of what clients get."""
+    """Whether these headers are removed from responses to clients."""
     max_age: Duration = duration("10s")
-    """An older report is not believed."""
+    """The age at which a report expires."""
     poll: PollSection | None = None
-    """A load endpoint that is asked at intervals, once per machine; null for none."""
+    """A load endpoint that is polled at intervals, once per machine; null for none."""
     probe: ProbeSection | None = None
-    """A load endpoint that algorithms such as prequal ask when they want to know; null for none."""
+    """A load endpoint for probes of algorithms such as prequal, on demand; null for none."""
 
 
-ABOUT = "How backends tell of their load; null for not at all, or in headers if the algorithm goes by it."
+ABOUT = "Load reports of backends; null for none, or for those in headers if the algorithm uses them."
 
 
 def to_spec(section: LoadReportsSection, site: Site) -> ReportSpec:
@@ -71,14 +72,14 @@ def to_spec(section: LoadReportsSection, site: Site) -> ReportSpec:
 
 
 def absent(site: Site) -> ReportSpec | None:
-    """That of the defaults, if the algorithm goes by reports."""
+    """The defaults, if the algorithm uses reports."""
     from ...balancing.compose import wants_reports
     from ...balancing.user_code import call_guarded, user_algorithms
 
     balance: BalanceSpec = site.specs["balance"]
     try:
         wanted = call_guarded(user_algorithms(balance), "__init__", wants_reports, balance)
-    except ValueError:  # an algorithm that cannot be used: said where it is tried out
+    except ValueError:  # an algorithm that cannot be used: reported in picking.py
         wanted = False
     return to_spec(LoadReportsSection(), site) if wanted else None
 

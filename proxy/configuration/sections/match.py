@@ -1,4 +1,4 @@
-"""Which requests a route takes: host, path, method, headers."""
+"""The conditions of a route: host, path, method, headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HeaderMatch(Section):
     exact: str | None = None
     """The whole value. A bare string means this."""
     present: bool | None = None
-    """The header is there (true) or is not (false)."""
+    """Whether the header must be present (true) or absent (false)."""
     regex: Regex | None = None
     """A regular expression that is found in the value."""
 

@@ -1,4 +1,4 @@
-"""Passive health: when a backend is taken out for what it did to requests, and how it comes back."""
+"""Passive health: ejection of backends that fail requests, and their return."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ if TYPE_CHECKING:
 
 class FailurePercentage(Section):
     threshold: Percent = percent("85%")
-    """A backend at which this share of requests failed within an interval is ejected."""
+    """The share of failed requests within an interval at which a backend is ejected."""
     hosts: Count = 5
-    """Only if so many backends had enough requests."""
+    """The least number of backends with enough requests; with fewer none is ejected."""
     requests: Count = 50
-    """Requests in an interval that are enough."""
+    """The least number of a backend's requests in an interval."""
 
 
 class SuccessRate(Section):
     factor: float = Field(default=1.9, gt=0, le=100)
-    """A backend whose share of good responses is so many standard deviations below the mean is ejected."""
+    """The number of standard deviations below the mean success rate at which a backend is ejected."""
     hosts: Count = 5
-    """Only if so many backends had enough requests."""
+    """The least number of backends with enough requests; with fewer none is ejected."""
     requests: Count = 100
-    """Requests in an interval that are enough."""
+    """The least number of a backend's requests in an interval."""
 
 
 class OutlierSection(Section):
     consecutive_5xx: Whole = 5
-    """Failures in a row, statuses of 500 and above included, that eject a backend; 0 for never."""
+    """Consecutive failures, statuses of 500 and above included, that eject a backend; 0 for never."""
     consecutive_gateway: Whole = 5
-    """Failures in a row to answer at all, or with 502, 503 or 504, that eject a backend; 0 for never."""
+    """Consecutive failures without a response, or with 502, 503 or 504, that eject a backend; 0 for never."""
     connect_failures: Whole = 1
-    """Failed connects in a row that eject a backend; 0 for never."""
+    """Consecutive failed connects that eject a backend; 0 for never."""
     connect_ejection: Duration = duration("1s")
-    """How long the first ejection after a failed connect lasts; each further one twice as long."""
+    """The duration of the first ejection after a failed connect; each further one is twice as long."""
     base_ejection: Duration = duration("30s")
-    """How long the first ejection for other causes lasts; the n-th n times as long."""
+    """The duration of the first ejection for other causes; the n-th is n times as long."""
     max_ejection: Duration = duration("300s")
-    """No ejection lasts longer."""
+    """The longest duration of an ejection."""
     max_ejected: Percent = percent("50%")
-    """No more than this share of the backends is ejected at a time, but one always may be, and the last never."""
+    """The largest share of the backends that is ejected at a time; one always may be, the last one never."""
     interval: Duration = duration("10s")
-    """Time between two looks at the shares below."""
+    """Time between two evaluations of the conditions below."""
     failure_percentage: FailurePercentage | None = Field(default_factory=FailurePercentage)
-    """Ejects by the share of failed requests; null for not at all."""
+    """Ejection by the share of failed requests; null for none."""
     success_rate: SuccessRate | None = Field(default_factory=SuccessRate)
-    """Ejects a backend that does much worse than the others; null for not at all."""
+    """Ejection of statistical outliers by the success rate; null for none."""
 
 
-ABOUT = "Passive health: ejects backends that fail requests; null for not at all."
+ABOUT = "Passive health: ejection of backends that fail requests; null for none."
 FIELD = (OutlierSection | None, {"default_factory": OutlierSection})
 EFFECTS = (("*", "ejections and counters stay"),)
 

@@ -1,4 +1,4 @@
-"""Connections to each backend that are kept and shared."""
+"""The pool of connections to each backend."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class PoolSection(Section):
     max: Count = 1024
     """Connections to each backend, busy and idle."""
     idle: Duration = duration("55s")
-    """An idle connection is closed after this time."""
+    """The time after which an idle connection is closed."""
     lifetime: Duration = duration("1h")
-    """A connection takes no further request after this time."""
+    """The age after which a connection is not used for further requests."""
     pending: Whole = 1024
     """Requests that may wait for a connection to a backend that has `max` open."""
 

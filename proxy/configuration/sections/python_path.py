@@ -1,4 +1,4 @@
-"""Where algorithms and discovery sources of a user's own are imported from."""
+"""The folders from which a user's algorithms and discovery sources are imported."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ EFFECTS = (("*", "modules that have been imported stay as they are until a resta
 
 
 def resolved(folders: Sequence[str], config: str) -> tuple[str, ...]:
-    """Absolute paths of folders as the file `config` writes them: relative to the folder that it lies in."""
+    """Absolute paths of folders, which are relative to the folder of the file `config`."""
     base = os.path.dirname(os.path.abspath(config))
     return tuple(os.path.normpath(os.path.join(base, folder)) for folder in folders)
 
 
 def wrong_folders(folders: Any, config: str) -> Iterator[tuple[int, str]]:
-    """Index and fault of each folder that cannot be used. `folders` is what the file `config` says, and may be
-    anything."""
+    """Index and fault of each folder that cannot be used. `folders` is plain data of the file `config`, of any type."""
     for index, folder in enumerate(folders if isinstance(folders, list) else ()):
         if not isinstance(folder, str) or not folder or "\0" in folder:
             continue  # reported already

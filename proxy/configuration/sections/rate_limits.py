@@ -1,4 +1,4 @@
-"""Rate limits by name, which routes refer to: rates, what is counted by, where it is shared."""
+"""Rate limits by name, which routes refer to: rates, keys and shared stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Rate(NamedTuple):
-    """So many requests within `period` seconds."""
+    """A number of requests per `period` seconds."""
 
     requests: int
     period: float
@@ -47,7 +47,7 @@ def parse_rate(value: object) -> Rate:
 
 
 def check_rate_key(value: str) -> str:
-    """What requests are counted by."""
+    """A part of the key of a rate limit."""
     if value == "client_ip":
         return value
     try:
@@ -74,25 +74,25 @@ RateKey = Annotated[str, AfterValidator(check_rate_key)]
 
 class SharedStore(Section):
     url: Annotated[str, AfterValidator(check_redis_url)]
-    """The Redis server, or one that speaks like it: redis://host:port/database. A bare string means this."""
+    """The Redis server, or a compatible one: redis://host:port/database. A bare string means this."""
     timeout: Duration = duration("50ms")
-    """If the store has not answered by then, a request goes on with what this machine knows."""
+    """The time-out of the store, after which only the limit of this machine applies."""
     prefix: str = "qantara:"
-    """What the names of its keys begin with."""
+    """The prefix of its keys in the store."""
 
 
 class RateLimitSection(Section):
     rate: RateText
-    """So many requests in a time: 100/s, 1000/10s, 5000/h."""
+    """Requests per time: 100/s, 1000/10s, 5000/h."""
     burst: Count | None = None
-    """So many of them at once; as many as in the rate if absent."""
+    """The burst: requests allowed at once; as many as in the rate if absent."""
     key: List[RateKey] = ("client_ip",)
-    """What requests are counted by: client_ip, header:NAME, cookie:NAME, query:NAME, path:NAME, or several of them
-    together; an empty list counts all together. A request that lacks one is not limited."""
+    """The key of a bucket: client_ip, header:NAME, cookie:NAME, query:NAME, path:NAME, or several of them together; an
+    empty list is one bucket for all requests. A request without the key is not limited."""
     dry_run: bool = False
-    """Whether it is only counted who would be refused."""
+    """Whether refusals are only counted, and the requests admitted."""
     shared: Annotated[SharedStore, bare("url", SharedStore)] | None = None
-    """Where other machines count too; null for this machine alone."""
+    """A store shared with other machines; null for a limit per machine."""
 
 
 def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
@@ -105,7 +105,7 @@ def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> 
 
 
 def limits_of(route: Route, config: Config) -> tuple[RateLimitSpec, ...]:
-    """The rate limits of a route. Raises ValueError if one of them cannot hold there."""
+    """The rate limits of a route. Raises ValueError if one of them cannot apply there."""
     return tuple(spec_of(name, config.rate_limits[name], route) for name in route.rate_limits)
 
 

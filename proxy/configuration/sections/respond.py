@@ -1,4 +1,4 @@
-"""Answers of the proxy itself: a redirect, a fixed response."""
+"""Local replies of routes: a redirect, a fixed response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class RedirectSection(Section):
     to: Annotated[str, AfterValidator(units.check_redirect)]
-    """The new location; {host}, {path} and {query} stand for those of the request."""
+    """The new location; {host}, {path} and {query} are replaced by those of the request."""
     status: Literal[301, 302, 303, 307, 308] = 308
     """The status code."""
 

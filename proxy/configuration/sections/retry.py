@@ -1,4 +1,4 @@
-"""What is sent again after a failure."""
+"""Retries and hedging."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ Status = Annotated[int, Field(ge=400, le=599)]
 
 class Hedge(Section):
     delay: Literal["auto"] | Duration = "auto"
-    """After how long without a response another backend is asked too; auto for the quantile below."""
+    """The time without a response after which a second backend gets the request; auto for the quantile below."""
     quantile: Percent = percent("95%")
-    """With auto: so many of the responses come sooner."""
+    """With auto: the quantile of response times that is the delay."""
 
 
 class RetrySection(Section):
     attempts: Annotated[int, Field(ge=0, le=15)] = 2
-    """How often a request is sent again, each time to another backend; 0 for never."""
+    """The largest number of retries of a request, each at another backend; 0 for none."""
     on: List[Literal["error", "timeout"] | Status] = ("error", "timeout")
-    """After what: error (the connection failed), timeout (no response head in time), or these statuses. A failed
+    """The conditions: error (the connection failed), timeout (no response head in time), or these statuses. A failed
     connect is always followed by another try, since nothing was sent."""
     non_idempotent: bool = False
     """Whether POST, PATCH and the like are sent again too, once they were sent: their effect may then happen twice."""
     per_try: Duration | None = None
-    """How long one try may wait for the response head; timeouts.response_head if absent."""
+    """The time-out of the response head of one attempt; timeouts.response_head if absent."""
     deadline: Duration = duration("30s")
-    """No retry begins later than this after the request."""
+    """The time after the start of the request from which on no retry begins."""
     backoff: Duration = duration("25ms")
-    """The n-th retry waits anything from 0 to (2^n - 1) times this."""
+    """The base of the back-off: the n-th retry waits a random time from 0 to (2^n - 1) times this."""
     backoff_max: Duration = duration("250ms")
-    """No retry waits longer, unless the backend asks for it with Retry-After."""
+    """The longest back-off, unless Retry-After of the response is longer."""
     budget: Percent = percent("20%")
-    """Retries are at most this share of the requests of the last ten seconds, in each worker."""
+    """The retry budget: retries as a share of the requests of the last ten seconds, in each worker."""
     budget_min: Count = 3
-    """So many retries per second are always allowed."""
+    """Retries per second that are allowed in addition to the budget."""
     buffer: Size = size("64KiB")
-    """A request with a larger body is not sent again once the body was sent."""
+    """The largest request body that is kept for a retry."""
     retry_after_max: Duration = duration("300s")
-    """A response whose Retry-After asks for more is passed on."""
+    """The longest Retry-After that is waited for; a response with a longer one is passed on."""
     hedge: Hedge | None = None
-    """A second try beside the first when the answer is late, of requests that are idempotent; null for none."""
+    """Hedging: a second attempt of an idempotent request beside the first if the response is late; null for none."""
 
 
 def to_spec(retry: RetrySection, site: Site) -> RetrySpec:

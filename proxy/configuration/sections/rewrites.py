@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 class ReplacePrefix(Section):
     from_: Annotated[Path, Field(alias="from")]
-    """The prefix to take away."""
+    """The prefix to remove."""
     to: Path
-    """What takes its place."""
+    """The replacement."""
 
 
 def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
-    """strip_prefix and replace_prefix: for forwarded requests only, one of them, and it must be there."""
+    """strip_prefix and replace_prefix: for forwarded requests only, at most one, and a prefix of the route's path."""
     given = [key for key in route if key in ("strip_prefix", "replace_prefix")]
     for key in given[1:]:
         yield Finding((*path, key), f"excludes {given[0]}; give one of the two", at_key=True)

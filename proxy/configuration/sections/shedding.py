@@ -1,4 +1,4 @@
-"""When a worker refuses requests because it has too much to do."""
+"""Load shedding: when an overloaded worker refuses requests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Priority = Literal["critical", "high", "normal", "low"]
 
 class SheddingSection(Section):
     lag: Duration | None = duration("250ms")
-    """The event loop of a worker is this late; null for whatever."""
+    """The lag of a worker's event loop at which requests are shed; null for no such condition."""
     memory: Size | None = None
-    """A worker has this much in memory; null for whatever."""
+    """The memory of a worker at which requests are shed; null for no such condition."""
 
 
-ABOUT = "When a worker refuses requests, the lowest priorities first, because it has too much to do; null for never."
+ABOUT = "Load shedding: an overloaded worker refuses requests, the lowest priorities first; null for none."
 
 
 def to_spec(shedding: SheddingSection, site: Site) -> ShedSpec:

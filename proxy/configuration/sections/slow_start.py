@@ -1,4 +1,4 @@
-"""How a backend that comes back gets its share."""
+"""Slow start of new and returning backends."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 class SlowStartSection(Section):
     window: Duration = duration("30s")
-    """A backend that comes back, or is new, gets its whole share after this time."""
+    """The time after which a new or returning backend gets its full share."""
     floor: Percent = percent("10%")
-    """The share of its weight that it gets at first."""
+    """The initial share of its weight."""
 
 
-ABOUT = "How a backend that comes back gets its share; null for all at once."
+ABOUT = "Slow start of new and returning backends; null for their full share at once."
 FIELD = (SlowStartSection | None, {"default_factory": SlowStartSection})
 EFFECTS = (("*", "ejections and counters stay"),)
 
 
 def to_spec(slow: SlowStartSection, site: Site) -> tuple[float, float]:
-    """Seconds, and the share at first."""
+    """The window in seconds, and the initial share."""
     return slow.window, slow.floor

@@ -1,9 +1,9 @@
-"""Sticky sessions: how a client stays at its backend.
+"""Sticky sessions: by a signed cookie, or by a session id of the application.
 
-Law of this file: what signs cookies is the same in every worker and after every restart. Without a secret of the user's
-it is derived from the machine's identity, which systemd asks to be used in just this way (machine-id(5)) and which a
-client cannot know; in a container without one, from the identity of the kernel's boot. A file that holds a secret is
-read with the configuration and at no other time: what it says later counts from the next reload on.
+Law of this file: the secret of cookies is the same in every worker and after every restart. By default it is derived
+from the machine id by a keyed hash, as machine-id(5) requires, so that clients cannot know it; in a container without
+one, from the boot id of the kernel. The file of a secret is read with the configuration only: a change takes effect at
+the next reload.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..site import Site
 
 TTL_MOST = 90 * 24 * 3600.0
-"""Seconds: what the table of sessions can tell apart is a little more (features/sticky/sessions.py)."""
+"""Seconds, a little below the range of the session table (features/sticky/sessions.py)."""
 
 
 def check_cookie_path(value: str) -> str:
@@ -48,7 +48,7 @@ def check_domain(value: str) -> str:
 
 
 def check_session(value: str) -> str:
-    """What names a session, in requests and in responses."""
+    """The source of a session id, in requests and in responses."""
     kind, _, name = units.check_key(value).partition(":")
     if kind not in ("header", "cookie"):
         raise ValueError(f"must be header:NAME or cookie:NAME, not {units.quoted(value)}")
@@ -66,28 +66,28 @@ Secret = Annotated[str, AfterValidator(check_secret), PlainSerializer(lambda _: 
 
 class StickyCookie(Section):
     name: Token = "qantara_route"
-    """The name of the cookie. Upstreams that the same client uses at one host need different names, or paths."""
+    """The name of the cookie. Upstreams under one host need different names, or paths."""
     path: Annotated[str, AfterValidator(check_cookie_path)] = "/"
     """Its Path attribute."""
     domain: Annotated[str, AfterValidator(check_domain)] | None = None
-    """Its Domain attribute; the host that was asked if absent."""
+    """Its Domain attribute; the host of the request if absent."""
     max_age: Duration | None = None
-    """How long the client keeps it, in whole seconds; until the browser is closed if absent."""
+    """Its Max-Age attribute, in whole seconds; a session cookie if absent."""
     http_only: bool = True
-    """Whether scripts cannot read it."""
+    """Its HttpOnly attribute: scripts cannot read it."""
     same_site: Literal["strict", "lax", "none"] = "lax"
-    """Whether it is sent with requests that other sites have caused."""
+    """Its SameSite attribute: whether it is sent with cross-site requests."""
     secure: bool = False
-    """Whether the client sends it over TLS only; set it where all clients come by TLS."""
+    """Its Secure attribute: it is sent over TLS only. Set it if all clients use TLS."""
     secret: Secret | None = None
-    """What the cookie is signed with, the same on all proxies that serve the same clients. If absent, it is derived
+    """The secret of the signature, the same on all proxies that serve the same clients. If absent, it is derived
     from the identity of this machine."""
     old_secrets: Annotated[List[Secret], SECRET] = ()
-    """Secrets of before: cookies that were signed with one are known still, and set anew."""
+    """Previous secrets: cookies signed with one are accepted, and replaced."""
     secret_file: File | None = None
-    """A file that holds the secret, so that it need not stand here; further lines are old ones."""
+    """A file that contains the secret in its first line, and previous ones in further lines."""
     strip: bool = True
-    """Whether it is taken out of the request before the backend gets it."""
+    """Whether the cookie is removed from the request to the backend."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -105,9 +105,9 @@ class StickyCookie(Section):
 
 class StickyLearned(Section):
     session: Annotated[str, AfterValidator(check_session)]
-    """What a backend names the session in, and the client in further requests: header:NAME or cookie:NAME."""
+    """The source of the session id, in responses and in further requests: header:NAME or cookie:NAME."""
     ttl: Annotated[Duration, AfterValidator(check_ttl)] = duration("1h")
-    """A session that is unused for so long is forgotten."""
+    """The time after which an unused session expires."""
 
 
 class StickySection(Section):
@@ -116,9 +116,9 @@ class StickySection(Section):
     cookie: StickyCookie | None = None
     """The proxy sets a signed cookie that names the backend."""
     learn: Annotated[StickyLearned, bare("session", StickyLearned)] | None = None
-    """The proxy remembers which backend has named a session; a bare string says in what it does."""
+    """The proxy stores the backend that has issued a session id; a bare string is the source of the id."""
     draining: bool = True
-    """Whether backends that are drained or have a weight of 0 keep the sessions that they have."""
+    """Whether backends that are drained or have a weight of 0 keep their sessions."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -127,12 +127,12 @@ class StickySection(Section):
         return self
 
 
-ABOUT = "How clients stay at their backend: by a cookie or a header; null for not at all."
+ABOUT = "Sticky sessions: by a signed cookie, or by a session id of the application; null for none."
 IDENTITIES = (FilePath("/etc/machine-id"), FilePath("/proc/sys/kernel/random/boot_id"))
 
 
 def to_spec(sticky: StickySection, site: Site) -> StickySpec:
-    """How the upstream knows a backend again. Raises RefusedAt if there is no secret to be had."""
+    """The secrets of the upstream's tokens. Raises RefusedAt if there is no secret."""
     from ...features.sticky.balancer import StickySpec
 
     try:
@@ -142,7 +142,7 @@ def to_spec(sticky: StickySection, site: Site) -> StickySpec:
 
 
 def secrets_of(cookie: StickyCookie) -> tuple[bytes, ...]:
-    """What a cookie is signed with, and after it what cookies were signed with before. Raises ValueError."""
+    """The secret that signs cookies, then the previous ones. Raises ValueError."""
     if cookie.secret_file is not None:
         return read_secrets(cookie.secret_file)
     first = cookie.secret.encode() if cookie.secret is not None else machine_secret()
@@ -164,7 +164,7 @@ def read_secrets(file: str) -> tuple[bytes, ...]:
 
 
 def machine_secret() -> bytes:
-    """A secret of this machine's. Raises ValueError."""
+    """A secret derived from the identity of this machine. Raises ValueError."""
     for path in IDENTITIES:
         try:
             identity = path.read_bytes().strip()
@@ -176,7 +176,7 @@ def machine_secret() -> bytes:
 
 
 def route_spec(tokens: StickySpec, site: Site) -> StickyRouteSpec:
-    """What keeps the clients of a route at their backends."""
+    """The sticky sessions of a route."""
     from ...features.sticky.spec import CookieSpec, SessionSpec, StickyRouteSpec
 
     sticky, route = site.upstream_section.sticky, site.route_section
@@ -207,7 +207,7 @@ def attributes_of(cookie: StickyCookie) -> str:
 
 
 def lint(config: Config) -> Iterator[Finding]:
-    """Upstreams whose cookie overwrites that of another one before it."""
+    """Upstreams with a cookie that overwrites the one of an earlier upstream."""
     seen: dict[tuple[str, str, str | None], list[str]] = {}
     for name, upstream in config.upstreams.items():
         cookie = upstream.sticky.cookie if upstream.sticky is not None else None
@@ -220,7 +220,7 @@ def lint(config: Config) -> Iterator[Finding]:
                 where = "at the same host" if cookie.domain is None else "in the same domain"
                 words = f"overwrites that of upstream {other} {where}: give it another name or path"
                 yield Finding(("upstreams", name, "sticky", "cookie"), words)
-                break  # one is enough to know what is wrong
+                break  # one finding per upstream
         before.append(name)
 
 

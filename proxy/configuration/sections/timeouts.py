@@ -1,4 +1,4 @@
-"""How long each step may take: for all, for an upstream, for a route."""
+"""The time-outs of each step: global, of an upstream, of a route."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ class TimeoutsSection(Section):
     head: Duration = duration("10s")
     """From the first byte of a request until its head is complete."""
     body_idle: Duration = duration("30s")
-    """The request body makes no progress."""
+    """Without progress of the request body."""
     keepalive: Duration = duration("75s")
-    """A client connection waits for its next request."""
+    """Of an idle client connection, between two requests."""
     connect: Duration = duration("3s")
-    """A backend accepts the connection."""
+    """Until a backend accepts a connection."""
     response_head: Duration = duration("30s")
     """From the complete request until the response head is complete."""
     response_idle: Duration = duration("300s")
-    """The response body makes no progress."""
+    """Without progress of the response body."""
     send_idle: Duration = duration("60s")
-    """The client does not read its response."""
+    """Without progress of writing the response to the client."""
     request: Duration = duration("1h")
-    """The whole exchange, streams included; tunnels are not counted."""
+    """Of the whole exchange, streams included; tunnels are not counted."""
     tunnel_idle: Duration = duration("1h")
-    """Nothing passes through an upgraded connection, either way."""
+    """Without bytes in either direction of an upgraded connection."""
     half_close: Duration = duration("1s")
-    """A client that closed its sending side after its request gets the response if it begins within this time."""
+    """Until the response begins, if the client has closed its sending side after its request."""
     accept_grace: GraceDuration = Field(default=5.0, json_schema_extra={"default": "5s"})
-    """At a stop, new connections are still taken for this long, while readiness already fails."""
+    """At a stop, the time for which new connections are still accepted while readiness already fails."""
     drain: Duration = duration("30s")
-    """At a stop, requests in flight have this long to finish."""
+    """At a stop, the time for requests in flight to finish."""
 
 
 class UpstreamTimeouts(Section):

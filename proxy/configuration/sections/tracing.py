@@ -1,4 +1,4 @@
-"""Where traces go, which are kept, and whose are gone on with."""
+"""Tracing: the collector, trusted parents, and tail sampling."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 OWN = ("traceparent", "tracestate")
-"""The headers that are the tracer's."""
+"""The headers of the trace context, written by the tracer alone."""
 
 
 def check_endpoint(value: str) -> str:
-    """The URL of a collector, whole, since nothing is added to it."""
+    """The full URL of a collector: no path is appended."""
     wanted = "must be the URL that traces are sent to, such as http://127.0.0.1:4318/v1/traces"
     try:
         parts = urlsplit(value)
@@ -43,16 +43,16 @@ def check_endpoint(value: str) -> str:
 
 
 class Keep(Section):
-    """When a request is over; whatever holds first."""
+    """Tail sampling, at the end of a request: the first condition that holds keeps the trace."""
 
     errors: bool = True
-    """Requests that ended with a status of 500 and above, or that the proxy refused or gave up."""
+    """Keep requests with a status of 500 and above, and those refused or aborted by the proxy."""
     slow: Duration | None = duration("1s")
-    """Requests that took so long; null for however long."""
+    """Keep requests with at least this duration; null for none."""
     sampled: bool = True
-    """Those whose sender says in a traceparent that is believed that it records the trace."""
+    """Keep requests with the sampled flag in a trusted traceparent."""
     share: Percent = percent("1%")
-    """This share of all, decided by the trace id."""
+    """Keep this share of all traces, selected by the trace id."""
 
 
 class TracingSection(Section):
@@ -65,27 +65,29 @@ class TracingSection(Section):
     attributes: Mapping[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
     """Further attributes of the resource, such as deployment.environment.name."""
     believe: Literal["nobody", "trusted", "everybody"] = "trusted"
-    """Whose traceparent is gone on with: nobody's, that of trusted_proxies, everybody's. Others begin a new trace."""
+    """Trusted parents: a traceparent is continued of no peer, of trusted_proxies, or of every peer. Otherwise a new
+    trace begins."""
     sampled_flag: Literal["share", "always"] = "share"
-    """When backends are told that the trace is recorded: if it is within the share or its sender records it; always."""
+    """The sampled flag towards backends: set for traces within the share, and for those with the flag of a trusted
+    parent; or always set."""
     keep: Keep = Field(default_factory=Keep)
     """Which traces are sent."""
     buffer: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
-    """Requests of each worker that may wait to be sent; what comes then is dropped and counted."""
+    """The export queue of each worker, in requests; further ones are dropped and counted."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Requests that are sent together."""
+    """Requests per export."""
     interval: Duration = duration("1s")
-    """They are sent at the latest after this time."""
+    """The longest time between two exports."""
     timeout: Duration = duration("5s")
-    """The collector has this long to take a batch, further attempts included; then the batch is lost and counted."""
+    """The time-out of an export, retries included, after which the batch is dropped and counted."""
 
 
-ABOUT = "OpenTelemetry traces: where they go and which are kept; null for none."
+ABOUT = "OpenTelemetry traces: the collector, and tail sampling; null for none."
 EFFECTS = (("*", "holds for requests that end after the reload; what waits is sent as before"),)
 
 
 def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
-    """Where a route would write a header of the tracer's too: two of them are as good as none."""
+    """Routes that also write a header of the trace context: two lines of it are invalid."""
     if not isinstance(parent.get("tracing"), dict):
         return
     for where, route in routes_of(document):
@@ -98,7 +100,7 @@ def rules(path: FindingPath, parent: Mapping[str, Any], document: PlainData) -> 
 
 
 def to_spec(wanted: TracingSection, site: Site) -> TraceSpec:
-    """Raises ValueError if the packages that send traces are not installed."""
+    """Raises ValueError if the packages of the exporter are not installed."""
     from ...plan import TraceSpec
 
     if not all(map(installed, PACKAGES)):
@@ -123,7 +125,7 @@ def to_spec(wanted: TracingSection, site: Site) -> TraceSpec:
 
 
 def installed(package: str) -> bool:
-    """Whether a package is there, without importing it."""
+    """Whether a package is installed, without importing it."""
     try:
         return find_spec(package) is not None
     except ModuleNotFoundError:  # not even the one that it is in
@@ -131,5 +133,5 @@ def installed(package: str) -> bool:
 
 
 def hides_request(spec: TraceSpec) -> tuple[str, ...]:
-    """What the client sent of a trace is read, and said anew."""
+    """The client's trace context is replaced by the tracer's."""
     return OWN

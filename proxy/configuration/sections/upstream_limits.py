@@ -1,4 +1,4 @@
-"""How much an upstream takes at a time, and what waits for it."""
+"""Limits on the requests in flight of an upstream, and its queue."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class UpstreamLimits(Section):
     requests_per_backend: Whole = 1024
     """Requests in flight at one backend, over all workers; 0 for no limit."""
     queue: Whole = 1024
-    """Requests that may wait in each worker, for each `routes[].subset`, when these limits are reached; 0 for none."""
+    """The length of the queue of requests beyond these limits, in each worker, per `routes[].subset`; 0 for none."""
     queue_timeout: Duration = duration("1s")
-    """How long a request waits before it is answered with 503."""
+    """The longest wait of a request in the queue; then it gets a 503."""
     queue_target: Duration = duration("100ms")
-    """If a queue has not been empty for queue_timeout, nobody waits longer than this, and the last come is first."""
+    """The longest wait while a queue has not been empty for queue_timeout (CoDel); the order is then last in, first
+    out."""
 
 
 def to_spec(limits: UpstreamLimits, site: Site) -> LimitSpec:

@@ -1,4 +1,4 @@
-"""Keeping requests in the zone of this proxy."""
+"""Zone-aware routing: requests stay in the zone of this proxy."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 class ZonesSection(Section):
     proxies: Mapping[Name, Count] = Field(default_factory=dict)
-    """How many proxies each zone has; equally many, if it is not said."""
+    """The number of proxies in each zone; the same number if absent."""
     min_backends: Whole = 6
-    """With fewer backends zones are ignored: too few to share fairly."""
+    """The least number of backends; with fewer zones are ignored, since a fair share is not possible."""
 
 
-ABOUT = "Keeps requests in the zone of this proxy where that overloads nobody; null for not at all."
+ABOUT = "Zone-aware routing: requests stay in the zone of this proxy unless that overloads its backends; null for none."
 
 
 def to_spec(zones: ZonesSection, site: Site) -> ZoneSpec | None:

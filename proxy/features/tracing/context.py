@@ -1,7 +1,7 @@
 """traceparent and tracestate, read strictly (W3C Trace Context, level 1).
 
-Law of this file: pure functions over bytes. What is malformed is as good as absent: a new trace begins, and nothing of
-it is passed on or repaired.
+Law of this file: pure functions over bytes. A malformed field counts as absent: a new trace begins; nothing is
+repaired or passed on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MEMBER = re.compile(rb"%s=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x
 
 
 class Parent(NamedTuple):
-    """Where a request comes from: 32 and 16 hex digits."""
+    """The parent of a request's span: ids of 32 and 16 hex digits."""
 
     trace_id: bytes
     span_id: bytes
@@ -54,7 +54,7 @@ def parse_state(values: Sequence[bytes]) -> bytes:
 
 
 def parent_of(head: RequestHead) -> Parent | None:
-    """What a request claims to be part of."""
+    """The parent in a request's traceparent, None without a valid one."""
     values = head.get_all(b"traceparent")
     return parse_parent(values) if values else None
 
@@ -66,7 +66,7 @@ def state_of(head: RequestHead) -> bytes:
 
 
 def threshold(share: float) -> bytes:
-    """What the last 14 digits of a trace id have to reach to be within the share (0 to 1): the same traces in every
-    process that goes by it, as in OpenTelemetry's consistent probability sampling."""
+    """The least value of the last 14 digits of a trace id within the share (0 to 1): the same traces in all processes,
+    as in OpenTelemetry's consistent probability sampling."""
     least = round((1.0 - share) * 2**56)
     return b"%014x" % least if least < 2**56 else b"g"  # which no digit reaches

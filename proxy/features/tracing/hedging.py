@@ -1,7 +1,7 @@
 """The second attempt of a hedged request, where requests are traced.
 
-Law of this file: it has a span of its own, whose id its backend is told; the one that the exchange is at is the trace's
-`current`, whichever attempt that is.
+Law of this file: the second attempt has its own span, and its backend receives that span's id. The trace's `current` is
+the attempt whose response counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .trace import Trace, Try
 
 
 class TracedHedge(HedgedAttempt):
-    """As a second attempt that is not traced, and what became of it."""
+    """A second attempt with a span."""
 
     def start(self, backend: Backend) -> None:
         trace: Trace = self.x.trace
@@ -59,7 +59,7 @@ class TracedHedge(HedgedAttempt):
         super().failed(reason, silent)
 
     def end_span(self, reason: Reason) -> None:
-        """The attempt has failed."""
+        """End the span of a failed attempt."""
         if self.span.ended == 0.0:
             self.span.reason = reason
             self.span.end(monotonic())

@@ -1,6 +1,6 @@
-"""What tracing links into a route.
+"""The links of tracing in the chains of a plan.
 
-Law of this file: a route that is not traced has nothing of it.
+Law of this file: a route that is not traced is linked without them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .trace import Rules
 
 
 def rules_of(spec: RouteSpec, context: LinkContext) -> Rules | None:
-    """What is traced, the same for all routes of a plan; None for nothing."""
+    """The rules of tracing, one object for all routes of a plan; None if tracing is off."""
     tracing = spec.features.get("tracing")
     return context.once(("tracing", tracing), lambda: Rules(tracing)) if tracing is not None else None
 
@@ -32,7 +32,7 @@ def link_trace_return(spec: RouteSpec, context: LinkContext, following: Response
 
 
 def link_hedge(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
-    """Hedging, whose second attempts have a span each where the route is traced."""
+    """Hedging; on a traced route each second attempt has a span."""
     if spec.group is None or spec.group.retry.hedge is None:
         return following
     attempt = HedgedAttempt if "tracing" not in spec.features else TracedHedge

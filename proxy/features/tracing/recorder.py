@@ -1,7 +1,7 @@
-"""finish, where requests are traced: is this trace kept? (tail sampling)
+"""Tail sampling: at the end of a request, whether its trace is kept.
 
-Law of this file: a request that is not kept costs the decision and a few counters; one that is kept leaves a record of
-plain values, at most `buffer` of them at a time. Nothing here waits, and nothing here knows where records go.
+Law of this file: a trace that is not kept costs the decision and a few counters; one that is kept becomes a record of
+plain values, at most `buffer` records at a time. Nothing here blocks, and the exporter is not known here.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .trace import ERROR, FLAGGED, NOT_KEPT, SHARED, SLOW, WHY, Rules, Trace, Tr
 
 
 class Finished(NamedTuple):
-    """A request that is over and whose trace is kept. Times are monotonic."""
+    """The record of a finished request with a kept trace. Times are seconds of the monotonic clock."""
 
     trace: Trace
     why: str
-    """Of WHY: what it was kept for."""
+    """The reason for keeping it, of WHY."""
     link: Parent | None
-    """What the client claimed to be part of, where it is not believed."""
+    """The parent in a traceparent that is not trusted."""
     started: float
     picked: float
     headed: float
@@ -38,10 +38,10 @@ class Finished(NamedTuple):
     scheme: str
     method: bytes
     host: bytes
-    """The value of Host."""
+    """The value of the Host field."""
     path: bytes
     sent_path: bytes
-    """As backends see it."""
+    """The path sent to backends, without the query."""
     version: str
     status: int
     bytes_in: int
@@ -56,15 +56,15 @@ class Finished(NamedTuple):
 
 
 class Tracer:
-    """Told of each request that is over. `following` is told next: the access log, or None."""
+    """Records each finished request, then passes it to `following`: the access log, or None."""
 
     def __init__(self, spec: TraceSpec, rules: Rules, cells: Any) -> None:
         self.rules = rules
         self.cells = cells
-        """The head of this worker's slot."""
+        """The head of this worker's slot on the scoreboard."""
         self.following: Any = None
         self.waiting: deque[Finished] = deque()
-        """The path puts in at the end, the exporting thread takes from the front: each end has one user."""
+        """A queue between two threads: the data path appends, the exporting thread pops from the left."""
         self.most = spec.buffer
         self.batch = spec.batch
         self.wake: Callable[[], object] | None = None
@@ -73,7 +73,7 @@ class Tracer:
     def record(self, x: Exchange, now: float) -> None:
         """A request is over at time `now`."""
         trace: Trace = x.trace
-        if trace is None:  # it never came to a backend
+        if trace is None:  # it never reached a backend
             trace = self.rules.begin(x)
         why = self.kept_for(x, trace, now)
         if why != NOT_KEPT:
@@ -82,7 +82,7 @@ class Tracer:
             self.following.record(x, now)
 
     def kept_for(self, x: Exchange, trace: Trace, now: float) -> int:
-        """What the trace is kept for."""
+        """The reason for keeping the trace, as an index into WHY, or NOT_KEPT."""
         rules = self.rules
         if rules.errors and (x.status >= 500 or (x.reason is not None and is_error(x.reason))):
             return ERROR
@@ -93,7 +93,7 @@ class Tracer:
         return SHARED if trace.shared else NOT_KEPT
 
     def keep(self, x: Exchange, trace: Trace, why: int, now: float) -> None:
-        """Have it exported, if there is room."""
+        """Queue the record for the exporter; drop and count it if the queue is full."""
         cells, waiting = self.cells, self.waiting
         cells[C_TRACES_KEPT + why] += 1
         if len(waiting) >= self.most:
@@ -105,12 +105,12 @@ class Tracer:
 
 
 def is_error(reason: Reason) -> bool:
-    """Whether a reason is a failure: no answer that a route asks for, and no client that has left."""
+    """Whether a reason is a failure, rather than a configured response or a client that has disconnected."""
     return reason.error != ""
 
 
 def finished(x: Exchange, trace: Trace, why: int, now: float) -> Finished:
-    """The record of an exchange, which is about to be another request's."""
+    """The record of an exchange, before the exchange is reused."""
     head, route, client = x.head, x.route, x.client
     assert client is not None
     parsed = head.data is not None
@@ -149,10 +149,10 @@ def finished(x: Exchange, trace: Trace, why: int, now: float) -> Finished:
 
 
 def settle(attempt: Try | None, x: Exchange, now: float) -> None:
-    """The end of the try that the exchange was at."""
+    """End the current attempt with the end of its exchange."""
     if attempt is None or attempt.ended:
         return
-    if not x.responding and attempt.headed:  # its response was not passed on, and there was no further try
+    if not x.responding and attempt.headed:  # its response was not passed on, and no further attempt followed
         attempt.end(attempt.headed)
         return
     attempt.headed = attempt.headed or x.attempt.head_at

@@ -1,7 +1,7 @@
-"""send and relay, where requests are traced.
+"""The stages of traced routes: before send, and on the way back.
 
-Law of this file: it notes what the stages do anyway and changes nothing but the header lines of the trace. A clock is
-only read where something went wrong or had to wait.
+Law of this file: they record, and change nothing but the fields of the trace context. A clock is read only after a
+failure or a wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .trace import Rules, Trace, Try
 
 
 class TraceSend(Stage):
-    """Before send: the backend gets the fields that say which try of which trace it serves."""
+    """Before send: adds the fields with the trace id, and the attempt's span id, to the request."""
 
     def __init__(self, rules: Rules, following: Stage) -> None:
         super().__init__(following)
@@ -32,7 +32,7 @@ class TraceSend(Stage):
 
 
 class TraceReturn(ResponseStage):
-    """On the way back: what became of each try."""
+    """On the way back: records the status, the failure and the end of each attempt."""
 
     def __init__(self, rules: Rules, following: ResponseStage) -> None:
         super().__init__(following)
@@ -56,7 +56,7 @@ class TraceReturn(ResponseStage):
         attempt: Try | None = trace.current if trace is not None else None
         if attempt is not None:
             attempt.status = head.status
-            if head.status >= 400:  # it may be tried elsewhere, and the exchange then keeps no time of it
+            if head.status >= 400:  # a retry may follow, and replace the times of the exchange
                 attempt.headed = monotonic()
         self.next.head(x, head, body_end, complete)
 

@@ -1,8 +1,7 @@
-"""What is remembered of a request that is traced, while it is in flight.
+"""The trace of a request in flight.
 
-Law of this file: state only. Ids are lower-case hex digits, times are those of the exchange (monotonic, seconds, 0.0
-for not yet). A trace and its tries are never used again, so that they may be read in another thread once the request
-is over.
+Law of this file: state only. Ids are lower-case hex digits; times are those of the exchange (monotonic, seconds, 0.0
+for not yet). A trace and its attempts are not reused, so another thread may read them once the request is over.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from ...plan import TraceSpec
 from .context import parent_of, state_of, threshold
 
 WHY = ("error", "slow", "sampled", "share")
-"""What a trace is kept for; the first that holds."""
+"""Reasons for keeping a trace; the first that applies."""
 ERROR, SLOW, FLAGGED, SHARED = range(4)
 NOT_KEPT = -1
 NOTHING = HeaderEdits()
 
 
 class Rules:
-    """What the configuration says about traces, for the path."""
+    """The settings of tracing for the data path."""
 
     def __init__(self, spec: TraceSpec) -> None:
         self.everybody = spec.believe == "everybody"
@@ -36,11 +35,11 @@ class Rules:
         self.threshold = threshold(spec.share)
 
     def believes(self, client: Peer) -> bool:
-        """Whether the traceparent of a client is gone on with."""
+        """Whether the traceparent of a client is trusted, so that its trace is continued."""
         return self.everybody or (client.trusted and not self.nobody)
 
     def begin(self, x: Exchange) -> Trace:
-        """The trace of a request: the one that it is part of, or a new one."""
+        """The trace of a request: a continued one, or a new one."""
         trace = Trace()
         ids = new_id()
         trace.server_id = ids[:16]
@@ -63,41 +62,41 @@ class Rules:
 
 
 class Trace:
-    """One request and where it stands in its trace."""
+    """One request, its spans, and its parent in the trace."""
 
     def __init__(self) -> None:
         self.trace_id = b""
         self.parent_id = b""
-        """The span of whoever sent the request, b"" where the trace begins here."""
+        """The parent span, that of the client; b"" at the root of a trace."""
         self.server_id = b""
         """The span of the request."""
         self.next_id = b""
-        """An id for the next try."""
+        """The span of the next attempt."""
         self.state = b""
         """tracestate."""
         self.flagged = False
-        """Whether the sender says that it is recorded."""
+        """Whether the sampled flag of the client is set."""
         self.shared = False
-        """Whether the trace is within the share that is kept in any case."""
+        """Whether the trace is within the share that is always kept."""
         self.announced = False
-        """Whether backends are told that it is recorded."""
+        """Whether the sampled flag is set towards backends."""
         self.tries: list[Try] = []
-        """In the order in which they began."""
+        """The attempts in the order of their start."""
         self.current: Try | None = None
-        """The one that the exchange is at."""
+        """The attempt whose response counts."""
 
     def go(self, x: Exchange) -> Try:
-        """The exchange is at the backend that it was picked."""
+        """Begin the attempt at the picked backend, and end the one before."""
         before, backend, picked = self.current, x.attempt.backend, x.attempt.picked
         assert backend is not None
         if before is not None:
             before.end(before.headed or picked)  # the head of a response that was not passed on
-            picked = max(picked, before.ended)  # once more at the same backend, whose connection was stale
+            picked = max(picked, before.ended)  # again at the same backend, after a stale connection
         self.current = self.begin_try(picked, backend.spec)
         return self.current
 
     def begin_try(self, picked: float, backend: Any) -> Try:
-        """The request goes to a backend that was picked at that time."""
+        """Begin an attempt at a backend picked at the time `picked`."""
         attempt = Try()
         attempt.id = self.next_id or new_id()[:16]
         self.next_id = b""
@@ -107,7 +106,7 @@ class Trace:
         return attempt
 
     def fields(self, attempt: Try) -> HeaderEdits:
-        """The fields that tell a backend where it stands (W3C Trace Context 3)."""
+        """The fields traceparent and tracestate for the backend of an attempt (W3C Trace Context 3)."""
         parent = b"".join((b"00-", self.trace_id, b"-", attempt.id, b"-01" if self.announced else b"-00"))
         fields: tuple[tuple[bytes, bytes], ...] = ((b"traceparent", parent),)
         if self.state:
@@ -116,22 +115,22 @@ class Trace:
 
 
 class Try:
-    """The request at one backend."""
+    """One attempt at one backend: a client span."""
 
     def __init__(self) -> None:
         self.id = b""
         self.backend: Any = None
-        """What the configuration says of it (BackendSpec)."""
+        """Its BackendSpec."""
         self.picked = self.sent = self.headed = self.ended = 0.0
         self.status = 0
         self.reason: Reason | None = None
-        """Why there was no response, or not the whole."""
+        """The reason of a missing or incomplete response."""
         self.hedge = False
-        """Whether it was made beside another one that was late."""
+        """Whether it is the second attempt of a hedged request."""
         self.dropped = False
-        """Whether it was given up without an answer, because another try beside it was enough."""
+        """Whether it was cancelled before a response, because the other attempt had won."""
 
     def end(self, now: float) -> None:
-        """It is over, if it was not before."""
+        """End it at time `now`, unless it has ended."""
         if self.ended == 0.0:
             self.ended = now
