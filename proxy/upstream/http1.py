@@ -285,7 +285,7 @@ class Http1Connection(UpstreamStream):
         if self.requester is requester and self.body.done:
             self._release(requester, self.body.end == size)
             self.head.release()
-            requester.end(self.body.trailers)
+            requester.end(self.body.trailers if requester.decode_body else ())
 
     def _complete(self, requester: Requester, clean: bool, body_end: int) -> None:
         """Head and body came in one piece: let go of the connection first, so that the next request may have it."""
