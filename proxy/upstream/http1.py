@@ -177,7 +177,7 @@ class Http1Connection(UpstreamStream):
         self.pool.forget(self)
         if requester is None:
             return
-        if state == UNTIL_CLOSE and exc is None:
+        if exc is None and (state == UNTIL_CLOSE or state == TUNNEL):
             requester.end(())
         elif state == AWAITING and self.partial is None:
             requester.failed(SEND_RESET, silent)
