@@ -26,7 +26,6 @@ ELSEWHERE = {
         "what is held back is told by what the client gets, and when",
     ),
     "downstream/http1/connection.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
-    "downstream/client_socket.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "downstream/http1/body.py": ("e2e/test_data_path.py", "its contract is bytes on a socket"),
     "downstream/acceptor.py": ("e2e/test_data_path.py", "limits are told by connections that are refused"),
     "upstream/spec.py": ("upstream/test_group.py", "plain values, which a group takes up"),

@@ -29,6 +29,7 @@ class BodyReader:
         """A body of `length` bytes follows."""
         self.left = length
         self.decoder = None
+        self.trailers = ()
         self.total = 0
         self.done = length == 0
 

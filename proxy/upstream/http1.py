@@ -177,7 +177,7 @@ class Http1Connection(UpstreamStream):
         self.pool.forget(self)
         if requester is None:
             return
-        if state == UNTIL_CLOSE and exc is None:
+        if exc is None and (state == UNTIL_CLOSE or state == TUNNEL):
             requester.end(())
         elif state == AWAITING and self.partial is None:
             requester.failed(SEND_RESET, silent)
@@ -285,7 +285,7 @@ class Http1Connection(UpstreamStream):
         if self.requester is requester and self.body.done:
             self._release(requester, self.body.end == size)
             self.head.release()
-            requester.end(self.body.trailers)
+            requester.end(self.body.trailers if requester.decode_body else ())
 
     def _complete(self, requester: Requester, clean: bool, body_end: int) -> None:
         """Head and body came in one piece: let go of the connection first, so that the next request may have it."""
