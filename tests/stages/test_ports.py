@@ -126,6 +126,19 @@ def test_a_client_that_leaves_closes_the_connection_to_the_backend() -> None:
     assert cells(stream.backend, IN_FLIGHT) == [0]
 
 
+def test_what_a_stage_adds_to_a_response_that_is_tried_elsewhere_is_gone() -> None:
+    plan, streams = serving(TWO + ", retry: {on: [503]}", "upstream: app, response_headers: {set: {x: y}}")
+    client = FakeClient()
+    x = client.ask(plan)
+    first = used(streams)
+    assert x.response_edits is not None
+    x.response_edits = x.response_edits.plus(((b"Z", b"1"),))
+    first.respond(503)
+    assert used(streams) is not first
+    assert x.response_edits is not None
+    assert x.response_edits.fields == ((b"x", b"y"),)
+
+
 # --- without a client -------------------------------------------------------------------------------------------------
 
 
