@@ -15,13 +15,14 @@ from .http.forwarded import client_address
 from .http.local_replies import LocalReply
 from .http.peer import Peer
 from .http1.codec import HeaderEdits, RequestHead, ResponseHead
+from .http1.framing import Trailers
 from .metrics import Counters
 from .plan import Plan, RoutePlan
 from .upstream.backend import Backend
 from .upstream.group import Group
 from .upstream.load.report import LoadReport
 from .upstream.picker import Picker
-from .upstream.ports import BodySource, OutgoingRequest, Requester, Trailers, UpstreamStream
+from .upstream.ports import BodySource, OutgoingRequest, Requester, UpstreamStream
 
 
 class ClientStream(Timed):

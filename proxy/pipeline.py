@@ -13,21 +13,16 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
-from .balancing import Balancer
-from .balancing.compose import BalanceSpec, compose, spare
-from .balancing.user_code import call_guarded, user_algorithms
-from .deadlines import Sweep
+from .balancing.user_code import make_balancers
 from .errors import ConfigError, Problem
 from .exchange import END, NoWayBack, ResponseStage, Stage
 from .features.chaos import OFF, Injector
 from .features.chaos.links import faults_before, faults_on_return
 from .features.geo.key import link_location
 from .features.tracing.links import link_hedge
-from .http1.codec import HeaderEdits
-from .plan import EditSpec, LinkContext, Plan, PlanSpec, RoutePlan, RouteSpec
+from .plan import LinkContext, Plan, PlanSpec, RoutePlan, RouteSpec
 from .routing import RouteTable
 from .runtime import Registry
-from .scoreboard import alone
 from .stages.admit import link_admit, link_breaker, link_rate_limits, link_shedding
 from .stages.connect import link_connect
 from .stages.hedge import link_hedged_return
@@ -36,8 +31,6 @@ from .stages.relay import link_relay
 from .stages.request_key import link_key
 from .stages.route import link_answer
 from .stages.send import link_send
-from .upstream.picker import Selector
-from .upstream.spec import GroupSpec
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -91,15 +84,10 @@ KEYS = (link_key, link_location, feature("sticky.links:link_token"))
 """What backends are picked by, each in front of the one before."""
 STAGES = tuple(stage for stage, _, _ in CHAIN)
 
-Balancers = tuple[Balancer, Balancer]
-"""An algorithm, and its spare."""
-
 
 def link_route(spec: RouteSpec, context: LinkContext) -> RoutePlan:
     """The chain of one route, both ways, and the values that its stages read. Raises ValueError."""
     plan = RoutePlan(spec)
-    plan.request_edits = edits(spec.request_edits)
-    plan.response_edits = edits(spec.response_edits)
     back: ResponseStage = NoWayBack()
     following: Stage = END
     for stage, links, links_back in reversed(CHAIN):
@@ -116,38 +104,27 @@ def link_route(spec: RouteSpec, context: LinkContext) -> RoutePlan:
     return plan
 
 
-def edits(spec: EditSpec | None) -> HeaderEdits | None:
-    """The changes of one direction, as the codec applies them."""
-    return HeaderEdits(dict(spec.set), dict(spec.append), list(spec.remove)) if spec is not None else None
-
-
 def link_plan(spec: PlanSpec, runtime: Registry | None = None, injector: Injector = OFF) -> Plan:
     """Link a plan for the live groups of `runtime`, which are not changed by it; `injector` has the chaos rules that
     are active.
 
     Raises ConfigError where what was checked when the plan was compiled does not hold in this process.
     """
-    runtime = runtime or Registry(alone(), Sweep())
+    runtime = runtime or Registry.alone()
     context = LinkContext(spec.settings, runtime, injector, KEYS)
     plan = Plan(spec, runtime)
     for name, group in spec.groups.items():
-        plan.balancers[name] = _checked(f"upstreams.{name}.balance", make_balancers, group)
+        plan.balancers[name] = _checked(f"upstreams.{name}.balance", make_balancers, group.balance)
     routes = []
     for index, route in enumerate(spec.routes):
         routes.append((route.match, _checked(f"routes[{index}]", lambda each: link_route(each, context), route)))
         if route.group is not None and route.selector is not None:
-            made: dict[Selector, Balancers] = plan.subsets.setdefault(route.upstream, {})
+            made = plan.subsets.setdefault(route.upstream, {})
             if route.selector not in made:
-                made[route.selector] = _checked(f"upstreams.{route.upstream}.balance", make_balancers, route.group)
+                key, balance = f"upstreams.{route.upstream}.balance", route.group.balance
+                made[route.selector] = _checked(key, make_balancers, balance)
     plan.routes = RouteTable(routes)
     return plan
-
-
-def make_balancers(group: GroupSpec) -> Balancers:
-    """Those of one picker. Raises ValueError."""
-    balance: BalanceSpec = group.balance
-    own = user_algorithms(balance)
-    return call_guarded(own, "__init__", compose, balance), call_guarded(own, "__init__", spare, balance)
 
 
 def _checked(key: str, function: Callable[[S], T], spec: S) -> T:

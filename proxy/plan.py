@@ -258,8 +258,8 @@ class RoutePlan:
         """The stage that goes on when a connection is there."""
         self.back: Any = None
         """The first station of the way back (exchange.ResponseStage)."""
-        self.request_edits: HeaderEdits | None = None
-        self.response_edits: HeaderEdits | None = None
+        self.request_edits = edits_of(spec.request_edits)
+        self.response_edits = edits_of(spec.response_edits)
         self.rewrites = spec.rewrites
         self.strip = spec.strip
         """A path prefix to take away, with `prefix` put in its place. Both without a slash at the end."""
@@ -272,6 +272,11 @@ class RoutePlan:
         self.response_idle = spec.response_idle
         self.request_timeout = spec.request_timeout
         self.tunnel_idle = spec.tunnel_idle
+
+
+def edits_of(spec: EditSpec | None) -> HeaderEdits | None:
+    """The changes of one direction, as the codec applies them."""
+    return HeaderEdits(dict(spec.set), dict(spec.append), list(spec.remove)) if spec is not None else None
 
 
 class LinkContext:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .deadlines import Sweep
 from .limits.buckets import Buckets
 from .limits.shedding import Shedder
-from .scoreboard import Scoreboard
+from .scoreboard import Scoreboard, alone
 from .upstream.backend import Backend, BackendSpec
 from .upstream.group import Group
 from .upstream.picker import Selector
@@ -38,6 +38,11 @@ class Registry:
         self.groups: dict[str, Group] = {}
         self.epoch = -1
         self.retired: list[tuple[str, Backend]] = []
+
+    @classmethod
+    def alone(cls) -> Registry:
+        """The state of a process that serves alone."""
+        return cls(alone(), Sweep())
 
     def remote(self, store: S, make: Callable[[S], T]) -> T:
         """The client of a store: one for all limits, kept across reloads."""

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from ..limits.threads import start_thread
-from .compose import BalanceSpec
+from .base import Balancer
+from .compose import BalanceSpec, compose, spare
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,3 +48,9 @@ def call_guarded(own: str, call: str, function: Callable[P, T], *args: P.args, *
     if error is not None and not isinstance(error, ValueError):
         raise ValueError(f"{call} of the algorithm {own} has raised {error!r:.200}") from error
     return result.result()
+
+
+def make_balancers(balance: BalanceSpec) -> tuple[Balancer, Balancer]:
+    """The algorithm of one picker, and its spare. Raises ValueError."""
+    own = user_algorithms(balance)
+    return call_guarded(own, "__init__", compose, balance), call_guarded(own, "__init__", spare, balance)

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from ..balancing import create
 from ..balancing.compose import compose
-from ..balancing.user_code import call_guarded, user_algorithms
+from ..balancing.user_code import call_guarded, make_balancers, user_algorithms
 from ..errors import ConfigError, Problem
-from ..pipeline import make_balancers
 from ..plan import KeySpec, LocatorSpec
 from ..upstream.backend import Backend
 from ..upstream.picker import Selector
@@ -50,7 +49,7 @@ def needs_of(upstream: UpstreamSection, spec: GroupSpec, located: bool) -> Needs
     if algorithm.needs_location and not located:
         raise ValueError("the algorithm needs to know where clients are: say where it is found out with `geo`")
     try_out(spec)
-    make_balancers(spec)
+    make_balancers(spec.balance)
     return Needs(algorithm.needs_key, algorithm.needs_location)
 
 

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from ..balancing.user_code import call_guarded, user_algorithms
 from ..configuration.schema import Config, Route
 from ..configuration.values import quoted
-from ..deadlines import Sweep
 from ..errors import BODY_TOO_LARGE, NO_ROUTE, ProtocolError, Reason
 from ..exchange import END, ClientStream, Exchange, Stage
 from ..features.geo.key import LocatedKey
@@ -29,7 +28,7 @@ from ..pipeline import link_plan
 from ..plan import Plan, PlanSpec, RoutePlan, RouteSpec
 from ..routing import EXACT, PREFIX, Match, RouteTable
 from ..runtime import Registry
-from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, Scoreboard, alone
+from ..scoreboard import EJECTED_FOR, EJECTED_UNTIL, IN_FLIGHT, ROW, Scoreboard
 from ..stages import rewrite as rewriting
 from ..stages.admit import RateLimit
 from ..stages.pick import Pick
@@ -83,7 +82,7 @@ def explain(
 
     Raises ConfigError if it cannot be linked, ValueError if an algorithm of a user's own fails over it.
     """
-    plan = link_plan(spec, Registry(alone(), Sweep()))
+    plan = link_plan(spec, Registry.alone())
     head = RequestHead()
     limits = config.limits
     head.max_size, head.max_count, head.max_target = limits.head_size, limits.header_count, limits.target_size

@@ -9,6 +9,8 @@ from typing import Any
 
 from .codec import ChunkedDecoder
 
+Trailers = tuple[tuple[bytes, bytes], ...]
+"""Fields behind a body (RFC 9110 6.5)."""
 VIEW_FROM = 4096
 """Bytes from which a part of what was received is handed on as a view instead of a copy."""
 

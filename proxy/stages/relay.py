@@ -12,9 +12,10 @@ from typing import Any
 from ..errors import UPGRADE_REFUSED, Reason
 from ..exchange import Exchange, ResponseStage
 from ..http1.codec import UPGRADE, ResponseHead
+from ..http1.framing import Trailers
 from ..plan import LinkContext, RouteSpec
 from ..scoreboard import FAILURES
-from ..upstream.ports import Trailers, UpstreamStream
+from ..upstream.ports import UpstreamStream
 from .attempt import blames_backend, judge, judge_failure, wait_for_connection
 from .finish import finish, local_error
 from .retry import pause_asked, resendable, retry, rewind

@@ -11,9 +11,9 @@ from typing import Any
 from ..deadlines import NEVER, Timed
 from ..errors import Reason
 from ..http1.codec import HeaderEdits, RequestHead, ResponseHead
+from ..http1.framing import Trailers
 
 NO_FIELDS = HeaderEdits()
-Trailers = tuple[tuple[bytes, bytes], ...]
 
 
 class OutgoingRequest:

@@ -12,11 +12,12 @@ from proxy.exchange import ClientStream, Exchange
 from proxy.http.local_replies import LocalReply
 from proxy.http.peer import Peer
 from proxy.http1.codec import ResponseHead
+from proxy.http1.framing import Trailers
 from proxy.metrics import Counters
 from proxy.plan import Plan
 from proxy.stages.route import start
 from proxy.upstream.backend import Backend
-from proxy.upstream.ports import OutgoingRequest, Requester, Trailers, UpstreamStream
+from proxy.upstream.ports import OutgoingRequest, Requester, UpstreamStream
 
 
 class FakeClient(ClientStream):

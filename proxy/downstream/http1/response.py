@@ -12,9 +12,9 @@ from typing import Any
 from ...exchange import Exchange
 from ...http.local_replies import LocalReply
 from ...http1.codec import CONTENT_LENGTH, TRANSFER_ENCODING, ResponseHead, mask_of
+from ...http1.framing import Trailers
 from ...http1.rendering import render
 from ...metrics import Counters
-from ...upstream.ports import Trailers
 from ..client_socket import TUNNEL, ClientSocket
 
 COPY_LIMIT = 16384

@@ -14,8 +14,8 @@ from typing import Any
 from ...errors import Reason
 from ...exchange import Exchange, ResponseStage
 from ...http1.codec import ResponseHead
+from ...http1.framing import Trailers
 from ...http1.rendering import copied
-from ...upstream.ports import Trailers
 from .holding import Held, Hold, reset
 from .rules import Live
 

@@ -16,8 +16,8 @@ from ...errors import Reason
 from ...exchange import Exchange, ResponseStage
 from ...http.local_replies import proxy_status
 from ...http1.codec import ResponseHead
+from ...http1.framing import Trailers
 from ...http1.rendering import changed, response_head
-from ...upstream.ports import Trailers
 from .flows import Delayed, Flow, LateEnd, Paced, ResetEnd, Truncated
 from .holding import Held, Pause, Silence, reset
 from .rules import ENDING, Live, Rule

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from ...errors import Reason
 from ...http1.codec import X_REQUEST_ID, ResponseHead, mask_of
+from ...http1.framing import Trailers
 from ...http1.rendering import request_head
 from ...metrics import U_PROBES, U_PROBES_ANSWERED
 from ..backend import Backend
-from ..ports import OutgoingRequest, Requester, Trailers, UpstreamStream
+from ..ports import OutgoingRequest, Requester, UpstreamStream
 from .orca import SIZE_MAX, parse_binary, parse_body, parse_header
 
 GIVE_UP = 5.0

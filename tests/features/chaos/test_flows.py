@@ -9,7 +9,7 @@ from proxy.exchange import Exchange, ResponseStage
 from proxy.features.chaos.flows import LateEnd, ResetEnd, Truncated
 from proxy.features.chaos.rules import Live
 from proxy.http1.codec import ResponseHead
-from proxy.upstream.ports import Trailers
+from proxy.http1.framing import Trailers
 from tests.features.chaos.injected import rule
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"
