@@ -43,7 +43,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Link = Callable[[RouteSpec, LinkContext, Stage], Stage]
-"""Puts something before a stage if the route asks for it, else returns that stage as it is."""
+"""Returns the stage to enter before a given one, or that stage itself if the route does not need another."""
 LinkBack = Callable[[RouteSpec, LinkContext, ResponseStage], ResponseStage]
 """The same on the way back."""
 
@@ -88,7 +88,7 @@ CHAIN: tuple[tuple[str, tuple[Link, ...], tuple[LinkBack, ...]], ...] = (
 )
 # fmt: on
 KEYS = (link_key, link_location, feature("sticky.links:link_token"))
-"""What backends are picked by, each in front of the one before."""
+"""The links of the request key, each one around the one before."""
 STAGES = tuple(stage for stage, _, _ in CHAIN)
 
 Balancers = tuple[Balancer, Balancer]
@@ -125,7 +125,7 @@ def link_plan(spec: PlanSpec, runtime: Registry | None = None, injector: Injecto
     """Link a plan for the live groups of `runtime`, which are not changed by it; `injector` has the chaos rules that
     are active.
 
-    Raises ConfigError where what was checked when the plan was compiled does not hold in this process.
+    Raises ConfigError for a spec that is invalid in this process, although it was valid when it was compiled.
     """
     runtime = runtime or Registry(alone(), Sweep())
     context = LinkContext(spec.settings, runtime, injector, KEYS)
