@@ -1,10 +1,10 @@
 """START HERE: the life of a request.
 
 Law of this file: the order of everything that can stand between client and backend is the table CHAIN. The stage names
-are the words used in metrics, error reasons, the access log, chaos rules and the docs. A stage does its part and enters
-the next one by a plain call; where it has to wait, it returns, and the way back goes on when the answer is there. A
-plan links only what a route asks for, so a feature that is not configured costs nothing and is not even imported: a
-feature is one line of the table.
+are the words used in metrics, error reasons, the access log, chaos rules and the docs. A stage processes the request
+and enters the next one by a plain call; before a wait it returns, and the event continues on the way back. A plan links
+only the features of a route, so a feature that is not configured costs nothing and is not even imported: a feature is
+one line of the table.
 """
 
 from __future__ import annotations
