@@ -18,7 +18,7 @@ log = logging.getLogger("qantara")
 
 
 class Timed:
-    """Something with a deadline: `deadline` is when `expire` is to be called, NEVER for not at all."""
+    """An object with a deadline: `deadline` is the time at which `expire` is called, NEVER for none."""
 
     def __init__(self) -> None:
         self.deadline = NEVER
@@ -28,15 +28,15 @@ class Timed:
 
 
 class Sweep:
-    """All that carry deadlines in one worker."""
+    """All objects with deadlines in one worker."""
 
     def __init__(self) -> None:
         self.watched: set[Timed] = set()
         self.now = monotonic()
-        """The time of the last tick, for what need not be more exact than that."""
+        """The time of the last tick, for uses without need of more precision."""
 
     def run(self, now: float) -> None:
-        """Expire what is late. Called once per tick."""
+        """Expire the objects with a passed deadline. Called once per tick."""
         self.now = now
         late: list[Timed] = []
         for timed in self.watched:

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 
 class Reason(NamedTuple):
-    """Why the proxy answered by itself, or gave a request up."""
+    """The reason of an error response, or of an aborted request."""
 
     stage: str
     cause: str
     status: int
-    """The status that the client gets, if it can still get one."""
+    """The status of the response, if none has begun."""
     error: str
-    """The error type of RFC 9209 section 2.3, or "" where the answer is no error."""
+    """The error type of RFC 9209 section 2.3, "" for a response that is no error."""
     hint: str
     """One sentence for people: what was wrong and what would be right."""
     retryable: bool = False
@@ -221,15 +221,15 @@ class BindError(QantaraError):
 
 
 class WorkerLost(BindError):
-    """A worker died, or does not answer: that says nothing about what it was asked to do."""
+    """A worker has died, or does not respond: the result of the request to it is unknown."""
 
 
 class ControlError(QantaraError):
-    """A running proxy could not be asked."""
+    """A request to a running proxy has failed."""
 
 
 class NobodyServes(ControlError):
-    """There is nobody at the control socket."""
+    """No proxy listens at the control socket."""
 
 
 class BoardFull(QantaraError):

@@ -1,8 +1,8 @@
 """One request in flight, its attempts, and the ports that it passes through.
 
-Law of this file: state and interfaces only. What happens to a request is in pipeline.py and stages/. An exchange
-speaks to the client through `ClientStream`, each of its attempts to a backend through `UpstreamStream`; nothing here
-knows how either side writes its bytes. Exchanges are reused: `begin` sets what is per request, `clear` lets go of it.
+Law of this file: state and interfaces only; the processing is in pipeline.py and stages/. The port of an exchange to
+the client is `ClientStream`, that of an attempt to a backend `UpstreamStream`, both without a wire form. Exchanges are
+reused: `begin` sets the state of a request, `clear` releases it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from .upstream.ports import BodySource, OutgoingRequest, Requester, UpstreamStre
 
 
 class ClientStream(Timed):
-    """The port towards the client: one request at a time is answered through it.
+    """The port towards the client, for one exchange at a time.
 
-    As it stands it answers nobody: an exchange without a client (a fill in the background, a revalidation) has one of
-    these, and every part of its response is discarded.
+    The base discards every part of a response: it is the port of an exchange without a client (a fill in the
+    background, a revalidation).
     """
 
     def __init__(self, peer: Peer, counters: Counters, log: Any = None) -> None:
@@ -48,19 +48,19 @@ class ClientStream(Timed):
         this is all of it."""
 
     def data(self, x: Exchange, data: Any) -> None:
-        """More of the response body. What the client does not take is buffered, and the source of the body is paused
-        when that is too much."""
+        """More of the response body. Bytes that cannot be written are buffered, and a full buffer pauses the source of
+        the body."""
 
     def end(self, x: Exchange, trailers: Trailers) -> None:
         """The response body is complete."""
 
     def local_reply(self, x: Exchange, reply: LocalReply, close: bool) -> int:
-        """Answer with a response of the proxy's own; with `close` it is the last of this connection. Returns the bytes
+        """Send a local reply; with `close` it is the last response of the connection. Returns the bytes
         sent."""
         return 0
 
     def abort(self, x: Exchange) -> None:
-        """End the response, which is incomplete, so that the client sees that it is."""
+        """End an incomplete response, recognizably for the client."""
 
     def reset(self, x: Exchange) -> None:
         """As `abort`, at once and with a reset."""
@@ -81,28 +81,28 @@ class ClientStream(Timed):
         """No further request after this one."""
 
     def read_body(self) -> None:
-        """There is somewhere for the request body to go: read on."""
+        """The request body has a receiver: resume reading."""
 
     def pause_reading(self) -> None:
-        """The backend takes no more."""
+        """Writing to the backend is paused."""
 
     def resume_reading(self) -> None:
-        """The backend takes more again."""
+        """Writing to the backend is possible again."""
 
 
 class Stage:
-    """A station on the way to the backend. A plan links those that a route needs, and no others."""
+    """A stage on the way to the backend. A plan links only the stages of a route."""
 
     def __init__(self, following: Stage | None = None) -> None:
         self.next: Stage = following if following is not None else END
 
     def enter(self, x: Exchange) -> None:
-        """Do this stage's part and enter the next, or answer. The base hands on."""
+        """Process the request and enter the next stage, or end it with a reply. The base enters the next stage."""
         self.next.enter(x)
 
 
 class End(Stage):
-    """Behind the last stage, which enters none."""
+    """The stage after the last one, which never enters it."""
 
     def __init__(self) -> None:
         self.next = self
@@ -115,17 +115,17 @@ END = End()
 
 
 class ResponseStage:
-    """A station on the way back to the client. Each method hands on to the next station; the last is `Relay`."""
+    """A stage on the way back to the client. Each method calls the same one of the next stage; the last is `Relay`."""
 
     def __init__(self, following: ResponseStage | None = None) -> None:
         self.next: ResponseStage = following if following is not None else NO_WAY_BACK
 
     def connected(self, x: Exchange, stream: UpstreamStream) -> None:
-        """The connection that the exchange waited for is there."""
+        """A connection is available, after a wait."""
         self.next.connected(x, stream)
 
     def connect_failed(self, x: Exchange, reason: Reason) -> None:
-        """There will be no connection, or no slot in the upstream."""
+        """No connection, or no slot in the upstream, is available."""
         self.next.connect_failed(x, reason)
 
     def interim(self, x: Exchange, head: ResponseHead) -> None:
@@ -145,7 +145,7 @@ class ResponseStage:
         self.next.end(x, trailers)
 
     def failed(self, x: Exchange, reason: Reason, silent: bool) -> None:
-        """The response will not come, or not wholly."""
+        """The response is missing or incomplete."""
         self.next.failed(x, reason, silent)
 
     def switched(self, x: Exchange, head: ResponseHead) -> None:
@@ -154,7 +154,7 @@ class ResponseStage:
 
 
 class NoWayBack(ResponseStage):
-    """That of an exchange that is on no route: nothing ever comes back."""
+    """The way back of an exchange without a route: no event arrives."""
 
     def __init__(self) -> None:
         self.next = self
@@ -164,14 +164,14 @@ NO_WAY_BACK = NoWayBack()
 
 
 class Wait:
-    """What an exchange or an attempt waits for; cancelled by everything that ends the exchange."""
+    """A wait of an exchange or an attempt; the end of the exchange cancels it."""
 
     def cancel(self) -> None:
-        """It is not waited for any more."""
+        """End the wait without an event."""
 
 
 class Attempt(Requester):
-    """One try at one backend. Every exchange has one; a retry is the next, a hedge a second one beside it."""
+    """One attempt at one backend. A retry is the next attempt, a hedge a second one beside it."""
 
     def __init__(self, x: Exchange) -> None:
         super().__init__()
@@ -194,13 +194,13 @@ class Attempt(Requester):
         self.head_at = 0.0
         """When the response head came, 0.0 if the whole response came with it."""
         self.in_flight_at_pick = 0
-        """Requests that the backend had when this one was given to it, itself included."""
+        """Requests in flight at the backend when this one was assigned, itself included."""
         self.report: LoadReport | None = None
-        """What the backend said of its load in the response."""
+        """The load report in the response."""
         self.request_done = False
         self.queued_for = 0.0
 
-    # --- what the upstream side calls: handed to the way back of the route ---
+    # --- called by the upstream side: passed to the way back of the route ---
 
     def can_use_slot(self) -> bool:
         x = self.x
@@ -275,9 +275,9 @@ class Exchange:
         self.key: bytes | None = None
         """The key of the algorithm."""
         self.sticky_token: bytes | None = None
-        """The token of the backend that the client presents (features/sticky/)."""
+        """The token presented by the client (features/sticky/)."""
         self.attempt = self.first
-        """The attempt whose response counts."""
+        """The current attempt; with hedging, the one that wins."""
         self.hedge: Any = None
         """The second attempt beside it (stages/hedge.py)."""
         self.source: BodySource | None = None
@@ -285,7 +285,7 @@ class Exchange:
         self.wait: Any = None
         """A `Wait` for anything but a connection: a slot, a pause, a rate limit, a fault on purpose."""
         self.was_delayed = False
-        """Whether it had to wait somewhere, so that `started` is no longer the present time."""
+        """Whether it was delayed, so that `started` is no longer the present time."""
         self.tries = 0
         self.resent = False
         """Whether it was sent again to the same backend, because the first connection had gone stale."""
@@ -299,7 +299,7 @@ class Exchange:
         self.http10 = False
         """Whether the client speaks HTTP/1.0: no interim responses, no upgrades, Host is optional."""
         self.decode_body = False
-        """Whether the response body is wanted without its transfer coding."""
+        """Whether the response body is delivered without its transfer coding."""
         self.request_done = self.upgrading = False
         self.body: Any = None
         """What of the request body came before there was anywhere to send it."""
@@ -322,7 +322,7 @@ class Exchange:
         self.head.release()
 
     def begin(self, client: ClientStream, plan: Plan, now: float) -> None:
-        """A head was parsed into `self.head` at time `now`."""
+        """Begin with the head parsed into `self.head` at time `now`."""
         self.serial += 1
         self.client = client
         self.plan = plan
@@ -331,14 +331,14 @@ class Exchange:
         self.http10 = self.decode_body = False
 
     def refuse(self, client: ClientStream, plan: Plan, now: float) -> None:
-        """What came at time `now` is no request: only the answer to it is left to be given."""
+        """Begin with malformed bytes at time `now`: only an error response follows."""
         self.client = client
         self.plan = plan
         self.started = now
         self.head_only = self.http10 = self.decode_body = False
 
     def client_address(self) -> str:
-        """The address that the request comes from: what trusted proxies say, else that of the peer."""
+        """The address of the client: as forwarded by trusted proxies, else that of the peer."""
         client, plan = self.client, self.plan
         assert client is not None and plan is not None
         peer = client.peer
@@ -359,7 +359,7 @@ class Exchange:
         self.source = None
 
     def drop_source(self) -> None:
-        """Close what the response comes from, if it is not over."""
+        """Close the source of the response, if it is incomplete."""
         source = self.source
         if source is not None:
             self.let_go()
@@ -372,11 +372,11 @@ class Exchange:
             if self.replayable:
                 self._keep(data)
             upstream.write(data)
-        else:  # no connection yet: the client was told to wait, so this happens once at most
+        else:  # no connection yet: reading is paused now, so this happens once at most
             self.body = bytes(self.body) + data if self.body else data
 
     def _keep(self, data: Any) -> None:
-        """Keep a part of the body for another try, or let go of everything if it becomes too much."""
+        """Buffer a part of the body for a retry, or release the buffer at its limit."""
         if self.group is None or self.bytes_in > self.group.spec.retry.buffer:
             self.replayable = False
             self.body = self.replay_body = None

@@ -1,8 +1,8 @@
 """Counters and histograms.
 
-Law of this file: counting is one addition to a cell of the scoreboard; reading is somebody else's work, off the path.
-A worker writes its own cells and no others, so the numbers of a machine are sums over its slots, and a worker that
-takes the place of another goes on counting where that one stopped.
+Law of this file: counting is one addition to a cell of the scoreboard; reading happens outside the path of requests.
+A worker writes only its own cells, so the numbers of a machine are sums over its slots, and the successor of a worker
+continues its counters.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Histogram:
 
 
 class Snapshot(NamedTuple):
-    """What a worker has done so far."""
+    """The counters of a worker at one time."""
 
     connections: int
     connections_open: int
@@ -124,9 +124,9 @@ class Snapshot(NamedTuple):
     bytes_in: int
     bytes_out: int
     statuses: dict[int, int]
-    """Answers by the hundreds of their status."""
+    """Responses by the hundreds of their status."""
     reasons: dict[str, int]
-    """Answers that the proxy made itself, and requests given up, by reason."""
+    """Error responses of the proxy, and aborted requests, by reason."""
     p50: float
     p99: float
 
@@ -139,9 +139,9 @@ class Counters:
         start = C_HISTOGRAMS
         self.seconds = Histogram(memoryview(self.cells)[start : start + HISTOGRAM_CELLS])
         self.talkers: Any = None
-        """Who asks the most (telemetry/top_talkers.py), None if nobody wants to know."""
+        """The sample of the top talkers (telemetry/top_talkers.py), None while it is off."""
         self.until_sample = 1
-        """Requests until one is looked at for it."""
+        """Requests until the next one is sampled for it."""
 
     @property
     def connections(self) -> int:
@@ -191,12 +191,12 @@ class Counters:
         self.cells[REASON_CELLS[name]] += 1
 
     def broke_off(self, name: str) -> None:
-        """Count one reason for a response to end in its middle, which its status could not say any more."""
+        """Count one reason of an incomplete response, whose status was already sent."""
         self.cells[REASON_CELLS[name]] += 1
         self.cells[C_BROKEN_OFF] += 1
 
     def lines_dropped(self, count: int) -> None:
-        """Count lines that the access log does not have."""
+        """Count lines that are missing in the access log."""
         self.cells[C_LINES_DROPPED] += count
 
     def snapshot(self) -> Snapshot:

@@ -1,10 +1,10 @@
 """START HERE: the life of a request.
 
 Law of this file: the order of everything that can stand between client and backend is the table CHAIN. The stage names
-are the words used in metrics, error reasons, the access log, chaos rules and the docs. A stage does its part and enters
-the next one by a plain call; where it has to wait, it returns, and the way back goes on when the answer is there. A
-plan links only what a route asks for, so a feature that is not configured costs nothing. A feature is one line of the
-table (docs/adding-a-feature.md).
+are the words used in metrics, error reasons, the access log, chaos rules and the docs. A stage processes the request
+and enters the next one by a plain call; before a wait it returns, and the event continues on the way back. A plan links
+only the features of a route, so a feature that is not configured costs nothing and is not even imported: a feature is
+one line of the table (docs/adding-a-feature.md).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 Link = Callable[[RouteSpec, LinkContext, Stage], Stage]
-"""Puts something before a stage if the route asks for it, else returns that stage as it is."""
+"""Returns the stage to enter before a given one, or that stage itself if the route does not need another."""
 LinkBack = Callable[[RouteSpec, LinkContext, ResponseStage], ResponseStage]
 """The same on the way back."""
 
@@ -81,7 +81,7 @@ CHAIN: tuple[tuple[str, tuple[Link, ...], tuple[LinkBack, ...]], ...] = (
 )
 # fmt: on
 KEYS = (link_key, link_location, feature("sticky.links:link_token"))
-"""What backends are picked by, each in front of the one before."""
+"""The links of the request key, each one around the one before."""
 STAGES = tuple(stage for stage, _, _ in CHAIN)
 
 
@@ -108,7 +108,7 @@ def link_plan(spec: PlanSpec, runtime: Registry | None = None, injector: Injecto
     """Link a plan for the live groups of `runtime`, which are not changed by it; `injector` has the chaos rules that
     are active.
 
-    Raises ConfigError where what was checked when the plan was compiled does not hold in this process.
+    Raises ConfigError for a spec that is invalid in this process, although it was valid when it was compiled.
     """
     runtime = runtime or Registry.alone()
     context = LinkContext(spec.settings, runtime, injector, KEYS)

@@ -54,12 +54,12 @@ class TraceSpec(NamedTuple):
     service: str = "qantara"
     attributes: tuple[tuple[str, str], ...] = ()
     believe: str = "trusted"
-    """Whose traceparent is gone on with: nobody, trusted, everybody."""
+    """The peers with a trusted traceparent: the value of `tracing.believe`."""
     sampled_flag: str = "share"
-    """When backends are told that the trace is recorded: share, always."""
+    """The sampled flag towards backends: share or always."""
     errors: bool = True
     slow: float = 1.0
-    """0.0 for however slow."""
+    """Seconds; 0.0 for none."""
     sampled: bool = True
     share: float = 0.01
     buffer: int = 4096
@@ -69,7 +69,7 @@ class TraceSpec(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What holds for every connection and request of a plan."""
+    """The settings of all connections and requests of a plan."""
 
     head_timeout: float = 10.0
     body_idle: float = 30.0
@@ -89,7 +89,7 @@ class Settings(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
 
     def trusts(self, address: str) -> bool:
-        """Whether a peer's forwarding headers are believed."""
+        """Whether the forwarding headers of a peer are trusted."""
         if not self.trusted_proxies:
             return False
         try:
@@ -128,18 +128,18 @@ class LocatorSpec(NamedTuple):
 
 
 class KeySpec(NamedTuple):
-    """What the key of a request is made of."""
+    """The parts of the key of a request."""
 
     sources: tuple[str, ...] = ()
     """client_ip, header:NAME, cookie:NAME, query:NAME or path:NAME each."""
     pattern: re.Pattern[bytes] | None = None
-    """The regex of the route, whose named groups "path:" means."""
+    """The regex of the route with the named groups for "path:"."""
     locator: LocatorSpec | None = None
     """The location of the client goes in front."""
 
 
 class RateLimitSpec(NamedTuple):
-    """A rate limit of a route. `store` is where other machines count too."""
+    """A rate limit of a route. `store` is shared with other machines."""
 
     rate: RateSpec
     key: KeySpec
@@ -147,7 +147,7 @@ class RateLimitSpec(NamedTuple):
 
 
 class RedirectSpec(NamedTuple):
-    """A redirect; {host}, {path} and {query} in `to` stand for those of the request."""
+    """A redirect; {host}, {path} and {query} in `to` are replaced by those of the request."""
 
     status: int
     to: str
@@ -171,7 +171,7 @@ class EditSpec(NamedTuple):
 
 
 class RouteSpec(NamedTuple):
-    """One route: which requests it takes and what becomes of them. Times are seconds, sizes are bytes."""
+    """One route: its conditions and its action. Times are seconds, sizes are bytes."""
 
     name: str
     match: Match
@@ -182,17 +182,17 @@ class RouteSpec(NamedTuple):
     selector: Selector | None = None
     """Labels of the backends that are used; None for all."""
     key: KeySpec | None = None
-    """What the balancing algorithm goes by; None if it goes by nothing."""
+    """The key for the balancing algorithm; None without one."""
     priority: int = NORMAL
     """Of `limits.shedding.PRIORITIES`."""
     redirect: RedirectSpec | None = None
     respond: RespondSpec | None = None
     rate_limits: tuple[RateLimitSpec, ...] = ()
-    """In the order in which they are asked."""
+    """In order of evaluation."""
     request_edits: EditSpec | None = None
     response_edits: EditSpec | None = None
     strip: bytes = b""
-    """A path prefix to take away, with `prefix` put in its place, where `rewrites`. Both without a slash at the end."""
+    """A path prefix to replace by `prefix`, if `rewrites`. Both without a slash at the end."""
     prefix: bytes = b""
     rewrites: bool = False
     raw_path: bool = False
@@ -205,8 +205,8 @@ class RouteSpec(NamedTuple):
     tunnel_idle: float = 3600.0
     features: Mapping[str, Any] = {}
     """The plain spec of each optional feature that takes part in this route, by the key of its section ("sticky",
-    "load_reports", "tracing", "shedding", ...), whether the section stands in the route, in its upstream or at the top
-    level. A feature that is absent is not linked."""
+    "load_reports", "tracing", "shedding", ...), from the sections of the route, of its upstream and of the top level.
+    An absent feature is not linked."""
 
 
 class PlanSpec(NamedTuple):
@@ -225,8 +225,8 @@ class PlanSpec(NamedTuple):
     """Folders that modules of a user's own are imported from."""
 
     def with_members(self, members: Mapping[str, tuple[BackendSpec, ...]]) -> PlanSpec:
-        """The same with the backends that some upstreams have now. An upstream is divided by priority as soon as one of
-        its backends has one."""
+        """The same with the present backends of some upstreams. An upstream is partitioned by priority if one of its
+        backends has one."""
         groups = {name: _with_backends(spec, members.get(name)) for name, spec in self.groups.items()}
         routes = tuple(route._replace(group=groups[route.upstream]) if route.group else route for route in self.routes)
         return self._replace(groups=groups, routes=routes)
@@ -245,7 +245,7 @@ def _with_backends(spec: GroupSpec, backends: tuple[BackendSpec, ...] | None) ->
 
 
 class RoutePlan:
-    """One route, linked: the stages that it goes through, and what they need to know of it."""
+    """One route, linked: the first stages of its chains, and the values that stages read."""
 
     def __init__(self, spec: RouteSpec) -> None:
         self.name = spec.name
@@ -291,14 +291,14 @@ class LinkContext:
         self.made: dict[Any, Any] = {}
 
     def key_of(self, spec: RouteSpec) -> Any:
-        """What backends are picked by on a route (stages/request_key.py); None for nothing. Raises ValueError."""
+        """The key of requests on a route (stages/request_key.py), None without one. Raises ValueError."""
         key = None
         for link in self.key_links:
             key = link(spec, self, key)
         return key
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
-        """What `make` makes, the same for all routes of the plan that ask for this key."""
+        """The result of `make`, called once per key and plan."""
         if key not in self.made:
             self.made[key] = make()
         found: T = self.made[key]
@@ -312,11 +312,11 @@ class Plan:
         self.listeners = spec.listeners
         self.settings = spec.settings
         self.specs = dict(spec.groups)
-        """What is said of each upstream."""
+        """The spec of each upstream."""
         self.registry = runtime
         """Where the live groups are."""
         self.groups = {name: runtime.group(name) for name in spec.groups}
-        """The live groups that the routes lead to; they take `specs` up when the plan is adopted."""
+        """The live groups of the routes; they adopt `specs` with the plan."""
         self.balancers: dict[str, tuple[Any, Any]] = {}
         """An algorithm and a spare for each upstream, for those groups that have none like it yet."""
         self.subsets: dict[str, dict[Selector, tuple[Any, Any]]] = {}
@@ -324,11 +324,11 @@ class Plan:
         self.routes = RouteTable([])
         self.access_log = spec.access_log
         self.shed = spec.shed
-        """When requests are refused because the worker has too much to do; None for never."""
+        """The thresholds of load shedding; None for none."""
         self.tracing = spec.tracing
 
     def settle_groups(self) -> None:
-        """Let what is live take up what this plan says of it."""
+        """Apply this plan to the live groups and limits."""
         self.registry.shedder.adopt(self.shed)
         settings = self.settings
         for spec in self.specs.values():

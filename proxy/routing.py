@@ -1,12 +1,12 @@
-"""Which route serves a request: host, path, method and headers, compiled once.
+"""Routing: the route of a request by host, path, method and headers, compiled once.
 
 Law of this file: the cost of finding a route depends on the length of the path, not on the number of routes. Hosts are
 looked up in a dictionary (wildcards by their suffixes); paths walk down a radix tree. Regexes hang in the same tree
 at the literal text that they begin with. No I/O, no configuration types: a matcher leads to an opaque target.
 
 Most specific wins: an exact host before a wildcard, a longer wildcard before a shorter, "*" last; within a host an
-exact path, then regexes in order, then the longest prefix; routes that are equal so far in the order given. A route
-whose method or headers do not match steps aside for the next.
+exact path, then regexes in order, then the longest prefix; routes of equal precedence in the order given. If the method
+or headers of a route do not match, the next one is tried.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class HeaderCondition(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What a route asks of a request. `text` is the exact path, the prefix or the regex."""
+    """The conditions of a route on a request. `text` is the exact path, the prefix or the regex."""
 
     host: bytes = b"*"
     kind: int = PREFIX

@@ -1,7 +1,7 @@
-"""What the processes of one proxy share: a block of memory with a row of numbers for each of them.
+"""The scoreboard: a block of memory, shared by the processes of one proxy, with rows of numbers for each of them.
 
-Law of this file: every cell has one writer, so there are no locks, and a process that is killed leaves nothing held;
-everybody reads everything, and sees each number whole (aligned 64-bit words). The only exceptions are the buckets of
+Law of this file: every cell has one writer, so there are no locks, and a process that is killed leaves none held;
+all processes read all cells, and each read is atomic (aligned 64-bit words). The only exceptions are the buckets of
 rate limits, which all workers change by compare-and-swap (limits/atomic.pyx), and the sessions of sticky upstreams,
 where the last one to write is right (features/sticky/sessions.py). Slot 0 belongs to the supervisor, the others to one
 worker each; the successor of a killed worker goes on in its slot. A process that serves alone has the same board in
@@ -56,7 +56,7 @@ HEALTH, STATE, REPORTED_STATE, WEIGHT, REPORTED_WEIGHT, SINCE = range(6)
 the reported one in percent, likewise; since when it is up again (ns)."""
 REPORT = range(6, 10)
 REPORT_AT = 14
-"""What a backend tells of its load when it is asked (upstream/load/sources.py), and when it did (ns); 0 for nothing."""
+"""The polled load report of a backend (upstream/load/sources.py), and its time (ns); 0 for none."""
 ROW = 16
 
 UNKNOWN, UP, DOWN = range(3)
@@ -79,7 +79,8 @@ SESSION_CELLS = 1_048_576
 
 
 class Directory:
-    """Which row belongs to whom. The supervisor decides it and tells the workers; a lone process decides for itself."""
+    """The assignment of rows to keys. The supervisor assigns them and sends them to the workers; a process that serves
+    alone assigns its own."""
 
     def __init__(self, capacity: int, what: str) -> None:
         self.capacity = capacity
@@ -103,21 +104,21 @@ class Directory:
         return found
 
     def release(self, key: str) -> int | None:
-        """Give the row of `key` up for others. Returns it; nobody may write there any more."""
+        """Free the row of `key`, and return it; no process may write there any more."""
         row = self.rows.pop(key, None)
         if row is not None:
             self.free.append(row)
         return row
 
     def replace(self, rows: dict[str, int]) -> None:
-        """Take over what the supervisor has decided."""
+        """Adopt the assignment of the supervisor."""
         self.rows = dict(rows)
         self.used = max(rows.values(), default=-1) + 1
         self.free = []
 
 
 class Scoreboard:
-    """The shared memory as one process sees it: the cells, and whose slot it has."""
+    """The shared memory as seen by one process: the cells, and the index of its slot."""
 
     def __init__(self, memory: mmap.mmap, slots: int, slot: int, fd: int) -> None:
         self.slots = slots
@@ -163,12 +164,12 @@ class Scoreboard:
         return self.cells[self._buckets : self._buckets + BUCKET_CELLS]
 
     def set_used(self, used: int) -> None:
-        """The supervisor says how many slots are in use."""
+        """Set the number of slots in use. Called by the supervisor only."""
         self.cells[USED] = used
         self.refresh()
 
     def refresh(self) -> None:
-        """Read again what the supervisor says. Once per tick."""
+        """Read the number of slots in use. Once per tick."""
         self.used = self.cells[USED] or self.slots
 
     def sessions(self) -> memoryview:

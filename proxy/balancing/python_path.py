@@ -1,8 +1,8 @@
 """Folders that modules of a user's own are imported from: `python_path` of the configuration.
 
 Law of this file: a module comes from such a folder only while its file and every folder above it belong to root or the
-user of this process, and nobody else can write to them (as StrictModes of sshd(8) has it). The folders come after all
-others of the path, so that nothing in them takes the place of a module of Python's, or of a package that is installed.
+user of this process, and no other user can write to them (as with StrictModes of sshd(8)). The folders come after all
+others of the path, so that they shadow neither modules of Python nor installed packages.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whether a configuration finds room on the scoreboard, whose size is fixed when it is made.
+"""Whether a configuration fits on the scoreboard, which has a fixed size.
 
-Law of this file: it counts what stands in the file. Backends that discovery finds later are refused when they come.
+Law of this file: it counts the entries of the file. Backends found by discovery are refused later if they do not fit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .schema import Config
 
 
 def room_findings(config: Config) -> Iterator[Finding]:
-    """The first upstream, rate limit and backend that there is no room for."""
+    """The first upstream, rate limit and backend without a free row."""
     names = [("upstreams", name) for name in config.upstreams] + [("rate_limits", name) for name in config.rate_limits]
     if len(names) > MOST_UPSTREAMS:
         words = f"there are {len(names)} upstreams and rate limits; there may be {MOST_UPSTREAMS} of both together"

@@ -1,7 +1,7 @@
 """From a checked configuration to the spec of a plan: numbers, bytes and tables that a process links (pipeline.py).
 
-Law of this file: it calls the hooks of the sections and puts their specs together. Whatever can be decided before the
-first request is decided then. Names are resolved; nothing that the data path holds refers to the configuration.
+Law of this file: it calls the hooks of the sections and combines their specs. All decisions that do not depend on a
+request are made here. Names are resolved; the data path has no reference to the configuration.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def unplaced(findings: Iterable[Finding]) -> tuple[Problem, ...]:
 def compile_plan(config: Config, report: Report = unplaced) -> PlanSpec:
     """Compile a configuration that has been loaded. `report` (see Loaded) gives problems their places in the file.
 
-    Raises ConfigError where only the code can tell what is wrong: an algorithm of the user's own that cannot be
-    imported, or does not take its parameters.
+    Raises ConfigError for errors that only running the code shows: an algorithm of the user's own that cannot be
+    imported, or does not accept its parameters.
     """
     use_folders(config.python_path)
     findings: list[Finding] = []
@@ -76,7 +76,7 @@ class CompiledGroup(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """What the routes of a configuration have in common."""
+    """The common values of a configuration's routes."""
 
     config: Config
     top: Mapping[str, Any]
@@ -86,7 +86,7 @@ class Whole(NamedTuple):
 
 
 def specs_of(where: str, path: Path, parent: Any, site: Site, findings: list[Finding]) -> dict[str, Any]:
-    """The specs of the sections that stand in `parent`, by key, without those that are absent; and what is wrong."""
+    """The specs of the sections in `parent`, by key, without absent ones; and the findings."""
     found: dict[str, Any] = {}
     for entry in sections(where):
         try:
@@ -156,7 +156,7 @@ def compile_group(
 
 
 def compile_route(index: int, route: Route, whole: Whole, findings: list[Finding]) -> RouteSpec:
-    """What is wrong with its sections goes into `findings`. Raises ValueError for all else."""
+    """Errors of its sections are added to `findings`. Raises ValueError for other errors."""
     config, name = whole.config, route.upstream
     site = Site(config, whole.top, route=route)
     if name is not None:
@@ -197,7 +197,7 @@ def forwarded(spec: RouteSpec, site: Site, whole: Whole) -> RouteSpec:
 
 
 def features_of(site: Site) -> dict[str, Any]:
-    """The specs of the optional sections that take part in a route, by key, wherever they stand."""
+    """The specs of the optional sections that apply to a route, by key, from all levels."""
     found: dict[str, Any] = {}
     for entry in SECTIONS:
         spec = site.specs.get(entry.key) if entry.after else None
@@ -208,7 +208,7 @@ def features_of(site: Site) -> dict[str, Any]:
 
 
 def _hidden(entry: Entry, side: str, specs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Header names that a section takes out of the messages of one side."""
+    """Header names that a section removes from the messages of one direction."""
     hook, spec = entry.hook(f"hides_{side}"), specs.get(entry.key)
     return tuple(hook(spec)) if hook is not None and spec is not None else ()
 

@@ -1,8 +1,7 @@
-"""What a reload would change, in the words of operators.
+"""The changes that a reload would make, in the terms of operators.
 
-Law of this file: it compares two checked configurations and touches nothing that runs. Things are known by what makes
-them the same for what is running: a listener by where it listens, a backend by upstream and address, a route by its
-name or its conditions.
+Law of this file: it compares two checked configurations, without effects. Entries are identified as at run time: a
+listener by its address, a backend by upstream and address, a route by its name or its conditions.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def diff(old: Config, new: Config) -> Diff:
 
 
 def diff_against(running: Config, path: str | os.PathLike[str]) -> Diff:
-    """What a reload of this file would change in what is running. Raises ConfigError if it would be refused."""
+    """The changes that a reload of this file would make. Raises ConfigError if it would be refused."""
     loaded = load(path)
     try:
         compile_plan(loaded.config, loaded.report)
@@ -115,7 +114,7 @@ def _routes(old: Sequence[Route], new: Sequence[Route]) -> Iterator[ConfigChange
 
 
 def _paired(old: Sequence[Route], new: Sequence[Route]) -> dict[int, int]:
-    """Which route of the old has become which of the new: by name where both have one, then by conditions."""
+    """Pairs of old and new routes: by name where both have one, then by conditions."""
     pairs: dict[int, int] = {}
     for identity in (lambda route: route.name, conditions):
         left: dict[Hashable, list[int]] = {}
@@ -130,7 +129,7 @@ def _paired(old: Sequence[Route], new: Sequence[Route]) -> dict[int, int]:
 
 
 def _out_of_order(pairs: Mapping[int, int]) -> set[int]:
-    """Positions in the new list of the fewest routes that have to be moved to get there from the old order."""
+    """Positions in the new list of a smallest set of routes to move, from the old order to the new one."""
     order = [pairs[index] for index in sorted(pairs)]
     # the longest increasing run of `order` stays: by patience sorting, O(n log n)
     tails: list[int] = []
@@ -163,7 +162,7 @@ def _specificity(route: Route) -> Hashable:
 
 
 def called(route: Route) -> str:
-    """What a route is called: its name, or its conditions."""
+    """The label of a route: its name, or its conditions."""
     if route.name is not None:
         return quoted(route.name) if not route.name.isalnum() else route.name
     text = route.exact or route.regex or route.path or "/"

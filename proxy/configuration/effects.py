@@ -1,8 +1,6 @@
-"""One change of a configuration, how two sections are compared key by key, and what each change means when it is
-taken up.
+"""Changes between two configurations, key by key, and the effect of each in a reload.
 
-Law of this file: the effects (EFFECTS of each section) say what a reload does; a change of the one is a change of the
-other.
+Law of this file: the effects (EFFECTS of each section) describe the behaviour of a reload, and change with it.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ GENERAL = (
     ("workers", "workers are started, or drained and ended, until there are so many"),
     ("upstreams.*.panic", "ejections and counters stay"),
 )
-"""What a change of a key means that belongs to no section with a file of its own."""
+"""The effects of keys outside the files of sections."""
 
 
 class ConfigChange(NamedTuple):
@@ -36,17 +34,17 @@ class ConfigChange(NamedTuple):
 
     action: Literal["added", "removed", "changed", "moved"]
     what: str
-    """A dotted key, or what it is about: `listener 127.0.0.1:8080`, `backend app 10.0.0.7:9001`, `route api`."""
+    """A dotted key, or an entry: `listener 127.0.0.1:8080`, `backend app 10.0.0.7:9001`, `route api`."""
     before: str = ""
-    """As the file writes it; "" if there was nothing."""
+    """In the notation of the file; "" if it was absent."""
     after: str = ""
     effect: str = ""
-    """What that means for what is running."""
+    """The effect at run time."""
 
 
 @cache
 def effects() -> tuple[tuple[str, str], ...]:
-    """What changes of keys mean, by patterns of dotted keys; the first that fits."""
+    """The effects of changes, by patterns of dotted keys; the first match applies."""
     found = [(entry.prefix + end, effect) for entry in SECTIONS for end, effect in entry.hook("EFFECTS") or ()]
     return (*GENERAL, *found)
 
@@ -73,7 +71,7 @@ def value_changes(
 
 
 def _keys(old: BaseModel, new: BaseModel) -> Iterator[tuple[str, str, Any]]:
-    """Key, attribute and annotation of everything that two sections may differ in."""
+    """Key, attribute and annotation of each comparable field of two sections."""
     for name, field in type(old).model_fields.items():
         yield field.alias or name, name, annotated(field)
     for key in dict.fromkeys([*(old.model_extra or {}), *(new.model_extra or {})]):

@@ -1,6 +1,6 @@
-"""What the sections of the configuration are made of: the base of all models, and the types of their values.
+"""The base of all models of the configuration, and the types of their values.
 
-Invariant: a type here turns what stands in the file into a value, or raises ValueError with a sentence for people.
+Invariant: a type here converts a value of the file, or raises ValueError with a message for the user.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def percent(text: str) -> Any:
 
 
 def bare(key: str, model: type[BaseModel]) -> BeforeValidator:
-    """A bare string stands for a mapping with that one key."""
+    """Accepts a bare string in place of a mapping with that one key."""
     return BeforeValidator(
         lambda value: {key: value} if isinstance(value, str) else value,
         json_schema_input_type=str | model,
@@ -105,6 +105,6 @@ Later = Annotated[None, PlainValidator(units.refuse_shards), WithJsonSchema({"ty
 
 
 class Section(BaseModel):
-    """What every section has in common: no unknown keys, no guessed types, no change after loading."""
+    """The base of all sections: no unknown keys, no guessed types, no change after loading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)

@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration, before its place in the file is known, and helpers of rules over plain data.
+"""Findings: errors and warnings before their place in the file is known; and helpers of rules over plain data.
 
 Invariant: a `Finding` names a place by its path in the document and never holds a term of the validation library or of
 Python. Rules read the plain data, not the models, so that they apply even while other keys are wrong.
@@ -18,16 +18,16 @@ Path = tuple[str | int, ...]
 
 
 class Finding(NamedTuple):
-    """One thing wrong, before its place in the file is known."""
+    """One error or warning, before its place in the file is known."""
 
     path: Path
     message: str
     at_key: bool = False
-    """The key itself is meant, not its value."""
+    """Whether it concerns the key itself, not its value."""
 
 
 class PlainData(NamedTuple):
-    """The plain data of a whole file, which may be wrong in every way, and the names that `balance` may use."""
+    """The unchecked plain data of a whole file, and the names that `balance` may use."""
 
     data: Mapping[str, Any]
     algorithms: Collection[str]
@@ -59,7 +59,7 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 
 def unknown_key(key: str, known: Collection[str]) -> str:
-    """What is said of a key that a section does not have."""
+    """The message for an unknown key of a section."""
     if key == "<<":
         return "merge keys are not supported (YAML 1.2 has none); repeat the keys, or alias the whole value"
     return f"is no known key{did_you_mean(key, known)}"
@@ -69,12 +69,12 @@ def unknown_key(key: str, known: Collection[str]) -> str:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """What should be a mapping, as one."""
+    """The value if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def entries(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    """The entries of what should be a list, with their paths."""
+    """The entries of a list with their paths; none if it is not a list."""
     if isinstance(value, list):
         for index, entry in enumerate(value):
             yield (*path, index), entry
@@ -112,7 +112,7 @@ def same_name(path: Path, names: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def no_upstream(path: Path, name: Any, document: PlainData) -> Iterator[Finding]:
-    """A name that should be that of an upstream."""
+    """A finding if a name is not that of an upstream."""
     upstreams = document.upstreams
     if isinstance(name, str) and name not in upstreams:
         yield Finding(path, f"there is no upstream {quoted(name)}{did_you_mean(name, upstreams)}")

@@ -1,7 +1,7 @@
-"""What is allowed in a configuration but not what it seems.
+"""Warnings: configurations that are valid but have an unexpected effect.
 
-Law of this file: it calls the hooks of the sections, which read the checked models; nothing that they find keeps a
-configuration from being used.
+Law of this file: it calls the hooks of the sections, which read the checked models; a warning never refuses a
+configuration.
 """
 
 from __future__ import annotations

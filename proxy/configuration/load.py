@@ -35,21 +35,21 @@ if TYPE_CHECKING:
 
 FILE_SIZE_MAX = 16 << 20
 VALUES_MAX = 500_000
-"""Values in one file, each alias counted with all that it stands for."""
+"""The largest number of values in one file; an alias counts as the values it refers to."""
 _TAG = "tag:yaml.org,2002:"
 _MINIMAL = "listeners, upstreams and routes"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that may be run, and what is worth a look before."""
+    """A valid configuration, and its warnings."""
 
     config: Config
     warnings: tuple[Problem, ...]
     report: Callable[[Iterable[Finding]], tuple[Problem, ...]]
-    """Gives findings that come later, when the configuration is compiled, their places in the file."""
+    """Locates later findings, those of the compilation, in the file."""
     digest: str = ""
-    """Tells whether a file still has the bytes that were loaded."""
+    """The digest of the bytes that were loaded, to detect a change of the file."""
 
 
 def load(path: str | os.PathLike[str], algorithms: Collection[str] | None = None) -> Loaded:
@@ -67,7 +67,8 @@ def digest_of(content: bytes) -> str:
 
 
 def read_document(path: str | os.PathLike[str], needs: str) -> Document:
-    """Any YAML or JSON file, with the place of each value; `needs` says what an empty one lacks. Raises ConfigError."""
+    """Any YAML or JSON file, with the place of each value; `needs` is the message for an empty one. Raises
+    ConfigError."""
     name = os.fspath(path)
     return parse_document(_decoded(read_regular(name), name), name, needs)
 
@@ -78,7 +79,7 @@ def parse_document(text: str, name: str, needs: str = _MINIMAL) -> Document:
 
 
 def load_text(text: str, name: str = "<config>", algorithms: Collection[str] | None = None) -> Loaded:
-    """As `load`, from text; `name` stands for the file in the problems."""
+    """As `load`, from text; `name` is the name of the file in the problems."""
     if len(text) > FILE_SIZE_MAX:
         raise _refused(name, f"the file is larger than {FILE_SIZE_MAX >> 20} MiB")
     document = parse_document(text, name)
@@ -131,7 +132,7 @@ def read_regular(name: str) -> bytes:
 
 
 def _without_waiting(name: str, flags: int) -> int:
-    """A pipe without a writer must not hold up a reload."""
+    """Opens without blocking: a pipe without a writer must not delay a reload."""
     return os.open(name, flags | os.O_NONBLOCK)
 
 
@@ -148,7 +149,7 @@ def _decoded(content: bytes, name: str) -> str:
 
 # --- YAML -------------------------------------------------------------------------------------------------
 
-# What the parser says, and what people understand.
+# Messages of the parser, and their replacements.
 _SYNTAX = (
     (
         "mapping values are not allowed",
@@ -207,7 +208,7 @@ class Document:
     root: Node
     data: Any = None
     problems: list[Problem] = field(default_factory=list)
-    """What is wrong with the YAML itself although it can be read."""
+    """Errors of the YAML that do not prevent its parsing."""
     _built: dict[int, tuple[Any, int]] = field(default_factory=dict)
     _open: set[int] = field(default_factory=set)
 
@@ -220,7 +221,7 @@ class Document:
             raise _refused(self.name, f"holds more than {VALUES_MAX} values, aliases counted in full")
 
     def report(self, findings: Iterable[Finding]) -> tuple[Problem, ...]:
-        """The findings at their places, with what is wrong in the YAML itself, in the order of the file."""
+        """The findings at their places, with the errors of the YAML itself, in the order of the file."""
         known = {problem[:4] for problem in self.problems}  # a value that cannot be read is reported once
         found = {problem for problem in map(self._problem, findings) if problem[:4] not in known}
         return tuple(sorted({*self.problems, *found}, key=lambda problem: problem[1:]))
@@ -231,7 +232,7 @@ class Document:
         while depth < len(finding.path) and (pair := _child(node, finding.path[depth])):
             key, node = pair
             depth += 1
-        # A missing key is named in full; the long form that a bare string stands for is not in the file.
+        # A missing key is named in full; the long form of a bare string is not in the file.
         path = finding.path if isinstance(node, MappingNode) else finding.path[:depth]
         mark = (key if finding.at_key else node).start_mark
         return Problem(self.name, mark.line + 1, mark.column + 1, dotted(path), finding.message)

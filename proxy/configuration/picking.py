@@ -1,6 +1,6 @@
-"""The algorithms of upstreams, tried out: what they need of a request, and whether they can be called at all.
+"""Trial runs of the algorithms of upstreams: the keys that they need, and whether their hooks can be called.
 
-Law of this file: an algorithm is tried out here, on backends that take no request, before it is let near one.
+Law of this file: an algorithm is called here with backends that serve no request, before it gets real ones.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .sections.rate_limits import checked_key
 
 
 class Needs(NamedTuple):
-    """What the algorithm of an upstream goes by."""
+    """The requirements of an upstream's algorithm on the key."""
 
     key: bool
     location: bool
 
 
 def tried_out(config: Config, specs: Mapping[str, GroupSpec]) -> tuple[dict[str, Needs], list[Finding]]:
-    """What the algorithm of each upstream needs, and what is wrong with it."""
+    """The requirements of each upstream's algorithm, and the findings."""
     found, findings = {}, []
     for name, spec in specs.items():
         try:
@@ -40,8 +40,8 @@ def tried_out(config: Config, specs: Mapping[str, GroupSpec]) -> tuple[dict[str,
 
 
 def needs_of(upstream: UpstreamSection, spec: GroupSpec, located: bool) -> Needs:
-    """Tries the algorithm of an upstream out, and its spare; `located`: whether locations of clients are found out.
-    Raises ValueError."""
+    """Runs the algorithm of an upstream, and its spare, once; `located`: whether `geo` locates clients. Raises
+    ValueError."""
     balance, own = spec.balance, user_algorithms(spec.balance)
     algorithm = call_guarded(own, "__init__", create, balance.algorithm, **balance.params)
     if algorithm.needs_key and not upstream.balance.key:
@@ -54,7 +54,7 @@ def needs_of(upstream: UpstreamSection, spec: GroupSpec, located: bool) -> Needs
 
 
 def try_out(spec: GroupSpec) -> None:
-    """Calls an algorithm with the members that it is to have. Raises ValueError."""
+    """Calls the hooks of an algorithm with its future members. Raises ValueError."""
     own = user_algorithms(spec.balance)
     trial = call_guarded(own, "__init__", compose, spec.balance._replace(slow=0.0))  # no request waits for it
     members = [Backend(backend) for backend in spec.backends]
@@ -79,7 +79,7 @@ def selector_of(route: Route) -> Selector | None:
 
 
 def key_of(route: Route, upstream: UpstreamSection, needs: Needs, locator: LocatorSpec | None) -> KeySpec | None:
-    """What requests of a route are picked for by; None if the algorithm goes by nothing. Raises ValueError."""
+    """The key for the algorithm of a route; None without one. Raises ValueError."""
     sources = upstream.balance.key if needs.key else ()
     key = checked_key(KeySpec(sources, route.pattern()))
     if needs.location and locator is not None:

@@ -1,7 +1,6 @@
 """Values as a configuration file writes them: the way back from `units`.
 
-Invariant: what a function here returns is read by its counterpart in `units` as the same value; secrets alone are
-not shown.
+Invariant: each result is parsed by its counterpart in `units` to the same value; only secrets are masked.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from pydantic import BaseModel, PlainValidator
 from . import values as units
 
 SECRETS = frozenset("token password secret authorization proxy-authorization cookie".split())
-"""Keys whose values are not for the screen."""
+"""Keys with masked values."""
 SECRET = "secret"
-"""In an annotation: the value is not for the screen, whatever its key is called."""
+"""In an annotation: the value is masked, whatever its key."""
 HIDDEN = "(hidden)"
 _DURATIONS = ((3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -101,7 +100,7 @@ def without_null(annotation: Any) -> Any:
 
 
 def quoted_if_needed(text: str) -> str:
-    """Text as YAML takes it in flow style: in quotes where it would mean something else."""
+    """Text in flow style, quoted where YAML would read another value."""
     plain = text and all(char.isalnum() or char in "/._-+*:" for char in text) and text.isascii()
     special = text.lower() in ("null", "true", "false", "yes", "no", "on", "off", "~")
     odd = not text[:1].isalpha() and not text.startswith("/") and not _is_address(text)
@@ -109,7 +108,7 @@ def quoted_if_needed(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """In double quotes, with the escapes that YAML has for what cannot be seen."""
+    """In double quotes, with YAML's escapes for unprintable characters."""
     return '"' + "".join(map(_escaped, text)) + '"'
 
 
@@ -133,7 +132,7 @@ def _mapping(entries: Iterable[tuple[str, object, Any]]) -> str:
 
 
 def is_secret(key: str, annotation: Any) -> bool:
-    """Whether the value of a key is not shown. A section is: it is its keys that are secret or not."""
+    """Whether the value of a key is masked. A section is not: its keys are checked one by one."""
     bare = without_null(annotation)
     if isinstance(bare, type) and issubclass(bare, BaseModel):
         return False

@@ -1,6 +1,6 @@
-"""What can be wrong with a configuration, in plain words: key by key, and across keys and sections.
+"""Errors of a configuration in plain words: key by key, and across keys and sections.
 
-Invariant: see findings.py. What concerns one section stands in its file; here is what calls those hooks.
+Invariant: see findings.py. Rules of one section are hooks in its file; this file calls them.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _one_of(choices: Sequence[str], value: object) -> str:
 
 
 def rule_findings(data: Mapping[str, Any], algorithms: Collection[str]) -> Iterator[Finding]:
-    """What no key alone can know. `data` may be wrong in every other way."""
+    """The rules across keys. `data` may be invalid otherwise."""
     document = PlainData(data, algorithms)
     yield from _hooks(TOP, (), data, document)
     for name, upstream in document.upstreams.items():
@@ -140,7 +140,7 @@ def _hooks(where: str, path: Path, parent: Mapping[str, Any], document: PlainDat
 
 
 def model_rule_findings(config: Config) -> Iterator[Finding]:
-    """What needs the checked models."""
+    """The rules that need the checked models."""
     for where in (TOP, UPSTREAM, ROUTE):
         for entry in sections(where):
             if check := entry.hook("check"):

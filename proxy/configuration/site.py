@@ -1,4 +1,4 @@
-"""Where a section stands while it is compiled.
+"""The context of a section in the compilation.
 
 Law of this file: plain references, for the hooks of sections (sections/__init__.py).
 """
@@ -17,7 +17,7 @@ class Site(NamedTuple):
 
     config: Config
     specs: Mapping[str, Any]
-    """What the sections before it were compiled to, by key: of the same upstream, else of the top level."""
+    """The specs of earlier sections, by key: of the same upstream, else of the top level."""
     name: str = ""
     """Of the upstream."""
     upstream: UpstreamSection | None = None

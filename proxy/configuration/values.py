@@ -1,7 +1,7 @@
 """The notations of the configuration: durations, sizes, addresses, hosts, paths, headers and so on.
 
-Invariant: each function takes what the file says and returns one canonical value, or raises ValueError with a
-sentence that says what is wrong and what would be right. Nothing here knows of keys, files or models.
+Invariant: each function takes a value of the file and returns a canonical one, or raises ValueError with a sentence
+that names the error and a remedy. The functions are independent of keys, files and models.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def parse_size(value: object) -> int:
 
 
 def parse_head_size(value: object) -> int:
-    """As `parse_size`, for what is held in memory whole."""
+    """As `parse_size`, for sizes of buffers in memory."""
     if (size := parse_size(value)) > HEAD_SIZE_MAX:
         raise ValueError("must be at most 16MiB: every connection may take that much memory")
     return size

@@ -1,7 +1,7 @@
 """The way back into the configuration file: the backends of one upstream, and nothing else, are written anew.
 
-Law of this file: every byte outside of the entries that change stays as it is, comments included. The new text is
-loaded before it takes the place of the old, and must mean exactly what was wanted; else nothing is written.
+Law of this file: every byte outside of the changed entries is preserved, comments included. The new text is loaded
+before it replaces the old one, and must differ in exactly the requested backends; else nothing is written.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The JSON Schema of the configuration, for editors: `python -m proxy.console.editor_schema`.
 
 Invariant: it is made from the models alone, so it never allows a key that they refuse. The shipped file,
-config/qantara.schema.json, is this output; a test compares the two. The sentences on keys are read from the source of
-the models here, and nowhere else: that takes longer than all the rest of a start.
+config/qantara.schema.json, is this output; a test compares the two. The descriptions of keys are parsed from the source
+of the models only here: that takes longer than the rest of a start.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..configuration.fields import Section
 from ..configuration.schema import Config
 
 SUFFIX = "Section"
-"""Of class names, which schemas go without."""
+"""The suffix of class names, removed in schemas."""
 ACROSS = ("oneOf", "anyOf", "dependentSchemas")
-"""Rules across the keys of a section, which stand after them."""
+"""Keywords for rules across the keys of a section, placed after the keys."""
 
 
 def editor_schema() -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Where a request comes in: listeners, and the connections that clients open."""
+"""The client side: listeners, and the connections of clients."""

@@ -1,7 +1,7 @@
-"""What all client connections of one worker share.
+"""The shared state of all client connections of one worker.
 
-Law of this file: the plan is swapped here by one assignment; connections read it when a request begins. Limits on the
-number of connections are kept here, and exchanges wait here between requests.
+Law of this file: the plan is swapped here by one assignment; connections read it when a request begins. The limits on
+the number of connections, and the pool of idle exchanges, are here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..plan import Plan
 
 SPARE_EXCHANGES = 256
 MOST_REFUSALS = 64
-"""Connections beyond a limit that are told so; any further are cut off, so that refusing cannot be the attack."""
+"""Connections beyond a limit that get a response; further ones are reset, so that refusals cost a bounded amount."""
 
 
 class Acceptor:
@@ -30,7 +30,7 @@ class Acceptor:
         self.counters = counters
         self.log = log
         self.leaving = False
-        """The worker will stop: every response asks its client to close."""
+        """Set before a stop: every response has `Connection: close`."""
         self.stopping = False
         self.when_empty: Callable[[], object] | None = None
         """Called when the last connection has closed after `stop`."""
@@ -39,7 +39,7 @@ class Acceptor:
         self.spare: list[Exchange] = []
 
     def adopt(self, plan: Plan) -> None:
-        """Take up a plan: the next request of each connection begins on it."""
+        """Adopt a plan: the next request of each connection begins on it."""
         self.plan = plan
         self.head_size = plan.settings.head_size
         self.target_size = plan.settings.target_size
@@ -47,13 +47,13 @@ class Acceptor:
         self.keepalive = plan.settings.keepalive
 
     def use_log(self, log: Any) -> None:
-        """Log to this from now on, None for not at all."""
+        """Set the access log; None for none."""
         self.log = log
         for connection in self.open:
             connection.log = log
 
     def retire(self, listener: str) -> None:
-        """A listener is gone: its connections close as soon as they are idle."""
+        """Close the connections of a removed listener as soon as they are idle."""
         now = monotonic()
         for connection in list(self.open):
             if connection.listener == listener:
@@ -76,7 +76,7 @@ class Acceptor:
             self.spare.append(x)
 
     def admit(self, connection: Any, address: str) -> Reason | None:
-        """Count a new connection. Returns why it is refused, None if it is welcome."""
+        """Count a new connection. Returns the reason of a refusal, None if it is accepted."""
         self.counters.opened()
         self.open.add(connection)
         self.sweep.watched.add(connection)
@@ -90,7 +90,7 @@ class Acceptor:
         return None
 
     def crowded(self, address: str) -> bool:
-        """Whether there are so many connections beyond a limit that this one is not even told."""
+        """Whether this connection is reset without a response: too many are beyond a limit."""
         settings = self.plan.settings
         return (
             len(self.open) > settings.connections + MOST_REFUSALS
@@ -111,13 +111,13 @@ class Acceptor:
             self.when_empty()
 
     def leave(self) -> None:
-        """The worker will stop: every response from now on asks its client to close."""
+        """Announce a stop: every response from now on has `Connection: close`."""
         self.leaving = True
         for connection in self.open:
             connection.may_keep = False
 
     def stop(self) -> None:
-        """Take no more requests: idle connections close now, the others after their response."""
+        """Accept no further requests: idle connections close now, the others after their response."""
         self.stopping = self.leaving = True
         now = monotonic()
         for connection in list(self.open):
@@ -128,6 +128,6 @@ class Acceptor:
         return any(connection.x is not None for connection in self.open)
 
     def cut_all(self) -> None:
-        """Close what is still open, whatever it is doing."""
+        """Close all connections at once."""
         for connection in list(self.open):
             connection.stop_now()

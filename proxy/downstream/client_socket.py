@@ -1,7 +1,7 @@
 """The socket of a client connection: pacing what is read and written, and closing it without losing the last response.
 
-Law of this file: bytes and states, no requests. A connection that stops reading makes its client wait; one that cannot
-write says so, and whoever feeds it waits.
+Law of this file: bytes and states, no requests. Flow control goes both ways: reading is paused while the request body
+has no receiver, and a full write buffer pauses the source of the response.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from ..http.peer import Peer
 from ..metrics import Counters
 
 READY, BODY, BUSY, TUNNEL, LINGER, CLOSING, CLOSED = range(7)
-"""A connection waits for a head, reads a body, waits for its response, hands on plain bytes, reads on after its last
-response so that the client gets it, flushes, or is gone."""
+"""The states of a connection: waiting for a head, reading a body, waiting for the response, tunnelling, lingering
+(reading after the last response, so that no reset overtakes it), flushing, closed."""
 
 LINGER_SECONDS = 2.0
-"""How long is read on after the last response. Time alone bounds it: to stop at some size would reset the connection
-and lose what the client has not read yet."""
+"""The longest lingering after the last response. It is bounded by time only: a bound on bytes would reset the
+connection, and lose the part of the response that the client has not read."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time: closing then resets the connection (socket(7))."""
 WRITE_HIGH = 262144
-"""Bytes that wait for a slow client before the backend is throttled."""
+"""The write buffer, in bytes, at which the source of the response is paused."""
 
 
 class ClientSocket(ClientStream):
-    """The transport of a client connection, and what may be done with it in which state."""
+    """The transport of a client connection, and its states."""
 
     def __init__(self, counters: Counters, log: Any) -> None:
         super().__init__(Peer(), counters, log)
         self.listener = ""
-        """The `bind` of the listener that it came through."""
+        """The `bind` of its listener."""
         self.transport: Any = None
         self.write: Any = None
         """The transport's method, looked up once."""
@@ -46,10 +46,10 @@ class ClientSocket(ClientStream):
         self.write_paused = False
         self.read_paused = False
         self.waited_for = 0
-        """Bytes that were unsent when the client's progress was last looked at."""
+        """Unsent bytes at the last check of progress."""
 
     def take_transport(self, transport: Any) -> None:
-        """The connection is there: who is it, and how much may wait for it."""
+        """Set the transport, the address of the peer and the limits of the write buffer."""
         self.transport = transport
         self.write = transport.write
         peer = transport.get_extra_info("peername")
@@ -81,10 +81,10 @@ class ClientSocket(ClientStream):
                 self.transport.resume_reading()
 
     def close(self, now: float, flush_seconds: float, unread: bool) -> None:
-        """Close so that the client gets everything: if there is something `unread`, end our side first and read on.
+        """Close without losing the response: with `unread` bytes, shut down the sending side first and linger.
 
         Closing a socket with unread bytes makes the kernel reset it, and the reset may overtake the response
-        (RFC 9112 9.6). What is not flushed after `flush_seconds` is lost.
+        (RFC 9112 9.6). Bytes that are not flushed after `flush_seconds` are lost.
         """
         self.deadline = now + LINGER_SECONDS
         if self.transport.get_write_buffer_size():
@@ -99,12 +99,12 @@ class ClientSocket(ClientStream):
             self.transport.close()
 
     def end_output(self) -> None:
-        """End this side of the connection. Over TLS, where one side cannot end alone, what was written is flushed."""
+        """Shut down the sending side. TLS has no half-close: there written bytes are only flushed."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
     def unsent(self) -> int:
-        """Bytes that the client has not taken yet: in our buffer, and in the kernel's (tcp(7), SIOCOUTQ)."""
+        """Unacknowledged bytes: in the transport's buffer, and in the kernel's (tcp(7), SIOCOUTQ)."""
         waiting: int = self.transport.get_write_buffer_size()
         try:
             fd = self.transport.get_extra_info("socket").fileno()
@@ -113,12 +113,12 @@ class ClientSocket(ClientStream):
             return waiting
 
     def takes(self) -> bool:
-        """Whether the client has taken anything since the last look. Slow is allowed, standing still is not."""
+        """Whether the client has acknowledged bytes since the last check."""
         before, self.waited_for = self.waited_for, self.unsent()
         return self.waited_for < before
 
     def cut(self, reset: bool) -> None:
-        """Close at once; with a reset where an ordinary end would pass for that of the body."""
+        """Close at once; with a reset where an orderly close would look like the end of the body."""
         if self.state != CLOSED:
             self.state = CLOSING
             if reset and not self.transport.is_closing():

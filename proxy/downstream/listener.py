@@ -1,6 +1,6 @@
-"""Listening sockets: opened before anything else, so that a wrong address is told at once and in plain words.
+"""Listening sockets: opened before anything else, so that a wrong address is reported at once, in one sentence.
 
-Law of this file: a listener is an address and a socket; what happens on a connection is not its business.
+Law of this file: a listener is an address and a socket, independent of connections.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def open_listener(spec: ListenerSpec, shared: bool = False) -> socket.socket:
     """Open the socket of a listener. An empty host means every address, IPv4 and IPv6 alike. With `shared` other
     sockets of this user may listen on the same TCP port (SO_REUSEPORT), and the kernel spreads connections over them.
 
-    Raises BindError with a sentence that says what would be right.
+    Raises BindError with a sentence that names a remedy.
     """
     try:
         if spec.path:
@@ -39,7 +39,7 @@ def open_listener(spec: ListenerSpec, shared: bool = False) -> socket.socket:
 
 
 def probe(spec: ListenerSpec) -> None:
-    """Raise BindError if somebody listens there already: with SO_REUSEPORT the kernel would let us share in silence."""
+    """Raise BindError if the address is in use: with SO_REUSEPORT the kernel would share it silently."""
     if not spec.path and spec.port:
         open_listener(spec).close()
 
@@ -65,7 +65,7 @@ def _open_tcp(host: str, spec: ListenerSpec, shared: bool) -> socket.socket:
 
 
 def _open_unix(path: str, backlog: int) -> socket.socket:
-    """A Unix socket. A socket file that nobody listens on any more is replaced; anything else there is an error."""
+    """A Unix socket. A stale socket file without a listener is replaced; any other file is an error."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if _is_stale(path):
@@ -96,7 +96,7 @@ def _is_stale(path: str) -> bool:
 
 
 def written(address: tuple[str, int] | str) -> str:
-    """An address as people write it."""
+    """An address in its usual notation."""
     if isinstance(address, str):
         return address
     host, port = address

@@ -1,4 +1,4 @@
-"""Types of the codec, for checkers and editors; what the code promises stands in codec.pyx."""
+"""Types of the codec, for checkers and editors; the contracts are in codec.pyx."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ KNOWN_HEADERS: Final[tuple[bytes, ...]]
 HOP_BY_HOP: Final[int]
 """The mask of what is never forwarded."""
 FORBIDDEN_TRAILERS: Final[frozenset[bytes]]
-"""Names, in lower case, that may not stand in trailers."""
+"""Names, in lower case, that are forbidden in trailers."""
 REQUEST_REASONS: Final[dict[int, Reason]]
 """What each internal code means in a request."""
 RESPONSE_REASONS: Final[dict[int, Reason]]
@@ -44,7 +44,7 @@ def canonicalize(path: bytes) -> bytes | None:
     """The canonical form of a path, None if the path is refused."""
 
 def matches_at(text: bytes, at: int, part: bytes) -> bool:
-    """Whether `part` stands in `text` at `at`."""
+    """Whether `text` has `part` at the offset `at`."""
 
 def seed_ids(seed: bytes = b"") -> None:
     """Seed the request ids with 16 bytes, by default from the system."""

@@ -1,10 +1,10 @@
 """The wire codec: bytes to heads and heads to bytes, for HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112).
 
-Law of this file: it scans and copies bytes and knows nothing else: no asyncio, no sockets, no configuration.
+Law of this file: it scans and copies bytes, independent of asyncio, sockets and the configuration.
 A head is parsed once, in one pass, into a table of offsets over the received bytes; forwarding copies runs of
-header lines from those bytes into one new bytes object of exactly the right size. A head parses, asks for more, or
-raises `ProtocolError`; nothing is repaired. This is the only module of the project written in Cython alone, because
-it is the only one that touches single bytes.
+header lines from those bytes into one new bytes object of exactly the right size. A head is complete, incomplete, or
+raises `ProtocolError`; nothing is repaired. It is written in Cython alone, as the two other modules that work on single
+bytes and words (limits/atomic.pyx, sharding/tables.pyx).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -192,8 +192,8 @@ cdef inline bint same(const unsigned char* p, const char* lower, int n) noexcept
 
 
 cdef inline bint alike(const unsigned char* p, const char* lower, int n) noexcept nogil:
-    """As `same`, with an underscore taken for a hyphen: CGI and WSGI cannot tell them apart, so neither may we where
-    a backend believes what the header says."""
+    """As `same`, with an underscore equal to a hyphen: CGI and WSGI map both to the same name, so a header that backends
+    trust must be matched in both forms."""
     cdef int i
     for i in range(n):
         if (p[i] | 0x20) != <unsigned char>lower[i] and not (p[i] == c"_" and lower[i] == c"-"):
@@ -313,11 +313,11 @@ cdef class HeaderEdits:
 
 
 cdef class Head:
-    """What requests and responses have in common: header lines as a table of offsets, and the framing they state.
+    """The base of request and response heads: header lines as a table of offsets, and their framing.
 
     `max_size` (bytes) and `max_count` (lines) bound a head. After `parse`: `end` is the offset of the first byte after
-    the head, `content_length` is -1 if absent, `chunked` says that the body is chunked, `close`/`keep_alive`/
-    `upgrade` are what Connection names.
+    the head, `content_length` is -1 if absent, `chunked` is true for a chunked body, `close`/`keep_alive`/`upgrade`
+    are true if Connection names them.
     """
 
     def __cinit__(self):
@@ -499,7 +499,7 @@ cdef class Head:
         return 0
 
     cdef bint _spaced_plainly(self, int index) noexcept:
-        """Whether no HTAB stands around the value. Legal, but not every backend takes it for white space."""
+        """Whether no HTAB surrounds the value. It is legal, but some backends do not treat it as white space."""
         cdef const unsigned char* p = self.p
         cdef int i = self.fields[index].name + self.fields[index].name_len + 1
         while p[i] != c"\r":
@@ -676,9 +676,9 @@ cdef frozenset IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DE
 cdef class RequestHead(Head):
     """One request head. After `parse`:
 
-    `method` bytes; `path` the canonical path that routing and everything keyed on the path uses; `rewritten` if it is
-    not what the client sent; `host` lower-cased without the port, b"" if absent; `authority` if the target was an
-    absolute URI, whose authority then replaces Host (RFC 9112 3.2.2).
+    `method` bytes; `path` the canonical path, for routing and keys; `rewritten` if it differs from the received path;
+    `host` lower-cased without the port, b"" if absent; `authority` if the target was an absolute URI, with an authority
+    that replaces Host (RFC 9112 3.2.2).
     """
 
     def __cinit__(self):
@@ -708,7 +708,7 @@ cdef class RequestHead(Head):
         return end
 
     cdef int _forget(self) except -1:
-        """Keep only the method and the target, if they were seen: a log may want to show them."""
+        """Keep only the method and the target, if they were parsed: for the log."""
         if self.target_len == 0:
             self.target = 0
         self.query = self.target + self.target_len
@@ -789,7 +789,7 @@ cdef class RequestHead(Head):
         return i
 
     cdef int _read_target(self) except -99:
-        """Tell the form of the target (RFC 9112 3.2) and derive the canonical path and the query's place."""
+        """Determine the form of the target (RFC 9112 3.2), the canonical path and the offset of the query."""
         cdef const unsigned char* p = self.p
         cdef int i = self.target
         cdef int end = i + self.target_len
@@ -930,7 +930,7 @@ cdef class RequestHead(Head):
                 host = b""
         if edits is not None and edits.mask & bit(H_X_FORWARDED_HOST) or (
                 self.present & ~drop & bit(H_X_FORWARDED_HOST)):
-            forwarded_host = False  # the route, or a trusted proxy, has said it already: never two lines
+            forwarded_host = False  # already set by the route, or by a trusted proxy: never two lines
         forwarded_host = forwarded_host and (self.host_len or self.authority is not None)
         path_len = self.query - self.target if path is None else PyBytes_GET_SIZE(path)
         size = method_len + 1 + path_len + query_len + 11 + self._kept(drop, edits) + block_len + edit_len + 2
@@ -1138,7 +1138,7 @@ def canonicalize(bytes path not None) -> bytes | None:
 
 
 cpdef bint matches_at(bytes text, Py_ssize_t at, bytes part):
-    """Whether `part` stands in `text` at `at`: startswith without making objects."""
+    """Whether `text` has `part` at the offset `at`: startswith without allocations."""
     if text is None or part is None or at < 0:
         return False
     cdef Py_ssize_t n = PyBytes_GET_SIZE(part)
@@ -1319,7 +1319,7 @@ cdef class HeadBuffer:
             i += 1
         self.scanned = n
         if n > self.limit:
-            # an empty line may stand before the request line
+            # an empty line may precede the request line
             raise ProtocolError(TARGET_TOO_LONG if self.line <= 2 else HEAD_TOO_LARGE)
         return None
 

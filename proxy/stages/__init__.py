@@ -1,1 +1,1 @@
-"""The stages of a request, one file a word of STAGES (pipeline.py), and what they share."""
+"""The stages of a request, one file per word of STAGES (pipeline.py), and common functions."""

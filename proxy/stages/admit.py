@@ -1,7 +1,7 @@
-"""admit: whether a request is let in now. Each stage here but `Admit` is linked only into routes that ask for it.
+"""admit: whether a request is admitted. Each stage here but `Admit` is linked only into routes that configure it.
 
-Law of this file: a refusal says when to come again, and nothing behind this file has heard of the request. The
-arithmetic is in limits/ and upstream/breaker.py.
+Law of this file: a refusal has a Retry-After, and the request has entered no later stage. The arithmetic is in limits/
+and upstream/breaker.py.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .request_key import RequestKey, key_parts
 log = logging.getLogger("qantara")
 
 MOST_NUMBERS = 1024
-"""Keys whose bucket a rate limit remembers, in each worker."""
+"""Keys with a cached bucket, per rate limit and worker."""
 LONGEST_KEY = 128
-"""Bytes of a key that is remembered."""
+"""Bytes of a key that is cached, at most."""
 
 
 class Remote(Protocol):
@@ -41,7 +41,7 @@ class Remote(Protocol):
 
 
 class Admit(Stage):
-    """Ends what is too large, or may not go further (RFC 9110 7.6.2)."""
+    """Rejects too large bodies, and answers requests that may not be forwarded (RFC 9110 7.6.2)."""
 
     def enter(self, x: Exchange) -> None:
         head, route = x.head, x.route
@@ -66,7 +66,7 @@ class Admit(Stage):
 
 
 class Shed(Stage):
-    """Refuses a share of the requests of a priority while the worker has too much to do."""
+    """Refuses a share of the requests of a priority while the worker is overloaded."""
 
     def __init__(self, shedder: Shedder, priority: int, following: Stage) -> None:
         super().__init__(following)
@@ -89,12 +89,12 @@ class RateLimit(Stage):
         self.interval = spec.interval
         self.depth = spec.depth
         self.key = key
-        """What requests are counted by. Without parts all of them have one bucket."""
+        """The key of a bucket. Without parts there is one bucket for all requests."""
         self.numbers: dict[bytes, int] = {}
-        """Those of keys that were asked for lately: to hash a key costs as much as to take a token."""
+        """A cache of the buckets of recent keys: hashing a key costs as much as taking a token."""
 
     def share(self, salt: bytes, buckets: Buckets, rows: Any, remote: Remote | None) -> None:
-        """What it shares with other workers: the buckets, the counters, and those of other machines."""
+        """Link it to the shared buckets and counters, and to the store of all machines."""
         self.salt = salt
         self.buckets = buckets
         self.rows = rows
@@ -121,7 +121,7 @@ class RateLimit(Stage):
             self.next.enter(x)
 
     def number_of(self, key: bytes) -> int:
-        """The number of a key's bucket, remembered."""
+        """The number of a key's bucket, cached."""
         number = bucket_key(self.salt, key)
         if len(self.numbers) >= MOST_NUMBERS:
             self.numbers.clear()
@@ -130,7 +130,7 @@ class RateLimit(Stage):
         return number
 
     def refuse(self, x: Exchange, wait: int) -> None:
-        """The request comes `wait` ns too early."""
+        """Refuse a request that is `wait` ns too early."""
         if self.spec.dry_run:
             self.rows[L_WOULD_REFUSE] += 1
             self.next.enter(x)
@@ -152,7 +152,7 @@ class Asking:
         self.x = None
 
     def decided(self, wait: int, failed: bool = False) -> None:
-        """It may go on, if `wait` is 0, or comes so many ns too early; or the store has `failed` and it may go on."""
+        """The decision: admitted if `wait` is 0 or the store has `failed`, else `wait` ns too early."""
         x = self.x
         if x is None:
             return
@@ -171,7 +171,7 @@ class Asking:
 
 
 class Break(Stage):
-    """Refuses everything while the upstream's circuit breaker is open."""
+    """Refuses all requests while the upstream's circuit breaker is open."""
 
     def __init__(self, group: Group, following: Stage) -> None:
         super().__init__(following)

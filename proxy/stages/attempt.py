@@ -23,13 +23,13 @@ from ..upstream.backend import Backend
 from ..upstream.pool import Pool
 
 GATEWAY_STATUSES = frozenset((502, 503, 504))
-"""The statuses of a backend that answers for others: unreachable or overloaded (RFC 9110 15.6.3 to 15.6.5)."""
+"""The statuses of gateways: bad gateway, unavailable, gateway time-out (RFC 9110 15.6.3 to 15.6.5)."""
 DONE = Done()
-"""What balancers are given of every attempt that is over."""
+"""The reused argument of `Balancer.released`, for each attempt that is over."""
 
 
 def next_attempt(x: Exchange) -> Attempt:
-    """The present attempt is over, with all that stages added to its response: the next one counts."""
+    """Begin the next attempt of an exchange, without the edits of the last response."""
     route = x.route
     assert route is not None
     x.response_edits = route.response_edits
@@ -40,7 +40,7 @@ def next_attempt(x: Exchange) -> Attempt:
 
 
 def begin(x: Exchange, attempt: Attempt, backend: Backend, balancer: Balancer, now: float) -> None:
-    """The request was given to this backend at time `now`."""
+    """Assign the request to this backend at time `now`."""
     backend.rows[backend.own + REQUESTS] += 1
     backend.rows[backend.own + IN_FLIGHT] += 1
     attempt.in_flight_at_pick = backend.load()
@@ -69,7 +69,7 @@ def wait_for_connection(attempt: Attempt, fresh: bool) -> None:
 
 
 def judge(x: Exchange, attempt: Attempt, status: int) -> None:
-    """The backend has answered with this status: count it, for the upstream's passive health too."""
+    """Count the status of a response, also for passive health."""
     backend = attempt.backend
     assert backend is not None
     backend.rows[backend.own + RESPONSES] += 1
@@ -85,7 +85,7 @@ def judge(x: Exchange, attempt: Attempt, status: int) -> None:
 
 
 def judge_failure(x: Exchange, attempt: Attempt, connect: bool) -> None:
-    """The backend could not be reached (`connect`), or gave no response."""
+    """Count a failed connect (`connect`), or a missing response."""
     backend = attempt.backend
     if backend is not None:
         backend.count(FAILURES)
@@ -128,7 +128,7 @@ def still_true(x: Exchange, attempt: Attempt, now: float) -> bool:
 
 
 def cancel(attempt: Attempt) -> None:
-    """Let go of the connection of an attempt, or of the wait for one."""
+    """Release the connection of an attempt, or cancel the wait for one."""
     wait, attempt.wait = attempt.wait, None
     if wait is not None:
         wait.cancel()

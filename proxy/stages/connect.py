@@ -9,7 +9,7 @@ from .attempt import wait_for_connection
 
 
 class Connect(Stage):
-    """connect: the way back goes on when a connection is there that had to be waited for (Relay.connected)."""
+    """connect: after a wait for a connection the response path continues the request (Relay.connected)."""
 
     def enter(self, x: Exchange) -> None:
         attempt = x.attempt

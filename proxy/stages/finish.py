@@ -1,7 +1,7 @@
-"""finish: how an exchange ends: with a reply of the proxy's own, aborted, or complete.
+"""finish: the end of an exchange: with a local reply, aborted, or complete.
 
-Law of this file: every exchange passes `finish`, the last stage, exactly once. Before that it has let go of its
-backend: nothing that belongs to a finished exchange can reach the next one.
+Law of this file: every exchange passes `finish`, the last stage, exactly once. Before that it has released its
+backend: no event of a finished exchange reaches the next one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from ..upstream.group import Group
 from .attempt import cancel, drop
 
 SERVER_ERROR = 500
-"""From this status on it is not the client's fault."""
+"""The least status of a server error."""
 SAMPLE = 64
-"""One in this many requests is looked at for the top talkers."""
+"""One in this many requests is sampled for the top talkers."""
 JUDGED = frozenset(("connect", "send", "relay"))
-"""The stages whose failures are the upstream's."""
+"""The stages with failures of the upstream."""
 OF_CLIENTS = (CLIENT_GONE, WRITE_TIMEOUT)
-"""Failures of those stages that are the client's all the same."""
+"""Failures in those stages that are caused by the client."""
 
 
 def local_error(x: Exchange, reason: Reason, fields: Fields = ()) -> None:
-    """Give the request up for a reason: answer with an error, with further `fields`; or cut the response off if the
-    client has a part of one."""
+    """End the request with an error response and further `fields`; or abort the response if it has begun."""
     client, plan = x.client, x.plan
     assert client is not None and plan is not None
     detach(x)
@@ -45,7 +44,7 @@ def local_error(x: Exchange, reason: Reason, fields: Fields = ()) -> None:
 
 
 def local_reply(x: Exchange, reply: LocalReply, close: bool = False) -> None:
-    """Answer with a response of the proxy's own, and finish. With `close` the connection closes behind it."""
+    """Send a local reply, and finish. With `close` the connection closes after it."""
     client, reason = x.client, reply.reason
     assert client is not None
     x.reason = reason
@@ -56,7 +55,7 @@ def local_reply(x: Exchange, reply: LocalReply, close: bool = False) -> None:
 
 
 def abort(x: Exchange, reason: Reason) -> None:
-    """The client has left: so does the request."""
+    """End the request of a client that has disconnected."""
     client = x.client
     assert client is not None
     detach(x)
@@ -68,7 +67,7 @@ def abort(x: Exchange, reason: Reason) -> None:
 
 
 def count_cut(x: Exchange, reason: Reason) -> None:
-    """Count why a response is not complete; an error that its status does not tell is counted as one all the same."""
+    """Count the reason of an incomplete response, also if its status is not an error."""
     client = x.client
     assert client is not None
     if x.status < SERVER_ERROR <= reason.status:
@@ -78,7 +77,7 @@ def count_cut(x: Exchange, reason: Reason) -> None:
 
 
 def detach(x: Exchange) -> None:
-    """Let go of everything that the exchange waits for or reads from; its response is not over."""
+    """Cancel the wait of the exchange, and release its attempts and source; the response is incomplete."""
     wait, x.wait = x.wait, None
     if wait is not None:
         wait.cancel()
@@ -90,7 +89,7 @@ def detach(x: Exchange) -> None:
 
 
 def finish(x: Exchange) -> None:
-    """finish: count, log, and let the connection go on."""
+    """finish: count, log, and continue with the connection."""
     client = x.client
     assert client is not None
     now = monotonic()
@@ -109,7 +108,7 @@ def finish(x: Exchange) -> None:
 
 
 def sample(x: Exchange, now: float) -> None:
-    """Look at one request in SAMPLE for the top talkers."""
+    """Sample one request in SAMPLE for the top talkers."""
     client = x.client
     assert client is not None
     client.counters.until_sample = SAMPLE
@@ -118,20 +117,20 @@ def sample(x: Exchange, now: float) -> None:
 
 
 def judged(x: Exchange) -> bool:
-    """Whether what became of a request says something about its upstream."""
+    """Whether the result of a request counts for its upstream's breaker and limits."""
     reason = x.reason
     return reason is None or (reason.stage in JUDGED and reason not in OF_CLIENTS)
 
 
 def outcome_of(x: Exchange) -> int:
-    """How a request ended for its backend."""
+    """The outcome of a request for its backend."""
     if x.reason is None:
         return FAILED if x.status >= 500 else ANSWERED
     return FAILED if judged(x) else CANCELLED
 
 
 def leave_group(x: Exchange, now: float, duration: int) -> None:
-    """The exchange is over for its upstream: its slot is free. `duration` is the histogram cell of its whole time."""
+    """Free the slot of an exchange in its upstream. `duration` is the histogram cell of its total time."""
     group: Group | None = x.group
     assert group is not None
     x.group = None

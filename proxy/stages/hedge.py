@@ -1,8 +1,8 @@
-"""send and relay, hedged: a request whose answer is late goes to a second backend too, and the first answer counts.
+"""send and relay, hedged: if the response is late, a second backend gets the request too, and the first response wins.
 
 Law of this file: exactly one attempt reaches the client; the other is closed, and counts neither for its backend nor
 against it. An exchange has at most one second attempt, `x.hedge`, until the first response head; everything that ends
-the exchange cancels it. Only requests that may be sent twice are hedged, and only while they are wholly here.
+the exchange cancels it. Only requests that may be sent twice are hedged, and only while they are completely buffered.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .attempt import begin, blames_backend, cancel, drop, judge, judge_failure, 
 
 
 class HedgedAttempt(Attempt):
-    """A second attempt. Its events reach the way back once it is the one that counts."""
+    """A second attempt. Its events reach the way back once it has won."""
 
     @property
     def leads(self) -> bool:
-        """Whether it is the only attempt that is left."""
+        """Whether it is the only remaining attempt."""
         return self.x.attempt is self
 
     def start(self, backend: Backend) -> None:
-        """Send the request to this backend too."""
+        """Send the request to this second backend."""
         x, first = self.x, self.x.attempt
         begin(x, self, backend, first.balancer, monotonic())
         self.head_only, self.decode_body = x.head_only, x.decode_body
@@ -48,7 +48,7 @@ class HedgedAttempt(Attempt):
         self.send(stream)
 
     def send(self, stream: UpstreamStream) -> None:
-        """The request goes out as that of the first attempt did."""
+        """Send the same request as the first attempt."""
         x = self.x
         self.upstream = stream
         if self.leads:
@@ -57,15 +57,15 @@ class HedgedAttempt(Attempt):
         stream.send(self, x.outgoing, x.body, monotonic() + self.response_head)
 
     def address(self, x: Exchange) -> None:
-        """Set what of the outgoing request is this attempt's own."""
+        """Set the parts of the outgoing request that depend on the attempt."""
 
     def cancel(self, outcome: int = CANCELLED) -> None:
-        """It is not wanted any more."""
+        """Cancel the attempt."""
         cancel(self)
         drop(self.x, self, monotonic(), outcome)
 
     def lead(self, outcome: int) -> None:
-        """The first attempt is over, with this outcome: this is the one that counts."""
+        """Take the place of the first attempt, which is over with this outcome."""
         x, first = self.x, self.x.attempt
         wait, x.wait = x.wait, None
         if wait is not None:  # a response of the first that is held back
@@ -80,7 +80,7 @@ class HedgedAttempt(Attempt):
         x.tries += 1
         x.was_delayed = True
 
-    # --- what its connection calls ---
+    # --- called by its connection ---
 
     def connect_failed(self, reason: Reason) -> None:
         self.wait = None
@@ -117,30 +117,30 @@ class HedgedAttempt(Attempt):
             x.back.failed(x, reason, silent)
             return
         self.upstream = None
-        if not silent:  # else its connection was stale, which says nothing of the backend
+        if not silent:  # else its connection was stale, which is not a failure of the backend
             judge_failure(x, self, False)
         self.failed_beside(CANCELLED if silent else FAILED)
 
     def failed_beside(self, outcome: int) -> None:
-        """It is over, and the first attempt goes on."""
+        """End this attempt; the first one continues."""
         self.x.hedge = None
         self.cancel(outcome)
 
     def pause(self) -> None:
-        """All that there is to send was sent."""
+        """Ignored: the whole request has been sent."""
 
     def resume(self) -> None:
         """As `pause`."""
 
 
 class HedgedSend(Stage):
-    """send: as the stage behind it, and a second look after the delay."""
+    """send: enters the next stage, and schedules the second attempt."""
 
     def __init__(self, group: Group, following: Stage, attempt: type[HedgedAttempt] = HedgedAttempt) -> None:
         super().__init__(following)
         self.group = group
         self.attempt = attempt
-        """What makes the second attempt."""
+        """The factory of second attempts."""
 
     def enter(self, x: Exchange) -> None:
         self.next.enter(x)
@@ -149,7 +149,7 @@ class HedgedSend(Stage):
             hedger.watch(x, monotonic() if x.was_delayed else x.started, self)
 
     def hedge(self, x: Exchange) -> None:
-        """The answer is late: ask another backend, if one has a free slot and the budget allows it."""
+        """The response is late: start a second attempt, if a backend has a free slot and the budget allows it."""
         group, picker, first = self.group, x.picker, x.attempt
         if first.upstream is None or x.responding or x.hedge is not None or not hedgeable(x):
             return
@@ -184,14 +184,14 @@ def hedgeable(x: Exchange) -> bool:
         and x.replay_body is None
         and x.head.idempotent
         and not x.upgrading
-        and x.sticky_token is None  # another backend would not know its session
+        and x.sticky_token is None  # a sticky session must not reach another backend
         and not x.interim_sent
         and not x.http10
     )
 
 
 class HedgedReturn(ResponseStage):
-    """relay: what becomes of the second attempt when the first has news."""
+    """relay: applies events of the first attempt to the second one."""
 
     def connect_failed(self, x: Exchange, reason: Reason) -> None:
         if x.hedge is None or x.attempt.backend is None:
@@ -228,13 +228,13 @@ class HedgedReturn(ResponseStage):
         self.second_leads(x)
 
     def second_leads(self, x: Exchange) -> None:
-        """The first attempt has failed: the second is the only one, and no further one goes to that backend."""
+        """The first attempt has failed: the second remains, and its backend is excluded from retries."""
         assert x.attempt.backend is not None
         x.tried = [*(x.tried or ()), x.attempt.backend]
         x.hedge.lead(FAILED)
 
     def first_counts(self, x: Exchange) -> None:
-        """The first attempt has answered."""
+        """The first attempt has won: cancel the second."""
         if x.hedge is not None:
             hedge, x.hedge = x.hedge, None
             hedge.cancel()

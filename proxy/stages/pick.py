@@ -23,7 +23,7 @@ from .request_key import RequestKey
 
 
 class Target:
-    """Where a route leads: an upstream, and the members of it that the route may use."""
+    """The target of a route: an upstream, and the members of it that the route may use."""
 
     def __init__(self, group: Group, picker: Picker) -> None:
         self.group = group
@@ -36,14 +36,14 @@ class Target:
 
 
 class Pick(Stage):
-    """pick: a backend for the first try, and another one for each further try."""
+    """pick: a backend for the first attempt, and another one for each retry."""
 
     def __init__(self, target: Target, key: RequestKey | None, priority: int, following: Stage) -> None:
         super().__init__(following)
         self.target = target
         self.key = key
         self.priority = priority
-        """Of `limits.shedding.PRIORITIES`: the order in which waiting requests go on."""
+        """An index into `limits.shedding.PRIORITIES`: the order of queued requests."""
 
     def enter(self, x: Exchange) -> None:
         if x.group is None:
@@ -82,7 +82,7 @@ class Pick(Stage):
         self.next.enter(x)
 
     def read_key(self, x: Exchange) -> None:
-        """Work out the key of the algorithm, without which an algorithm picks that needs none."""
+        """Set the key of the algorithm; without a key the fallback picks."""
         assert self.key is not None
         try:
             x.key = self.key.of(x)
@@ -91,7 +91,7 @@ class Pick(Stage):
             x.picker.balancer_failed(x.picker.balancer)
 
     def within_limits(self, x: Exchange, backend: Backend) -> Backend | None:
-        """The backend, or another, if it has a free slot; None if the request now waits for one."""
+        """This backend or another one with a free slot; None if the request is queued."""
         group, picker = x.group, x.picker
         assert group is not None and picker is not None
         if group.overload.has_room(0):  # this request is among those that it has
@@ -115,14 +115,14 @@ class QueueWait:
         self.x = x
 
     def cancel(self) -> None:
-        """The request is given up."""
+        """Remove the request from the queue."""
         x = self.x
         if x.group is not None and x.picker is not None:
             x.group.queues.leave(x.attempt, x.picker)
 
 
 def link_pick(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
-    """On every route to an upstream. Raises ValueError if a key cannot be worked out."""
+    """On every route to an upstream. Raises ValueError for an invalid key."""
     if spec.group is None:
         return following
     group = context.runtime.group(spec.upstream)

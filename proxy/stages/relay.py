@@ -1,7 +1,7 @@
-"""relay: what a backend answers, or that it does not, on its way to the client.
+"""relay: the response of a backend, or its failure, on the way to the client.
 
-Law of this file: a response goes on as it comes, both sides throttled; nothing is kept. Whether a failed request may go
-to another backend is decided here (how, is in retry.py); backends are judged in attempt.py.
+Law of this file: a response is streamed with flow control on both sides, and not stored. Whether a failed request is
+retried is decided here (how, in retry.py); the results of backends are counted in attempt.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIMED_OUT = 504
 
 
 class Relay(ResponseStage):
-    """relay: the last station of the way back."""
+    """relay: the last stage of the way back."""
 
     def connected(self, x: Exchange, stream: UpstreamStream) -> None:
         attempt, group, route = x.attempt, x.group, x.route
@@ -42,7 +42,7 @@ class Relay(ResponseStage):
         if attempt.backend is not None:
             if blames_backend(reason):
                 judge_failure(x, attempt, True)
-            if retry(x, 0.0, True):  # nothing was sent, so any method may go elsewhere
+            if retry(x, 0.0, True):  # nothing was sent, so a retry is safe for any method
                 return
         local_error(x, reason)
 
@@ -70,7 +70,7 @@ class Relay(ResponseStage):
             finish(x)
 
     def tried_elsewhere(self, x: Exchange, head: ResponseHead) -> bool:
-        """Whether the request is tried at another backend instead of passing an error on."""
+        """Whether the request is retried at another backend instead of passing on the error."""
         group = x.group
         assert group is not None
         if head.status not in group.spec.retry.statuses or not resendable(x):
@@ -111,7 +111,7 @@ class Relay(ResponseStage):
             return
         if silent and not x.resent and resendable(x):
             rewind(x)
-            x.resent = True  # the connection was stale: that is between proxy and backend, but only once
+            x.resent = True  # the connection was stale: retry once at the same backend, invisibly to the client
             x.tries += 1
             wait_for_connection(attempt, True)
             return
@@ -119,7 +119,7 @@ class Relay(ResponseStage):
         if reason.status == TIMED_OUT and group.overload.gradient is not None:
             group.overload.gradient.timeouts += 1
         spec = group.spec.retry
-        # anything else means that the backend has begun to answer, or that the fault is ours
+        # otherwise the backend has begun to respond, or the fault is the proxy's
         wanted = spec.timeouts if reason.status == TIMED_OUT else spec.errors and reason.stage == "send"
         if not (wanted and resendable(x) and retry(x)):
             local_error(x, reason)
@@ -130,7 +130,7 @@ class Relay(ResponseStage):
         x.attempt.head_at = monotonic()
         protocol = head.value(UPGRADE) or b""
         if protocol.lower() != (x.head.value(UPGRADE) or b"").lower():
-            local_error(x, UPGRADE_REFUSED)  # it has switched, but to something that this route may not allow
+            local_error(x, UPGRADE_REFUSED)  # it has switched, but to a protocol that this route may not allow
             return
         x.responding = True
         x.status = 101

@@ -1,6 +1,6 @@
-"""The key of a request: what rate limits count by, and what balancing algorithms go by.
+"""The key of a request, for rate limits and balancing algorithms.
 
-Law of this file: several parts are written so that no two keys come out alike; a request that lacks a part has no key.
+Law of this file: the encoding of several parts is unambiguous; a request without one of the parts has no key.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class RequestKey:
             part = client_of(x) if each is None else each(x.head)
             if part is None:
                 return None
-            whole += b"%d:%b" % (len(part), part)  # with its length, so that no two keys are written alike
+            whole += b"%d:%b" % (len(part), part)  # with its length, so that the encoding is unambiguous
         return whole
 
 
 def client_of(x: Exchange) -> bytes:
-    """The address that a client counts as: its own behind trusted proxies; of IPv6 the network of 64 bits, of which a
-    client may have as many addresses as it likes."""
+    """The address of a client for keys: the one behind trusted proxies; of IPv6 the /64 network, since a client may use
+    any address in it."""
     assert x.client is not None
     peer = x.client.peer
     if peer.trusted:
@@ -61,5 +61,5 @@ def key_parts(spec: KeySpec) -> list[Key | None]:
 
 
 def link_key(spec: RouteSpec, context: LinkContext, key: RequestKey | None) -> RequestKey | None:
-    """The key that the algorithm of a route goes by. Raises ValueError."""
+    """The key for the algorithm of a route. Raises ValueError."""
     return RequestKey(key_parts(spec.key)) if spec.key is not None else key

@@ -1,8 +1,8 @@
-"""Whether a request that failed at one backend goes to another, and when.
+"""Retries: whether a failed request goes to another backend, and when.
 
-Law of this file: the slow path only. Nothing is sent again that could have had an effect, unless its method allows it
-or the configuration says so; nothing once the client has a byte of a response; nothing beyond the budget. Each try
-goes to a backend that has not failed this request yet.
+Law of this file: the slow path only. A request that may have had an effect is not sent again, unless its method is
+idempotent or the configuration allows it; none is once the client has a byte of a response, or beyond the budget. Each
+attempt is at a backend that has not failed this request yet.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ log = logging.getLogger("qantara")
 
 
 def resendable(x: Exchange) -> bool:
-    """Whether a request that was sent may be sent once more: by its method, because all of it is still here, and
-    because the client has nothing of a response, not even a 1xx."""
+    """Whether a request that was sent may be sent again: its method allows it, it is completely buffered, and the
+    client has no byte of a response, not even a 1xx."""
     group = x.group
     assert group is not None
     return not x.interim_sent and x.replayable and (x.head.idempotent or group.spec.retry.non_idempotent)
 
 
 def may_resend(x: Exchange) -> bool:
-    """Whether a request of this method may be sent again, so that what is sent of it is kept."""
+    """Whether a request of this method may be sent again, so that it is buffered."""
     group = x.group
     assert group is not None
     return bool(x.head.idempotent or group.spec.retry.non_idempotent)
 
 
 def retry(x: Exchange, pause: float = 0.0, unsent: bool = False) -> bool:
-    """Give the request to another backend after a while, at least `pause` seconds. False if it may not have another
-    try; then nothing has changed.
+    """Retry the request at another backend after the back-off, at least `pause` seconds. False if no retry is allowed;
+    then nothing has changed.
 
-    If the first try was `unsent`, there is nothing to wait for: one backend could not be reached, another one can.
+    If the first attempt was `unsent`, there is no back-off: the connect has failed, and another backend is independent.
     """
     group, attempt = x.group, x.attempt
     assert group is not None and attempt.backend is not None
@@ -77,7 +77,7 @@ def retry(x: Exchange, pause: float = 0.0, unsent: bool = False) -> bool:
 
 
 def rewind(x: Exchange) -> None:
-    """Make the request ready to be sent from its beginning; the rest of its body waits with the client."""
+    """Prepare the request to be sent from its beginning; reading the rest of its body is paused."""
     if x.replay_body is not None:
         x.body = b"".join([bytes(x.body or b""), *x.replay_body])
         x.replay_body = None
@@ -86,13 +86,13 @@ def rewind(x: Exchange) -> None:
 
 
 def another_left(x: Exchange) -> bool:
-    """Whether there is a backend that has not failed this request."""
+    """Whether a member exists that has not failed this request."""
     tried = [x.attempt.backend, *(x.tried or ())]
     return x.picker is not None and x.picker.first_of(tried, x.key) is not None
 
 
 def go_on(x: Exchange) -> None:
-    """The pause is over. (If the exchange had ended meanwhile, it would have been cancelled.)"""
+    """The back-off is over. (The end of the exchange would have cancelled it.)"""
     x.wait = None
     try:
         assert x.route is not None
@@ -103,7 +103,7 @@ def go_on(x: Exchange) -> None:
 
 
 def pause_asked(x: Exchange, head: ResponseHead) -> float | None:
-    """Seconds until the next try after a response with a status that is tried again; None if it asks for too many."""
+    """Seconds until the retry after a response with Retry-After; None if they exceed the limit."""
     group = x.group
     assert group is not None
     value = head.get(b"retry-after")

@@ -1,6 +1,6 @@
-"""What a backend or a client is told in other words than it was said: paths, Host, forwarding headers, locations.
+"""Rewritten values: paths, Host, forwarding headers, locations of redirects.
 
-Law of this file: these are the rare cases; a request that needs none of them never comes here.
+Law of this file: the rare cases; a request without any of them does not enter this file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PLACEHOLDER = re.compile(r"\{(?:host|path|query)\}")
 
 
 def location(to: str, x: Exchange) -> str:
-    """`to` with its placeholders filled in, each once: what a client sends is never read as a placeholder."""
+    """`to` with its placeholders replaced in one pass: values of the client are not scanned for placeholders."""
     head = x.head
     path = head.path if head.path != b"*" else b"/"
     parts = {"{host}": head.host_header(), "{path}": path, "{query}": head.query_string()}
@@ -31,13 +31,13 @@ def host_field(x: Exchange) -> tuple[bytes, bytes]:
 
 
 def max_forwards_field(x: Exchange) -> tuple[tuple[bytes, bytes], ...]:
-    """Max-Forwards, one less (RFC 9110 7.6.2). One that is no number was never meant as one and is left out."""
+    """Max-Forwards, decremented (RFC 9110 7.6.2). One that is not a number is removed."""
     value = x.head.value(MAX_FORWARDS) or b""
     return ((b"Max-Forwards", b"%d" % (int(value) - 1)),) if value.isdigit() and len(value) < 10 else ()
 
 
 def forwarding_fields(x: Exchange) -> HeaderEdits:
-    """The forwarding fields where they depend on the request."""
+    """The forwarding fields that depend on the request."""
     client, plan = x.client, x.plan
     assert client is not None and plan is not None
     settings, peer = plan.settings, client.peer
@@ -58,7 +58,7 @@ def rewritten_path(x: Exchange, route: RoutePlan) -> bytes | None:
 
 
 def raw_path(x: Exchange) -> bytes:
-    """The path as the client sent it, out of whatever form of target."""
+    """The path as sent by the client, from any form of target (RFC 9112 3.2)."""
     raw = x.head.raw_target().partition(b"?")[0]
     if not raw.startswith((b"/", b"*")):
         _, slash, rest = raw.partition(b"://")[2].partition(b"/")

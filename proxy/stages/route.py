@@ -1,4 +1,4 @@
-"""route: which route serves a request; and routes that the proxy answers itself.
+"""route: the route of a request; and the stages of local replies.
 
 Law of this file: a reply that is the same for every request is made once, when the route is linked.
 """
@@ -14,7 +14,7 @@ from .rewrite import PLACEHOLDER, location
 
 
 def start(x: Exchange) -> None:
-    """Find the route, and go its way."""
+    """route: find the route, and enter its first stage."""
     plan, client = x.plan, x.client
     assert plan is not None and client is not None
     route = plan.routes.find(x.head)
@@ -32,7 +32,7 @@ def start(x: Exchange) -> None:
 
 
 class Fixed(Stage):
-    """Answers with a fixed response: `fields`, and Proxy-Status with the pseudonym `via` of this proxy."""
+    """Responds with a fixed response: `fields`, and Proxy-Status with the pseudonym `via` of this proxy."""
 
     def __init__(self, reason: Reason, fields: Fields, body: bytes, via: str) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Fixed(Stage):
 
 
 class Redirect(Stage):
-    """Answers with a redirect to `to`, whose placeholders are filled in for each request."""
+    """Responds with a redirect to `to`; its placeholders are replaced per request."""
 
     def __init__(self, reason: Reason, to: str, via: str) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def redirect(reason: Reason, to: str, via: str) -> Stage:
 
 
 def link_answer(spec: RouteSpec, context: LinkContext, following: Stage) -> Stage:
-    """The last stage of a route that the proxy answers itself."""
+    """The last stage of a route with a local reply."""
     via = context.settings.via or "qantara"
     if spec.redirect is not None:
         return redirect(REDIRECT._replace(status=spec.redirect.status), spec.redirect.to, via)

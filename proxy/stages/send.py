@@ -1,6 +1,6 @@
-"""send: the request head with what the proxy changes in it, and what of the body is here; the rest follows as it comes.
+"""send: the request head with the edits of the proxy, and the received part of the body; the rest is streamed.
 
-Law of this file: what is sent is kept as long as it may be sent again, and no longer.
+Law of this file: sent bytes are buffered only while a retry is possible.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Send(Stage):
             x.replayable = True
             now = x.started if x.tries == 1 and not x.was_delayed else monotonic()
             upstream.send(attempt, outgoing, x.body, now + route.response_head)
-        else:  # the backend has its time from the end of the request on
+        else:  # the time-out of the response head begins with the end of the request
             x.replayable = may_resend(x)
             client = x.client
             assert client is not None
-            client.read_body()  # before the write, which may find that the backend takes no more
+            client.read_body()  # before the write, which may pause the reading
             upstream.send(attempt, outgoing, x.body, NEVER)
 
 

@@ -1,8 +1,7 @@
-"""Rate limits that more than one machine counts: the buckets lie in Redis, or in what speaks like it.
+"""Rate limits shared by several machines: the buckets are in Redis, or in a compatible store.
 
-Law of this file: a request waits for the store no longer than `timeout`, and one that the store does not answer for
-goes on: its own machine has let it through already. Everything that waits at a time goes in one pipeline, so a
-thousand requests cost as many round trips as one.
+Law of this file: a request waits for the store at most `timeout` seconds, and is admitted without an answer: the limit
+of its own machine has admitted it already. All waiting requests go in one pipeline, so a thousand cost one round trip.
 
 The script is the same GCRA as in limits/buckets.py, by the clock of the store, in µs: a number in Lua is exact up to
 2^53. A key is gone as soon as its bucket is full.
@@ -25,7 +24,7 @@ log = logging.getLogger("qantara")
 
 MOST_AT_ONCE = 512
 REST = 1.0
-"""Seconds for which a store that has failed is not asked again."""
+"""Seconds for which a store is not queried after a failure."""
 SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -40,7 +39,7 @@ return 0
 
 
 class SharedBuckets:
-    """The buckets in one store, as one worker asks for them."""
+    """The client of the buckets in one store, of one worker."""
 
     def __init__(self, store: StoreSpec) -> None:
         """Raises ValueError if the package that speaks to it is not installed."""
@@ -74,10 +73,10 @@ class SharedBuckets:
             self.task = None
 
     async def _ask(self, batch: list[tuple[RateSpec, int, Asking]]) -> list[int | None]:
-        """For each the ns that it has to wait, None where nothing is known."""
+        """The wait of each in ns, None if unknown."""
         nothing: list[int | None] = [None] * len(batch)
         if monotonic() < self.rests_until:
-            await asyncio.sleep(0)  # not within the call of whoever asks
+            await asyncio.sleep(0)  # not within the call of the requester
             return nothing
         try:
             async with asyncio.timeout(self.store.timeout):
@@ -99,7 +98,7 @@ class SharedBuckets:
         return self.store.url.rpartition("@")[2]
 
     async def close(self) -> None:
-        """Let those who wait go on, and close the connections."""
+        """Admit the waiting requests, and close the connections."""
         if self.task is not None:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)

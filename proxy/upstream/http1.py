@@ -1,8 +1,8 @@
 """One connection to a backend that speaks HTTP/1.1.
 
 Law of this file: a connection serves one request at a time, and returns to its pool only if request and response
-are both complete, both sides want to go on, and not one byte came that was not announced. Whatever else happens,
-it is closed: what a backend sends can never reach the next client.
+are both complete, both sides keep it alive, and no unannounced byte has arrived. In any other case it is closed: bytes
+of a backend never reach the next client.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger("qantara")
 
 IDLE, AWAITING, BODY, UNTIL_CLOSE, TUNNEL, CLOSED = range(6)
 MOST_INTERIM = 16
-"""1xx responses to one request; more is a backend gone wild."""
+"""The largest number of 1xx responses to one request; beyond it the request fails."""
 
 
 class Http1Connection(UpstreamStream):
@@ -59,7 +59,7 @@ class Http1Connection(UpstreamStream):
         self.partial: bytes | None = None
         self.interims = 0
 
-    # --- what the pipeline asks for ---
+    # --- called by the pipeline ---
 
     def send(self, requester: Requester, request: OutgoingRequest, body: Any, deadline: float) -> None:
         block = request.fields.lines
@@ -132,7 +132,7 @@ class Http1Connection(UpstreamStream):
             self.deadline = deadline
             self.transport.close()
 
-    # --- what asyncio tells ---
+    # --- callbacks of asyncio ---
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -146,7 +146,7 @@ class Http1Connection(UpstreamStream):
             self._read(data)
         except Exception:
             log.exception("a defect of the proxy, while reading from a backend")
-            if self.requester is requester:  # else the connection is another request's by now, which did no wrong
+            if self.requester is requester:  # else the connection belongs to another request by now
                 self._fail(INTERNAL)
 
     def _read(self, data: bytes) -> None:
@@ -240,7 +240,7 @@ class Http1Connection(UpstreamStream):
         requester.interim(head)
 
     def _begin_body(self, requester: Requester, head: ResponseHead, data: bytes, end: int) -> None:
-        """Tell where the body ends (RFC 9112 6.3) and hand on what of it has come with the head."""
+        """Determine the end of the body (RFC 9112 6.3) and pass on its part that came with the head."""
         have = len(data) - end
         length = head.content_length
         if requester.head_only or head.status == 204 or head.status == 304:
@@ -279,7 +279,7 @@ class Http1Connection(UpstreamStream):
             self._hand_on(requester, out, len(data))
 
     def _hand_on(self, requester: Requester, out: Any, size: int) -> None:
-        """Hand on body bytes, and finish if they were the last; unless the client has left meanwhile."""
+        """Pass on body bytes, and finish if they were the last; unless the client has disconnected meanwhile."""
         if self.requester is requester and len(out):
             requester.data(out)
         if self.requester is requester and self.body.done:
@@ -288,14 +288,14 @@ class Http1Connection(UpstreamStream):
             requester.end(self.body.trailers if requester.decode_body else ())
 
     def _complete(self, requester: Requester, clean: bool, body_end: int) -> None:
-        """Head and body came in one piece: let go of the connection first, so that the next request may have it."""
+        """Pass on a head with its whole body: release the connection first, so that the next request may use it."""
         head = self.head
         self._release(requester, clean)
         requester.response(head, body_end, True)
         head.release()
 
     def _release(self, requester: Requester, clean: bool) -> None:
-        """Back into the pool, or closed if anything about this exchange says so."""
+        """Return it to the pool, or close it if this exchange forbids reuse."""
         head = self.head
         self.requester = None
         self.served += 1

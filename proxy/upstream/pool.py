@@ -72,8 +72,8 @@ class Pool(Timed):
     def acquire(self, verify: bool, now: float) -> UpstreamStream | None:
         """The idle connection that was used last, None if there is none at time `now`.
 
-        With `verify` the kernel is asked whether the backend has closed it meanwhile: for a request that could not
-        be sent twice.
+        With `verify` a system call checks that the backend has not closed it meanwhile: for a request that could not be
+        sent twice.
         """
         idle = self.idle
         while idle:
@@ -93,7 +93,7 @@ class Pool(Timed):
         if self.waiting:
             if connection.is_quiet():
                 self._hand_over(self.waiting.popleft().requester, connection)
-            else:  # closed behind its last response: another one is opened for those who wait
+            else:  # closed after its last response: another one is opened for waiting requests
                 connection.discard()
             return
         connection.deadline = min(now + self.idle_seconds, retire)
@@ -103,7 +103,7 @@ class Pool(Timed):
         """Give a connection to a request that waited for it."""
         try:
             requester.connected(connection)
-        except Exception:  # nobody above would tell the client
+        except Exception:  # no caller above would answer the client
             log.exception("a defect of the proxy, while sending to %s", self.backend.name)
             connection.discard()
             requester.failed(INTERNAL, False)
@@ -143,7 +143,7 @@ class Pool(Timed):
         self._open_for_waiting()
 
     def expire(self, now: float) -> None:
-        """Once per tick: fail those who waited too long, and keep the minimum of connections open."""
+        """Once per tick: fail requests with a passed deadline, and keep the minimum of connections open."""
         self.deadline = now if self.waiting or self.settings.min else now + 1.0
         late = [entry.requester for entry in self.waiting if entry.deadline <= now]
         for requester in late:
@@ -153,7 +153,7 @@ class Pool(Timed):
             self._open()
 
     def adopt(self, settings: PoolSettings, head_size: int, head_count: int) -> None:
-        """Take new settings. Connections that are open stay."""
+        """Set new settings. Open connections stay."""
         self.settings = settings
         self.max = settings.max
         self.lifetime = settings.lifetime

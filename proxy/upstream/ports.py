@@ -1,7 +1,7 @@
 """The ports between an exchange and the connection to a backend.
 
-Law of this file: interfaces without a wire form. A connection speaks HTTP/1.1 below them (upstream/http1.py); what
-stands above them sees heads, data, ends and trailers. Times are seconds, sizes bytes.
+Law of this file: interfaces without a wire form. Below them a connection uses HTTP/1.1 (upstream/http1.py); above them
+there are heads, data, ends and trailers. Times are seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_FIELDS = HeaderEdits()
 
 
 class OutgoingRequest:
-    """A request as a backend gets it: the head as received, and what differs from it."""
+    """A request to a backend: the head as received, and the changes to it."""
 
     def __init__(self, head: RequestHead) -> None:
         self.head = head
@@ -97,16 +97,16 @@ class Requester:
         """The body is complete. Trailers are those of a decoded body."""
 
     def failed(self, reason: Reason, silent: bool) -> None:
-        """The response will not come, or not wholly. `silent`: a reused connection closed without a byte."""
+        """The response is missing or incomplete. `silent`: a reused connection was closed without a byte."""
 
     def switched(self, head: ResponseHead) -> None:
         """101: both sides exchange plain bytes from here on; those behind the head follow by `data`."""
 
     def pause(self) -> None:
-        """The backend takes no more for now."""
+        """Writing to the backend is paused."""
 
     def resume(self) -> None:
-        """The backend takes more again."""
+        """Writing to the backend is possible again."""
 
 
 class UpstreamStream(BodySource):
@@ -132,8 +132,8 @@ class UpstreamStream(BodySource):
         return False
 
     def is_quiet(self) -> bool:
-        """Ask the kernel whether nothing came on an idle connection, not even its end. One system call."""
+        """Whether no byte and no end has arrived on an idle connection. One system call."""
         return True
 
     def give_back(self) -> None:
-        """Nothing was sent on it: back to where it came from."""
+        """Return it unused to its pool."""

@@ -1,7 +1,6 @@
-"""What follows a request head on a client connection: its body, pipelined bytes, the bytes of a tunnel.
+"""The bytes after a request head on a client connection: its body, pipelined requests, a tunnel.
 
-Law of this file: bytes are read only while there is somewhere for them to go. The deadline of a request in flight is
-moved here with each step it makes.
+Law of this file: bytes are read only while they have a receiver. Each progress of a request moves its deadline here.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from ..client_socket import BODY, BUSY, TUNNEL
 from .response import ResponseWriter
 
 HELD_LIMIT = 65536
-"""Bytes of pipelined requests that are kept while an exchange is in flight; then reading stops."""
+"""Bytes of pipelined requests that are buffered while an exchange is in flight; then reading is paused."""
 
 
 class StreamingSocket(ResponseWriter):
-    """A client connection from the end of a request head on."""
+    """A client connection after the end of a request head."""
 
     def __init__(self, acceptor: Acceptor) -> None:
         super().__init__(acceptor.counters, acceptor.log)
@@ -35,7 +34,7 @@ class StreamingSocket(ResponseWriter):
         self.held_at = 0
 
     def begin_body(self, x: Exchange, data: bytes, end: int) -> int:
-        """Take what of the body came with the head. Returns the offset behind it, -1 if it was refused."""
+        """Read the part of the body that came with the head. Returns the offset after it, -1 if it was refused."""
         body = self.body
         if body is None:
             body = self.body = BodyReader()
@@ -46,7 +45,7 @@ class StreamingSocket(ResponseWriter):
         try:
             out = body.feed(data, end)
         except ProtocolError as error:
-            self.state = BODY  # there may be more of it: linger after the answer
+            self.state = BODY  # more of the body may arrive: linger after the response
             local_error(x, error.reason)
             return -1
         x.bytes_in = body.total
@@ -88,14 +87,14 @@ class StreamingSocket(ResponseWriter):
             self.set_request_deadline(x, 0.0)
 
     def pace_body(self, x: Exchange, now: float) -> None:
-        """More of the body is due; but only if there is somewhere for it to go."""
+        """Set the deadline for more of the body, unless it has no receiver."""
         if x.attempt.upstream is None:
             self.stop_reading()
         elif not self.write_paused:
             self.set_request_deadline(x, now)
 
     def latest(self, x: Exchange) -> float:
-        """When the exchange has to be over, at the latest."""
+        """The deadline of the whole exchange."""
         if x.route is None or self.state == TUNNEL:
             return NEVER
         return x.started + x.route.request_timeout
@@ -127,7 +126,7 @@ class StreamingSocket(ResponseWriter):
             self.set_request_deadline(self.x, monotonic())
 
     def hold(self, data: bytes) -> None:
-        """Keep pipelined bytes for after the exchange in flight."""
+        """Buffer pipelined bytes until the end of the exchange in flight."""
         if self.held is not None:
             data = self.held[self.held_at :] + data
         self.held = data
@@ -140,7 +139,7 @@ class StreamingSocket(ResponseWriter):
     def begin_tunnel(self, idle: float) -> None:
         self.state = TUNNEL
         self.deadline = monotonic() + idle
-        self.start_reading()  # before the write, which may find that the backend takes no more
+        self.start_reading()  # before the write, which may pause the reading
         held = self.held
         x = self.x
         upstream = x.attempt.upstream if x is not None else None

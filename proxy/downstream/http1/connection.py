@@ -1,8 +1,8 @@
 """One connection to a client.
 
-Law of this file: it turns bytes into exchanges, one at a time and in order, and paces both sides: it stops reading
-while there is nowhere for a body to go, and takes no further request while the client does not read. A connection
-always has a deadline that fits its state, so that it cannot be held open for nothing.
+Law of this file: it turns bytes into exchanges, one at a time and in order, with flow control on both sides: reading is
+paused while a body has no receiver, and no further request begins while writing is paused. A connection always has the
+deadline of its state, so that an idle one cannot stay open.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ClientConnection(StreamingSocket):
         self.gather: HeadBuffer | None = None
         self.working = False
 
-    # --- what asyncio tells ---
+    # --- callbacks of asyncio ---
 
     def connection_made(self, transport: Any) -> None:
         self.take_transport(transport)
@@ -98,7 +98,7 @@ class ClientConnection(StreamingSocket):
         if state == BODY and x is not None:
             local_error(x, BODY_INCOMPLETE)
             return True
-        if state == BUSY and x is not None:  # it may have closed only its sending side: answer, if it comes soon
+        if state == BUSY and x is not None:  # it may have closed only its sending side: respond, within half_close
             if self.held is None:
                 self.keep = False
             if not x.responding:
@@ -110,7 +110,7 @@ class ClientConnection(StreamingSocket):
             elif x.attempt.upstream is not None:
                 x.attempt.upstream.end_input()
             return True
-        return state == READY and self.held is not None  # answered when the client has read what was sent
+        return state == READY and self.held is not None  # begun when the client has read the bytes sent
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = CLOSED
@@ -156,14 +156,14 @@ class ClientConnection(StreamingSocket):
             self.transport.abort()
 
     def _allow_to_take(self, now: float) -> None:
-        """The client has its time to take what was sent, within that of the whole request."""
+        """Set the deadline for the client's progress, within that of the whole request."""
         self.deadline = now + self.acceptor.plan.settings.send_idle
         if self.x is not None:
             self.deadline = min(self.deadline, self.latest(self.x))
 
     def _expire_request(self, x: Exchange, now: float) -> None:
         if self.write_paused:
-            x.responding = True  # nothing more can be said to a client that does not read
+            x.responding = True  # a client that does not read cannot get a response
             local_error(x, WRITE_TIMEOUT if now < self.latest(x) else REQUEST_TIMEOUT)
         elif self.eof and not x.responding:
             self.transport.abort()
@@ -174,7 +174,7 @@ class ClientConnection(StreamingSocket):
             local_error(x, BODY_TIMEOUT if stalled else REQUEST_TIMEOUT)
 
     def stop_now(self) -> None:
-        """The worker stops, and waits no longer."""
+        """End the exchange in flight and close: the drain time of the worker is over."""
         if self.x is not None:
             local_error(self.x, SHUTTING_DOWN)
         else:
@@ -189,7 +189,7 @@ class ClientConnection(StreamingSocket):
         while at < size and self.state == READY and not self.write_paused:
             at = self._read_request(data, at, size)
         self.working = False
-        if self.eof and self.state == READY:  # what is left is no whole request, and will never be one
+        if self.eof and self.state == READY:  # the rest is an incomplete request, and remains so
             self._end(monotonic())
         elif at < size and self.state < LINGER:
             self.held = data
@@ -241,7 +241,7 @@ class ClientConnection(StreamingSocket):
         return end
 
     def _gather_head(self, data: bytes) -> None:
-        """A head that comes in pieces."""
+        """Parse a head that arrives in several reads."""
         if self.gather is None:
             settings = self.acceptor.plan.settings
             self.gather = HeadBuffer(settings.head_size)
@@ -256,17 +256,17 @@ class ClientConnection(StreamingSocket):
             self._read_requests(whole, 0)
 
     def _refuse(self, x: Exchange, reason: Reason, now: float) -> None:
-        """What came is no request: say so, and close."""
+        """Reject malformed bytes with a response, and close."""
         self.gather = None
         self.counters.began()
         self.x = x
-        self.state = BODY  # there may be more of it: linger after the answer
+        self.state = BODY  # more bytes may arrive: linger after the response
         x.refuse(self, self.acceptor.plan, now)
         self.keep = False
         local_error(x, reason)
 
     def _adopt(self, plan: Plan) -> None:
-        """Take up a plan: what it says about this peer."""
+        """Adopt a plan: its settings for this peer."""
         self.plan = plan
         settings = plan.settings
         self.most_requests = settings.requests_per_connection
@@ -275,7 +275,7 @@ class ClientConnection(StreamingSocket):
     # --- between requests ---
 
     def _go_on(self) -> None:
-        """Begin what was held."""
+        """Begin the pipelined request."""
         data = self.held
         if data is not None and not self.working:
             self.held = None
@@ -304,7 +304,7 @@ class ClientConnection(StreamingSocket):
         self.close(now, self.acceptor.plan.settings.send_idle, unread)
 
     def retire(self, now: float) -> None:
-        """The worker stops: an idle connection closes, a busy one after its response."""
+        """Close an idle connection now, a busy one after its response."""
         self.may_keep = False
         if self.x is None and self.state == READY:
             self._end(now)

@@ -1,7 +1,7 @@
-"""Responses on an HTTP/1.1 connection: framing, Connection, and what goes through as it came.
+"""Responses on an HTTP/1.1 connection: framing, Connection, and unchanged pass-through.
 
-Law of this file: a response that differs in nothing from what the backend sent is passed on in one piece. Which
-connection persists, and where a body ends, is decided here and nowhere above (RFC 9112 6 and 9).
+Law of this file: a response that equals the received one is passed on in one piece. The persistence of connections and
+the framing of bodies is decided here and nowhere above (RFC 9112 6 and 9).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ResponseWriter(ClientSocket):
         self.keep = False
 
     def interim(self, x: Exchange, head: ResponseHead) -> bool:
-        if x.http10:  # it knows no 1xx (RFC 9110 15.2)
+        if x.http10:  # HTTP/1.0 has no 1xx (RFC 9110 15.2)
             return False
         self.send(head.forward(b"", DROP_FRAMING, None, head.end))
         return True
@@ -117,7 +117,7 @@ class ResponseWriter(ClientSocket):
         self.send(head.forward(block, DROP_FRAMING, x.response_edits, len(head.data)))
 
     def begin_tunnel(self, idle: float) -> None:
-        """Pass on plain bytes from now on."""
+        """Switch to a tunnel: bytes are passed on unchanged."""
         raise NotImplementedError
 
     def tunnel_data(self, x: Exchange, data: Any, idle: float) -> None:

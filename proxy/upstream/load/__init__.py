@@ -1,1 +1,1 @@
-"""Load reports: what a backend reports of its load, and the ways in which a report arrives."""
+"""Load reports of backends: their formats and sources."""

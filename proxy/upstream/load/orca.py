@@ -1,7 +1,7 @@
-"""Load reports as backends write them: ORCA's header in its three forms, the body of a load endpoint, Server-Timing.
+"""The formats of load reports: ORCA's header in its three forms, the body of a load endpoint, Server-Timing.
 
-Law of this file: whatever comes in, nothing is raised and the work is bounded. A report with anything wrong in it is
-refused whole: a number that is none, a name that is empty, unknown or there twice, or too much of it all.
+Law of this file: for any input nothing is raised and the work is bounded. A report with any error is refused as a
+whole: a malformed number, an empty, unknown or duplicate name, or too many values.
 
 The forms are Envoy's (source/common/orca/orca_parser.cc); the binary one is the protobuf message OrcaLoadReport of
 github.com/cncf/xds. It has nine fields of two kinds, which is less code to read here than a library is to depend on.
@@ -73,7 +73,7 @@ def parse_binary(value: bytes) -> LoadReport | None:
 
 
 def parse_body(body: bytes) -> LoadReport | None:
-    """What a load endpoint answers: JSON, the text form, or either of them as in the header. None if refused."""
+    """The body of a load endpoint: JSON, the text form, or either of them as in the header. None if refused."""
     body = body.strip()
     if body[:5] in (b"TEXT ", b"JSON "):
         return parse_header(body)
@@ -81,7 +81,7 @@ def parse_body(body: bytes) -> LoadReport | None:
 
 
 def parse_server_timing(value: bytes) -> float:
-    """The CPU seconds that `cpu;dur=` of a Server-Timing header tells, NAN if it tells none."""
+    """The CPU seconds in `cpu;dur=` of a Server-Timing header, NAN without one."""
     if len(value) > SIZE_MAX:
         return NAN
     text = value.decode("latin-1")
@@ -108,7 +108,7 @@ def _milliseconds(text: str) -> float:
 
 
 def from_text(text: bytes, at: int) -> LoadReport:
-    """What stands from an offset on. Raises ValueError."""
+    """The text from an offset on. Raises ValueError."""
     report = LoadReport()
     end = len(text)
     while at <= end:
@@ -125,7 +125,7 @@ def from_text(text: bytes, at: int) -> LoadReport:
 
 
 def word(text: bytes, start: int, end: int) -> str:
-    """What stands between two offsets, without the blanks around it. Raises ValueError."""
+    """The text between two offsets, without the blanks around it. Raises ValueError."""
     while start < end and text[start] == BLANK:
         start += 1
     while start < end and text[end - 1] == BLANK:
@@ -134,7 +134,7 @@ def word(text: bytes, start: int, end: int) -> str:
 
 
 def decimal(text: bytes, start: int, end: int) -> float:
-    """The number that stands between two offsets. Raises ValueError."""
+    """The number between two offsets. Raises ValueError."""
     while start < end and text[start] == BLANK:
         start += 1
     at, digits, divisor, exact = start, 0, 0, True
@@ -196,8 +196,7 @@ def from_base64(text: bytes) -> LoadReport:
 
 
 def from_protobuf(data: bytes) -> LoadReport:
-    """The message as it stands; fields that are not known yet are passed over, as protobuf wants it. Raises
-    ValueError."""
+    """The fields of the message; unknown ones are skipped, as protobuf requires. Raises ValueError."""
     report = LoadReport()
     for field, value in _fields(data):
         if field in SCALAR_FIELDS:
@@ -265,14 +264,14 @@ def number(text: str) -> float:
 
 
 def once(before: float, value: float) -> float:
-    """`value`, if nothing was said before and it is one that a load can have. Raises ValueError."""
+    """`value`, if `before` is not set and it is a valid load. Raises ValueError."""
     if before == before or not 0.0 <= value < 1e300:
         raise ReportRefused
     return value
 
 
 def put(report: LoadReport, name: str, value: float) -> None:
-    """Write one number where it belongs. Raises ValueError."""
+    """Set the field of one number. Raises ValueError."""
     if name == "cpu_utilization":
         report.cpu = once(report.cpu, value)
     elif name == "mem_utilization":

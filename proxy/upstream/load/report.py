@@ -1,6 +1,6 @@
-"""What a backend says of its own load.
+"""The load report of a backend.
 
-Law of this file: numbers only, checked when they were parsed (orca.py); what was not said is NAN, never 0.
+Law of this file: numbers only, checked when they were parsed (orca.py); a missing value is NAN, never 0.
 
 Terms are those of ORCA (Open Request Cost Aggregation): github.com/cncf/xds, xds/data/orca/v3/orca_load_report.proto.
 """
@@ -11,7 +11,7 @@ NAN = float("nan")
 
 
 class LoadReport:
-    """One report. Every number may be NAN: not said."""
+    """One report. Every number may be NAN: missing."""
 
     def __init__(
         self,
