@@ -118,7 +118,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def ask_command(arguments: argparse.Namespace) -> int:
-    """reload, upgrade, stop, status: ask the proxy that serves the file, and print its answer."""
+    """reload, upgrade, stop, status: send a request to the proxy that serves the file, and print its response."""
     from .console.admin_client import ask
 
     name: str = arguments.command

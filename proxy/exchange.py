@@ -266,7 +266,7 @@ class Exchange:
         self.plan: Plan | None = None
         self.route: RoutePlan | None = None
         self.back: ResponseStage = NO_WAY_BACK
-        self.address: str | None = None  # of the client, once it was worked out from what trusted proxies say
+        self.address: str | None = None  # of the client, cached, as forwarded by trusted proxies
         # where it goes
         self.group: Group | None = None
         """The upstream, from the first pick on."""

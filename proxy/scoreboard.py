@@ -52,7 +52,7 @@ EJECTED_UNTIL, EJECTIONS, EJECTED_FOR = 11, 12, 13
 """Until when (ns), how often so far, and why: an index into `EJECTION_CAUSES`."""
 # The row that the supervisor writes about it
 HEALTH, STATE, REPORTED_STATE, WEIGHT, REPORTED_WEIGHT, SINCE = range(6)
-"""Active health; what an operator and what the backend itself says of it; the operator's weight plus 1, 0 for none, and
+"""Active health; the states set by an operator and by the backend itself; the operator's weight plus 1, 0 for none, and
 the reported one in percent, likewise; since when it is up again (ns)."""
 REPORT = range(6, 10)
 REPORT_AT = 14
@@ -69,7 +69,7 @@ EJECTION_CAUSES = ("", "connect", "consecutive_5xx", "consecutive_gateway", "fai
 UPSTREAM_ROW = 800
 """A worker's row about an upstream: counters (see metrics.py), then histograms."""
 UPSTREAM_GAUGES = range(32, 40)
-"""Those of its cells that say what is now, and are over with the worker."""
+"""Those of its cells that are gauges, reset with the end of the worker."""
 
 MOST_BACKENDS = 16_384
 MOST_UPSTREAMS = 1024
@@ -250,10 +250,9 @@ def limit_key(name: str) -> str:
     C_BROKEN_OFF,
     C_LINES_DROPPED,
 ) = range(COUNTERS, COUNTERS + 8)
-"""The last two: responses that ended before they were complete, though their status said nothing of an error; lines
-of the access log that were not written."""
+"""The last two: responses that ended incomplete, with a status below 500; lines of the access log that were dropped."""
 C_STATUSES = COUNTERS + 8
-"""Ten cells: answers by the hundreds of their status."""
+"""Ten cells: responses by the hundreds of their status."""
 C_REASONS = COUNTERS + 24
 """A cell for each reason, in the order of errors.REASONS."""
 C_HISTOGRAMS = 512

@@ -1,1 +1,1 @@
-"""What commands print and ask."""
+"""The commands: their output, and their requests to the admin API."""

@@ -1,6 +1,6 @@
-"""How a command asks a running proxy: HTTP over its control socket.
+"""The client of the admin API for commands: HTTP over the control socket of a running proxy.
 
-Law of this file: one request, one answer, within a time; what went wrong is one sentence.
+Law of this file: one request, one response, within a time-out; an error is one sentence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Backends that are asked at intervals by the supervisor: the skeleton of health checks and load polling.
+"""Periodic requests of the supervisor to backends: the base of health checks and load polling.
 
-Law of this file: one question never takes longer than its time-out, and none waits for another backend's. A target that
-is adopted again unchanged keeps its state.
+Law of this file: a request takes at most its time-out, and none waits for another backend's. A target that is adopted
+again unchanged keeps its state.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ S = TypeVar("S")
 
 
 class BackendTask(Generic[S]):
-    """One backend, and how it is asked."""
+    """One backend, and the settings of its requests."""
 
     def __init__(self, upstream: str, backend: BackendSpec, spec: S) -> None:
         self.upstream = upstream
@@ -56,7 +56,7 @@ class BackendTasks(ABC, Generic[S, T]):
         self._sessions: BackendSessions | None = None
 
     async def adopt(self, specs: Mapping[str, GroupSpec]) -> None:
-        """Ask the backends of these upstreams from now on, and no others."""
+        """Run the tasks of the backends of these upstreams, and no others, from now on."""
         wanted = {
             (name, backend.address): (backend, spec)
             for name, group in specs.items()
@@ -78,7 +78,7 @@ class BackendTasks(ABC, Generic[S, T]):
                 target.task = asyncio.get_running_loop().create_task(self._watch(target))
 
     async def close(self) -> None:
-        """Ask no more, and close all connections."""
+        """End all tasks, and close all connections."""
         await _cancel(self.targets.values())
         if self._sessions is not None:
             await self._sessions.close()
@@ -125,7 +125,7 @@ class BackendTasks(ABC, Generic[S, T]):
 
     @abstractmethod
     def spec_of(self, group: GroupSpec) -> S | None:
-        """How the backends of an upstream are asked; None if they are not."""
+        """The settings for the backends of an upstream; None for none."""
 
     @abstractmethod
     def target(self, upstream: str, backend: BackendSpec, spec: S) -> T:
@@ -133,7 +133,7 @@ class BackendTasks(ABC, Generic[S, T]):
 
     @abstractmethod
     def forget(self, upstream: str, address: str) -> None:
-        """Erase the last answer of a backend that is asked no more: it must not stand for ever."""
+        """Erase the last result of a backend whose task has ended: it must not stay forever."""
 
     @abstractmethod
     def first_within(self, spec: S) -> float:

@@ -1,6 +1,6 @@
-"""Where the stickiness of an upstream would lead a request.
+"""`qantara explain`: the backend that sticky sessions select for a request.
 
-Law of this file: by the code that would lead it, and nothing that it asks counts as a use.
+Law of this file: it calls the code of the data path, and a lookup does not count as a use of the session.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def explain_sticky(
     *,
     board: Scoreboard | None,
 ) -> dict[str, Any]:
-    """Where the stickiness of an upstream leads a request, and why. `balancer` is that before its algorithm."""
+    """The backend that the session of a request leads to, and why. `balancer` is the sticky one of the upstream."""
     cookie, session, tokens = spec.cookie, spec.session, balancer.tokens
     by = f"cookie {cookie.name.decode()}" if cookie is not None else (session.source if session is not None else "")
     given = key.request_session(x.head) if isinstance(key, LearnedKey) else key.presented(x)

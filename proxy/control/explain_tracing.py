@@ -1,6 +1,6 @@
-"""What `qantara explain` says about the trace of a request.
+"""`qantara explain`: the trace of a request.
 
-Law of this file: by the code that would trace it. What is only known at the end of a request is said as a condition.
+Law of this file: it calls the code of the data path. Decisions at the end of a request are reported as conditions.
 """
 
 from __future__ import annotations

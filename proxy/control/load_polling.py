@@ -1,7 +1,7 @@
-"""Polling of load endpoints: once per machine, off the data path; what backends say is written on the scoreboard.
+"""Polling of load endpoints: once per machine, off the data path; the reports are written on the scoreboard.
 
-Law of this file: what is wrong with an answer changes nothing: the last good report stands until it is too old for the
-workers (upstream/load/sources.py). When polls run is in backend_tasks.py.
+Law of this file: a malformed response changes nothing: the last valid report stays until it expires in the workers
+(upstream/load/sources.py). The schedule of polls is in backend_tasks.py.
 """
 
 from __future__ import annotations

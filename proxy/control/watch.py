@@ -1,4 +1,4 @@
-"""Watching a file for changes of what stands in it.
+"""Watching a file for changes of its content.
 
 Law of this file: only content counts, compared with what was loaded. An editor that replaces the file, a symbolic link
 that is swapped (as container orchestrators do) and a write in place are the same; a touch is nothing.

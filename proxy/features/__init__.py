@@ -1,1 +1,1 @@
-"""What a route may ask for, the hot half: one folder a feature."""
+"""The optional features of routes, their part on the path of a request: one folder per feature."""

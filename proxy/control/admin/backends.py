@@ -36,7 +36,7 @@ class NewBackend(BackendSection):
 
 
 class Question(Section):
-    """A request that is only asked about."""
+    """A request to explain, which is not sent."""
 
     method: Token = "GET"
     url: str

@@ -1,6 +1,6 @@
-"""Why backends are picked as they are: what the algorithms in the workers know.
+"""The state of the balancing algorithms in the workers.
 
-Law of this file: it reads. Each worker has an algorithm of its own, which is asked, and answers for itself.
+Law of this file: read-only. Each worker has its own instance of an algorithm, and reports its state.
 """
 
 from __future__ import annotations

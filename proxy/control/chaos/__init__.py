@@ -1,16 +1,15 @@
 """Chaos experiments: whether one may run, what it may touch, and when it has to end.
 
 Law of this package: off by default, dry run first, never the last healthy backend. An experiment that cannot be
-written down is not run. What faults do to requests is in proxy/chaos/; what this half asks of the rest of the proxy
-is in contract.py, so that all of it runs in tests with a clock of their own.
+written to the audit log is not run. The faults of requests are in features/chaos/; the interface to the rest of the
+proxy is contract.py, so that this package is tested with a simulated clock.
 
-contract.py     what it asks of the proxy, and what the proxy says of itself
-experiment.py   an experiment as plain data, and the rule that workers get
-safety.py       its victims, and all objections to it
-guard.py        the steady state, before and during
-audit.py        what happened, in a file that only grows
+contract.py     the interface to the proxy, and the proxy's own numbers
+safety.py       the victims of an experiment, and all objections to it
+guard.py        the steady state, before and during an experiment
+audit.py        the audit log, append-only
 controller.py   start, stop, watch
-monkey.py       now and then a random victim
-service.py      all of it, as the supervisor runs it
+monkey.py       random victims at intervals
+service.py      the assembly, as run by the supervisor
 view.py         the proxy's own numbers, read from the scoreboard
 """

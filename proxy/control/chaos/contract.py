@@ -1,6 +1,6 @@
-"""What chaos experiments ask of the rest of the proxy, and what the proxy says of itself.
+"""The interface between chaos experiments and the rest of the proxy.
 
-Law of this file: interfaces and plain data. Times are seconds of CLOCK_MONOTONIC where nothing else is said.
+Law of this file: interfaces and plain data. Times are seconds of CLOCK_MONOTONIC unless stated otherwise.
 """
 
 from __future__ import annotations

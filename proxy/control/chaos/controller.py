@@ -101,7 +101,7 @@ class Controller:
                 self.proven.add(str(record["proven"]))
 
     async def adopt(self, settings: ChaosSection, audit: Audit | None) -> None:
-        """The configuration has changed. What is going on goes on only if it is still allowed as it stands."""
+        """Adopt a changed configuration. A running experiment continues only if it is unchanged and still allowed."""
         if settings == self.settings:
             return
         async with self._lock:

@@ -14,7 +14,7 @@ from ...metrics import Histogram
 from .contract import Sample
 
 LEAST = 20
-"""Requests below which a 99th percentile says nothing."""
+"""The least number of requests for a meaningful 99th percentile."""
 
 
 class State(NamedTuple):

@@ -1,7 +1,7 @@
 """The victims of an experiment, and all objections to running it.
 
-Law of this file: pure. All objections are found at once, each in words that say what would be right; an experiment
-with an objection does not run, not even dry. Drawing lots depends on the seed alone.
+Law of this file: pure. All objections are found at once, each with a remedy; an experiment with an objection does not
+run, not even dry. Random draws depend on the seed alone.
 """
 
 from __future__ import annotations

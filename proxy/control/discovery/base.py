@@ -1,4 +1,4 @@
-"""The contract of a discovery source: one class that says again and again which backends there are.
+"""The contract of a discovery source: a class that yields the list of backends again and again.
 
     class Consul(Source):
         def __init__(self, url: str) -> None: ...
@@ -10,8 +10,8 @@
 
 Name it in YAML: `discover: {source: "my_sources:Consul", url: "http://127.0.0.1:8500"}`.
 
-Law of this file: a source only says what there is. Retries, keeping what it said last, merging and telling the workers
-are done for it.
+Law of this file: a source only yields lists. Retries, keeping the last list, merging and the distribution to workers
+are done by the service.
 """
 
 from __future__ import annotations

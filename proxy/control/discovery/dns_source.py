@@ -1,7 +1,7 @@
 """Backends from DNS: A and AAAA, or SRV with ports, weights and priorities (RFC 2782).
 
-Law of this file: an answer is asked for anew when its TTL is over, within ttl_min and ttl_max. No failure of a single
-question of several takes away what it gave before, until `keep` is over; a failure of them all is raised.
+Law of this file: an answer is refreshed when its TTL is over, within ttl_min and ttl_max. If some of several queries
+fail, their last records are used until `keep` is over; a failure of all queries is raised.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Backends from a watched file: a list in YAML or JSON, with the keys that `backends` has.
 
-Law of this file: a file that is not good changes nothing, and what is wrong is said with its place. The file is looked
-at rather than subscribed to: so it is also noticed when a link on its way, or a mount, has been changed.
+Law of this file: an invalid file changes nothing, and its errors are reported with their places. The file is polled, and
+not watched by inotify, so that changes of symbolic links and mounts in its path are detected too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The backends of one upstream: those of the configuration, of its source, and of operators at run time.
 
-Law of this file: plain data. A change at run time to an address holds for as long as the configuration says of that
-address what it said then; when the file says something else, the file counts.
+Law of this file: plain data. A change of an address at run time holds while its entry in the configuration stays the
+same; a changed entry replaces it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class MemberChange(NamedTuple):
     spec: BackendSpec | None
     """The backend that was added; None if it was removed."""
     said: BackendSpec | None
-    """What the configuration said of it then."""
+    """Its entry in the configuration at that time."""
 
 
 class KnownMembers:
@@ -30,7 +30,7 @@ class KnownMembers:
         self.changes: dict[str, MemberChange] = {}
 
     def configure(self, static: Sequence[BackendSpec]) -> None:
-        """What the configuration says from now on."""
+        """Adopt the entries of the configuration."""
         self.static = {spec.address: spec for spec in static}
         self.changes = self._holding(self.static)
 

@@ -1,4 +1,4 @@
-"""One source at work: it is asked again and again, and what it said last is kept while it fails.
+"""One running source: it is queried again and again, and its last list is kept while it fails.
 
 Law of this file: nothing that a source raises or yields ends its caller. Its last answer is used until the next one, or
 until it has failed for longer than `keep`.

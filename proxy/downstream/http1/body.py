@@ -16,7 +16,7 @@ from ..acceptor import Acceptor
 from ..client_socket import BODY, BUSY, TUNNEL
 from .response import ResponseWriter
 
-HELD_LIMIT = 65536
+PIPELINED_LIMIT = 65536
 """Bytes of pipelined requests that are buffered while an exchange is in flight; then reading is paused."""
 
 
@@ -131,7 +131,7 @@ class StreamingSocket(ResponseWriter):
             data = self.held[self.held_at :] + data
         self.held = data
         self.held_at = 0
-        if len(data) > HELD_LIMIT:
+        if len(data) > PIPELINED_LIMIT:
             self.stop_reading()
 
     # --- tunnels ---

@@ -31,7 +31,7 @@ from ...stages.finish import abort, local_error
 from ...stages.route import start
 from ..acceptor import Acceptor
 from ..client_socket import BODY, BUSY, CLOSED, CLOSING, LINGER, READY, TUNNEL
-from .body import HELD_LIMIT, StreamingSocket
+from .body import PIPELINED_LIMIT, StreamingSocket
 
 log = logging.getLogger("qantara")
 
@@ -194,7 +194,7 @@ class ClientConnection(StreamingSocket):
         elif at < size and self.state < LINGER:
             self.held = data
             self.held_at = at
-            if size - at > HELD_LIMIT or self.write_paused:
+            if size - at > PIPELINED_LIMIT or self.write_paused:
                 self.stop_reading()
 
     def _read_request(self, data: bytes, at: int, size: int) -> int:

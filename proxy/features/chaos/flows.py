@@ -17,11 +17,11 @@ from ...http1.codec import ResponseHead
 from ...http1.framing import Trailers
 from ...http1.rendering import copied
 from .holding import Held, Hold, reset
-from .rules import Live
+from .rules import ActiveRule
 
 TICK = 0.02
 """Seconds between two portions of a response with limited bandwidth."""
-MOST_HELD = 65536
+BUFFER_LIMIT = 65536
 """Buffered bytes from which on reading from the backend is paused."""
 Failure = tuple[Reason]
 
@@ -29,10 +29,10 @@ Failure = tuple[Reason]
 class Flow(Hold):
     """The buffer of one response. Subclasses decide when `pour` passes on how many bytes."""
 
-    def __init__(self, x: Exchange, held: Held, inner: ResponseStage, live: Live) -> None:
+    def __init__(self, x: Exchange, held: Held, inner: ResponseStage, active: ActiveRule) -> None:
         super().__init__(x, held)
         self.inner = inner
-        self.live = live
+        self.active = active
         self.start: ResponseHead | None = None
         """The head, until it is passed on."""
         self.whole = False
@@ -88,7 +88,7 @@ class Flow(Hold):
         upstream = self.x.source if self.x is not None else None
         if upstream is None:
             return
-        if self.size >= MOST_HELD:
+        if self.size >= BUFFER_LIMIT:
             self.throttled = True
             upstream.pause_reading()
         elif self.throttled:
@@ -143,10 +143,10 @@ class Delayed(Flow):
         super().begin(head, body_end, complete)
         if self.x is not None and self.x.source is not None:
             self.x.source.pause_reading()
-        self.wait(self.live.seconds())
+        self.wait(self.active.seconds())
 
     def came(self) -> None:
-        if self.size >= MOST_HELD:
+        if self.size >= BUFFER_LIMIT:
             self.throttle()
 
 
@@ -164,15 +164,15 @@ class Paced(Flow):
             self.wait(TICK)
 
     def came(self) -> None:
-        if self.size >= MOST_HELD:
+        if self.size >= BUFFER_LIMIT:
             self.throttle()
 
     def go_on(self) -> None:
-        if self.live.left() <= 0.0:
+        if self.active.left() <= 0.0:
             super().go_on()
             return
         now = monotonic()
-        self.credit += (now - self.then) * self.live.rule.rate
+        self.credit += (now - self.then) * self.active.rule.rate
         self.then = now
         if not self._client_is_paused():
             portion = int(self.credit)
@@ -195,7 +195,7 @@ class Truncated(Flow):
     taken = 0
 
     def came(self) -> None:
-        most = self.live.rule.size - self.taken
+        most = self.active.rule.size - self.taken
         cut = self.size > most
         if cut and self.over is not None:
             self.over = None  # the cut replaces the end
@@ -208,7 +208,7 @@ class Truncated(Flow):
         x = self.x
         if x is not None:
             x.drop_source()
-        self.over = (self.live.reason,)
+        self.over = (self.active.reason,)
         self.queue.clear()
         self.size = 0
         self.handle = asyncio.get_running_loop().call_later(0.0, self.release)
@@ -227,7 +227,7 @@ class LateEnd(Flow):
         if self.over or not self.queue:
             self.finish(self.over)
         elif self.handle is None:
-            self.wait(self.live.left() if self.live.rule.fault == "black_hole" else self.live.seconds())
+            self.wait(self.active.left() if self.active.rule.fault == "black_hole" else self.active.seconds())
 
 
 class ResetEnd(Flow):
@@ -244,4 +244,4 @@ class ResetEnd(Flow):
     def go_on(self) -> None:
         x = self.let_go()
         if x is not None:
-            reset(x, self.live.reason)
+            reset(x, self.active.reason)

@@ -8,30 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .holding import Held
-from .rules import Live, Rule, Tally
+from .rules import ActiveRule, Rule, Tally
 
 
 class Injector:
     """Rules and their state. `salt` differs between workers, so that their random draws do."""
 
     def __init__(self, rules: Iterable[Rule] = (), salt: int = 0) -> None:
-        self.lives = [Live(rule, salt) for rule in rules]
+        self.rules = [ActiveRule(rule, salt) for rule in rules]
         self.held: Held = set()
 
-    def concerning(self, route: str, upstream: str) -> list[Live]:
+    def concerning(self, route: str, upstream: str) -> list[ActiveRule]:
         """The rules that apply to a route, by its name, and its upstream, "" for none."""
-        return [live for live in self.lives if live.concerns(route, upstream)]
+        return [active for active in self.rules if active.concerns(route, upstream)]
 
     def stop(self) -> None:
         """End all rules now, and release all exchanges held by them."""
-        for live in self.lives:
-            live.off = True
+        for active in self.rules:
+            active.off = True
         for held in list(self.held):
             held.release()
 
     def tallies(self) -> dict[str, Tally]:
         """The counters of each rule in this worker, by its id."""
-        return {live.rule.id: live.tally() for live in self.lives}
+        return {active.rule.id: active.tally() for active in self.rules}
 
 
 OFF = Injector()

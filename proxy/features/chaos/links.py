@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ...exchange import ResponseStage, Stage
 from ...plan import LinkContext, RouteSpec
 from .injector import Injector
-from .returning import ChaosReturn
+from .response_faults import ChaosReturn
 from .rules import ENDING
 from .stages import ChaosStage
 
@@ -25,8 +25,8 @@ def faults_before(*stages: str) -> Callable[[RouteSpec, LinkContext, Stage], Sta
         injector: Injector = context.injector
         concerned = injector.concerning(spec.name, spec.upstream)
         own = [each for each in stages if spec.group is not None or each in ON_EVERY_ROUTE]
-        lives = [live for stage in own for live in concerned if live.rule.stage == stage]
-        return ChaosStage(following, lives, injector.held) if lives else following
+        rules = [active for stage in own for active in concerned if active.rule.stage == stage]
+        return ChaosStage(following, rules, injector.held) if rules else following
 
     return link
 
@@ -37,5 +37,5 @@ def faults_on_return(spec: RouteSpec, context: LinkContext, following: ResponseS
     concerned = injector.concerning(spec.name, spec.upstream)
     if not concerned or spec.group is None:
         return following
-    lives = [live for live in concerned if live.rule.stage == "relay" or live.rule.stage in ENDING]
-    return ChaosReturn(following, lives, injector.held)
+    rules = [active for active in concerned if active.rule.stage == "relay" or active.rule.stage in ENDING]
+    return ChaosReturn(following, rules, injector.held)

@@ -121,7 +121,7 @@ class Tally(NamedTuple):
     struck: int
 
 
-class Live:
+class ActiveRule:
     """An active rule in one worker."""
 
     def __init__(self, rule: Rule, salt: int) -> None:

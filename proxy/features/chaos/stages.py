@@ -16,7 +16,7 @@ from ...http.local_replies import LocalReply, proxy_status
 from ...stages.finish import local_error, local_reply
 from ...upstream.ports import OutgoingRequest, Requester, UpstreamStream
 from .holding import Held, Pause, Silence, reset
-from .rules import Live
+from .rules import ActiveRule
 
 GATEWAY_TIMEOUT = 504
 
@@ -24,9 +24,9 @@ GATEWAY_TIMEOUT = 504
 class ChaosStage(Stage):
     """The faults before one stage. The first rule that strikes decides."""
 
-    def __init__(self, following: Stage, lives: Sequence[Live], held: Held) -> None:
+    def __init__(self, following: Stage, rules: Sequence[ActiveRule], held: Held) -> None:
         super().__init__(following)
-        self.lives = lives
+        self.rules = rules
         self.held = held
 
     def enter(self, x: Exchange) -> None:
@@ -35,30 +35,30 @@ class ChaosStage(Stage):
             pause.let_go()
             self.next.enter(x)
             return
-        for live in self.lives:
-            if live.strikes(x):
-                FAULTS[live.rule.fault](self, x, live)
+        for active in self.rules:
+            if active.strikes(x):
+                FAULTS[active.rule.fault](self, x, active)
                 return
         self.next.enter(x)
 
-    def delay(self, x: Exchange, live: Live) -> None:
-        seconds = live.seconds()
-        if live.rule.stage == "connect" and seconds >= _connect_timeout(x):
-            self._no_connection(x, live)  # a real connect would time out
+    def delay(self, x: Exchange, active: ActiveRule) -> None:
+        seconds = active.seconds()
+        if active.rule.stage == "connect" and seconds >= _connect_timeout(x):
+            self._no_connection(x, active)  # a real connect would time out
         else:
             Pause(x, self.held, self.next, x.attempt.upstream).wait(seconds)
 
-    def _no_connection(self, x: Exchange, live: Live) -> None:
+    def _no_connection(self, x: Exchange, active: ActiveRule) -> None:
         x.tries += 1
-        seconds = min(_connect_timeout(x), live.left())
-        Silence(x, self.held, live.reason._replace(status=GATEWAY_TIMEOUT)).wait(seconds)
+        seconds = min(_connect_timeout(x), active.left())
+        Silence(x, self.held, active.reason._replace(status=GATEWAY_TIMEOUT)).wait(seconds)
 
-    def abort(self, x: Exchange, live: Live) -> None:
+    def abort(self, x: Exchange, active: ActiveRule) -> None:
         connection = x.attempt.upstream
         if connection is not None:  # nothing was sent on it
             x.let_go()
             connection.give_back()
-        reason = live.reason._replace(status=live.rule.status)
+        reason = active.reason._replace(status=active.rule.status)
         if reason.status < 400:
             plan = x.plan
             assert plan is not None
@@ -66,29 +66,29 @@ class ChaosStage(Stage):
         else:
             local_error(x, reason)
 
-    def reset(self, x: Exchange, live: Live) -> None:
-        reset(x, live.reason)
+    def reset(self, x: Exchange, active: ActiveRule) -> None:
+        reset(x, active.reason)
 
-    def black_hole(self, x: Exchange, live: Live) -> None:
-        stage = live.rule.stage
+    def black_hole(self, x: Exchange, active: ActiveRule) -> None:
+        stage = active.rule.stage
         if stage == "connect":
-            self._no_connection(x, live)
+            self._no_connection(x, active)
         elif stage == "send":
-            self._swallow(x, live)
+            self._swallow(x, active)
         else:
-            Silence(x, self.held, live.reason._replace(status=GATEWAY_TIMEOUT)).wait(live.left())
+            Silence(x, self.held, active.reason._replace(status=GATEWAY_TIMEOUT)).wait(active.left())
 
-    def _swallow(self, x: Exchange, live: Live) -> None:
+    def _swallow(self, x: Exchange, active: ActiveRule) -> None:
         """Replace the connection of the request by a BlackHole."""
         connection, backend = x.attempt.upstream, x.attempt.backend
         assert connection is not None and backend is not None
-        x.take(BlackHole(backend.pool.sweep, live, self.held))
+        x.take(BlackHole(backend.pool.sweep, active, self.held))
         connection.give_back()
         self.next.enter(x)
 
-    def connect_refused(self, x: Exchange, live: Live) -> None:
+    def connect_refused(self, x: Exchange, active: ActiveRule) -> None:
         x.tries += 1
-        x.attempt.connect_failed(live.reason._replace(status=502))
+        x.attempt.connect_failed(active.reason._replace(status=502))
 
 
 def _connect_timeout(x: Exchange) -> float:
@@ -98,7 +98,7 @@ def _connect_timeout(x: Exchange) -> float:
     return seconds
 
 
-Fault = Callable[[ChaosStage, Exchange, Live], None]
+Fault = Callable[[ChaosStage, Exchange, ActiveRule], None]
 FAULTS: dict[str, Fault] = {
     "delay": ChaosStage.delay,
     "abort": ChaosStage.abort,
@@ -112,12 +112,12 @@ FAULTS: dict[str, Fault] = {
 class BlackHole(UpstreamStream):
     """A simulated connection that accepts the request and never responds; its deadline is a real one."""
 
-    def __init__(self, sweep: Sweep, live: Live, held: Held) -> None:
+    def __init__(self, sweep: Sweep, active: ActiveRule, held: Held) -> None:
         super().__init__()
         self.sweep = sweep
         self.requester: Requester | None = None
-        self.reason: Reason = live.reason._replace(status=GATEWAY_TIMEOUT)
-        self.until = live.rule.until
+        self.reason: Reason = active.reason._replace(status=GATEWAY_TIMEOUT)
+        self.until = active.rule.until
         self.held = held
 
     def send(self, requester: Requester, request: OutgoingRequest, body: object, deadline: float) -> None:

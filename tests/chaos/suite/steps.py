@@ -60,7 +60,7 @@ def end_rules(after: int) -> Step:
     """As if their time were over, and nobody there to take them away."""
 
     async def act(world: World) -> None:
-        for live in world.injector.lives:
+        for live in world.injector.rules:
             live.rule = live.rule._replace(until=0.0)
 
     return Step(after, "the time of the rules is over", act)

@@ -87,7 +87,7 @@ async def injected(
         async with Proxy(linked(load_text(text).config, injector=injector)) as proxy:
             address = proxy.addresses[0]
             async with connect(address, receive_buffer=receive_buffer) as client:
-                for live in injector.lives:
+                for live in injector.rules:
                     live.rule = live.rule._replace(until=live.rule.until + monotonic() - began)
                 way = Injected(server, Running(proxy, address), client, injector)
                 yield way

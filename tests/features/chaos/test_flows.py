@@ -7,7 +7,7 @@ from typing import Any
 from proxy.errors import RESPONSE_INCOMPLETE
 from proxy.exchange import Exchange, ResponseStage
 from proxy.features.chaos.flows import LateEnd, ResetEnd, Truncated
-from proxy.features.chaos.rules import Live
+from proxy.features.chaos.rules import ActiveRule
 from proxy.http1.codec import ResponseHead
 from proxy.http1.framing import Trailers
 from tests.features.chaos.injected import rule
@@ -46,7 +46,7 @@ def parsed(data: bytes) -> tuple[ResponseHead, int]:
 
 
 def flow(kind: Any, recorder: Recorder, **about: Any) -> Any:
-    live = Live(rule("relay", "truncate", **about), 0)
+    live = ActiveRule(rule("relay", "truncate", **about), 0)
     return kind(Exchange(), set(), recorder, live)
 
 

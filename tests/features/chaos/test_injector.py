@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.configuration.load import load_text
 from proxy.exchange import END, Stage
 from proxy.features.chaos import OFF, Injector
-from proxy.features.chaos.returning import ChaosReturn
+from proxy.features.chaos.response_faults import ChaosReturn
 from proxy.features.chaos.stages import ChaosStage
 from proxy.plan import RoutePlan
 from proxy.stages.admit import Admit
@@ -51,7 +51,7 @@ def test_each_fault_stands_before_its_stage() -> None:
 def test_faults_before_one_stage_share_it_in_the_order_of_the_stages() -> None:
     app = routes(Injector([rule("admit", "abort"), rule("accept", "abort")]))["app"]
     assert chain(app.first) == [ChaosStage, Admit, Pick, Connect, Send]
-    assert [live.rule.stage for live in app.first.lives] == ["accept", "admit"]
+    assert [live.rule.stage for live in app.first.rules] == ["accept", "admit"]
 
 
 def test_a_rule_for_another_route_links_nothing() -> None:

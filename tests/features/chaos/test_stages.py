@@ -306,7 +306,7 @@ async def test_the_rule_ends_by_itself_and_lets_go_of_what_it_holds() -> None:
     """Nobody has to be alive to end it."""
     async with injected(rule("admit", "delay", delay=LONG, lives=0.1)) as way:
         assert (await way.client.request(GET)).status == 200
-        assert way.injector.lives[0].left() <= 0
+        assert way.injector.rules[0].left() <= 0
 
 
 async def test_a_connection_lost_during_a_delay_that_cannot_be_replaced_is_a_failed_connect() -> None:

@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from proxy.features.chaos import Delay
-from proxy.features.chaos.returning import garbled
+from proxy.features.chaos.response_faults import garbled
 from proxy.http1.codec import ResponseHead
 from proxy.http1.rendering import changed
 from proxy.scoreboard import C_BROKEN_OFF

@@ -20,7 +20,7 @@ from ...http1.framing import Trailers
 from ...http1.rendering import changed, response_head
 from .flows import Delayed, Flow, LateEnd, Paced, ResetEnd, Truncated
 from .holding import Held, Pause, Silence, reset
-from .rules import ENDING, Live, Rule
+from .rules import ENDING, ActiveRule, Rule
 
 GATEWAY_TIMEOUT = 504
 GARBAGE = b"!#$%&*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~"
@@ -30,9 +30,9 @@ GARBAGE = b"!#$%&*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrst
 class ChaosReturn(ResponseStage):
     """The faults on the way back of one route. The first rule that strikes decides."""
 
-    def __init__(self, following: ResponseStage, lives: Sequence[Live], held: Held) -> None:
+    def __init__(self, following: ResponseStage, rules: Sequence[ActiveRule], held: Held) -> None:
         super().__init__(following)
-        self.lives = lives
+        self.rules = rules
         self.held = held
 
     def connect_failed(self, x: Exchange, reason: Reason) -> None:
@@ -41,15 +41,15 @@ class ChaosReturn(ResponseStage):
         self.next.connect_failed(x, reason)
 
     def head(self, x: Exchange, head: ResponseHead, body_end: int, complete: bool) -> None:
-        for live in self.lives:
-            if live.strikes(x):
+        for active in self.rules:
+            if active.strikes(x):
                 if complete:
                     x.let_go()  # the connection belongs to the pool again
-                kind = flow_of(live.rule)
+                kind = flow_of(active.rule)
                 if kind is not None:
-                    kind(x, self.held, self.next, live).begin(head, body_end, complete)
+                    kind(x, self.held, self.next, active).begin(head, body_end, complete)
                 else:
-                    FAULTS[live.rule.fault](self, x, live, head, body_end, complete)
+                    FAULTS[active.rule.fault](self, x, active, head, body_end, complete)
                 return
         self.next.head(x, head, body_end, complete)
 
@@ -76,28 +76,30 @@ class ChaosReturn(ResponseStage):
 
     # --- faults other than flows ---
 
-    def abort(self, x: Exchange, live: Live, head: ResponseHead, body_end: int, complete: bool) -> None:
+    def abort(self, x: Exchange, active: ActiveRule, head: ResponseHead, body_end: int, complete: bool) -> None:
         """Replace the response by one with an error status, as if from the backend."""
         x.drop_source()
         client, plan = x.client, x.plan
         assert client is not None and plan is not None
-        client.counters.reason(live.reason.name)
-        made = response_head(head, live.rule.status, (proxy_status(plan.settings.via or "qantara", live.reason),))
+        client.counters.reason(active.reason.name)
+        made = response_head(head, active.rule.status, (proxy_status(plan.settings.via or "qantara", active.reason),))
         self.next.head(x, made, made.end, True)
 
-    def reset(self, x: Exchange, live: Live, *_: Any) -> None:
-        reset(x, live.reason)
+    def reset(self, x: Exchange, active: ActiveRule, *_: Any) -> None:
+        reset(x, active.reason)
 
-    def black_hole(self, x: Exchange, live: Live, *_: Any) -> None:
+    def black_hole(self, x: Exchange, active: ActiveRule, *_: Any) -> None:
         """Drop the response; the request fails at its deadline for the response head."""
         x.drop_source()
         route = x.route
         assert route is not None
-        silence = Silence(x, self.held, live.reason._replace(status=GATEWAY_TIMEOUT))
-        silence.wait(min(route.response_head, live.left()))
+        silence = Silence(x, self.held, active.reason._replace(status=GATEWAY_TIMEOUT))
+        silence.wait(min(route.response_head, active.left()))
 
-    def corrupt_header(self, x: Exchange, live: Live, head: ResponseHead, body_end: int, complete: bool) -> None:
-        made = changed(head, body_end, live.rule.header, partial(garbled, live.draws))
+    def corrupt_header(
+        self, x: Exchange, active: ActiveRule, head: ResponseHead, body_end: int, complete: bool
+    ) -> None:
+        made = changed(head, body_end, active.rule.header, partial(garbled, active.draws))
         self.next.head(x, made, made.end + body_end - head.end, complete)
 
 
