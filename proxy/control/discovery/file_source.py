@@ -1,6 +1,6 @@
 """Backends from a watched file: a list in YAML or JSON, with the keys that `backends` has.
 
-Law of this file: an invalid file changes nothing, and its errors are reported with their places. The file is polled, and
+Law of this file: an invalid file changes nothing, and its errors are reported with their places. The file is polled,
 not watched by inotify, so that changes of symbolic links and mounts in its path are detected too.
 """
 
