@@ -1,9 +1,8 @@
-"""Every way a request can fail, as one table, and every exception of the project.
+"""The reasons of all failures of requests, as one table, and all exceptions of the project.
 
-Law of this file: a response that the proxy makes itself, and every request that it gives up, names one
-`Reason` from here. A reason is `stage.cause`; the stage is one of the ten of `pipeline.STAGES`. The reason
-appears as it stands in the `Proxy-Status` header (RFC 9209), in the access log and in the metrics.
-Nothing else in the project defines an exception.
+Law of this file: each local reply, and each aborted request, has one `Reason` from here. A reason is `stage.cause`; the
+stage is one of the ten of `pipeline.STAGES`. The name of the reason appears unchanged in the `Proxy-Status` header
+(RFC 9209), in the access log and in the metrics. All exceptions of the project are defined here.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Reason(NamedTuple):
     hint: str
     """One sentence for people: what was wrong and what would be right."""
     retryable: bool = False
-    """True if nothing was sent: the request may go to another backend whatever its method."""
+    """True if nothing was sent: the request may be retried with any method."""
 
     @property
     def name(self) -> str:

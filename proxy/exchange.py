@@ -180,7 +180,7 @@ class Attempt(Requester):
         self.forget()
 
     def forget(self) -> None:
-        """Let go of everything that belonged to the request."""
+        """Release all state of the request."""
         self.backend: Backend | None = None
         """None until one is picked, and again when the attempt is over for it."""
         self.backend_name = ""
@@ -261,7 +261,7 @@ class Exchange:
         self.clear()
 
     def clear(self) -> None:
-        """Let go of everything that belonged to the request."""
+        """Release all state of the request."""
         self.client: ClientStream | None = None
         self.plan: Plan | None = None
         self.route: RoutePlan | None = None

@@ -1,7 +1,7 @@
-"""From a file to a checked `Config`, or to every problem in it at once.
+"""From a file to a checked `Config`, or to all its problems at once.
 
-Invariant: whatever the bytes are, `load` returns a `Loaded` or raises `ConfigError`, nothing else, in time
-and memory bounded by the size of the file. Each problem has the place of the key or value it is about.
+Invariant: for any bytes `load` returns a `Loaded` or raises `ConfigError`, in time and memory bounded by the size of
+the file. Each problem has the place of its key or value.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from .codec import ChunkedDecoder
 Trailers = tuple[tuple[bytes, bytes], ...]
 """Fields behind a body (RFC 9110 6.5)."""
 VIEW_FROM = 4096
-"""Bytes from which a part of what was received is handed on as a view instead of a copy."""
+"""The size in bytes from which on a part of the received bytes is passed on as a view instead of a copy."""
 
 
 class BodyReader:

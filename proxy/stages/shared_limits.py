@@ -81,7 +81,7 @@ class SharedBuckets:
         try:
             async with asyncio.timeout(self.store.timeout):
                 return [int(micros) * 1000 for micros in await self._pipelined(batch)]
-        except Exception as error:  # whatever the client raises: no rate limit is worth an outage
+        except Exception as error:  # any error of the client library: a failed store must not fail requests
             self.rests_until = monotonic() + REST
             log.warning("rate limits: %s does not answer (%s); this machine counts alone", self._place(), error)
             return nothing

@@ -58,8 +58,8 @@ class Overload:
         self.rows[U_CEILING] = self.adaptive_limit if self.gradient is not None else 0
 
     def near_limit(self, backend: Backend) -> bool:
-        """Whether `has_room` and `below_limit` have to be asked: cheap, and true if either of them could be false for a
-        request that is active already."""
+        """Whether `has_room` and `below_limit` must be evaluated: cheap, and true if either of them could be false
+        for a request that is active already."""
         if self.rows[U_ACTIVE] > self.adaptive_limit or backend.rows[backend.own + IN_FLIGHT] >= self.local_share:
             return True
         return bool(self.max_requests or (self.shared and backend.load() >= self.max_per_backend))

@@ -224,7 +224,7 @@ def find_class(discover: DiscoverSection) -> type[Source]:
     module, _, name = (discover.source or "").partition(":")
     try:
         found = getattr(import_module(module), name)
-    except Exception as error:  # whatever importing a stranger's module does
+    except Exception as error:  # the import of a user's module may raise anything
         raise ValueError(f"{discover.source} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Source)):
         raise ValueError(f"{discover.source} is not a subclass of proxy.control.discovery.base.Source")

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 class ResponseHeaders(Section):
     set: HeadersToSet = Field(default_factory=dict)
-    """Headers that get this value, whatever came."""
+    """Headers that are set to this value, replacing received ones."""
     append: HeadersToSet = Field(default_factory=dict)
-    """Header lines that are added to those that came."""
+    """Header lines that are added to the received ones."""
     remove: List[HeaderButHost] = ()
-    """Headers that are not passed on."""
+    """Headers that are removed."""
 
 
 class RequestHeaders(ResponseHeaders):
     set: RequestHeadersToSet = Field(default_factory=dict)
-    """Headers that get this value, whatever came. Host may be named here."""
+    """Headers that are set to this value, replacing received ones. Host is allowed here."""
 
 
 def rules(path: FindingPath, route: Mapping[str, Any], document: PlainData) -> Iterator[Finding]:
