@@ -20,6 +20,7 @@ cdef class ClientStream(Timed):
     cdef public Peer peer
     cdef public Counters counters
     cdef public object log
+    cdef public bint write_paused
     cpdef bint interim(self, Exchange x, ResponseHead head) except -1
     cpdef respond(self, Exchange x, ResponseHead head, Py_ssize_t body_end, bint complete)
     cpdef data(self, Exchange x, data)

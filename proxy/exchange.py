@@ -38,6 +38,8 @@ class ClientStream(Timed):
         self.counters = counters
         self.log = log
         """Records each exchange that is over: the access log, or the tracer before it; None for no record."""
+        self.write_paused = False
+        """Whether the client takes no more for now."""
 
     def interim(self, x: Exchange, head: ResponseHead) -> bool:
         """Pass on a 1xx response. False if this client gets none."""

@@ -1,4 +1,5 @@
-"""Nothing between downstream/ and upstream/ knows HTTP/1.1 bytes: neither line ends, nor chunks, nor a minor version.
+"""Nothing between downstream/ and upstream/ knows HTTP/1.1 bytes: neither line ends, nor chunks, nor a minor version,
+nor the fields of its framing.
 
 Law of this file: what is exempt is the wire itself (`http1/`, and one place on each side that speaks it).
 """
@@ -16,6 +17,8 @@ from .test_architecture import DATA_PATH, PACKAGE, unit_of
 WIRE = ("http1/", "downstream/http1/", "upstream/http1.")
 """Where HTTP/1.1 is spoken."""
 WORDS = ("chunk", "minor")
+TEXTS = ("\r", "http/1", "transfer-encoding", "content-length", "keep-alive", "connection:", *WORDS)
+"""What no literal has in it, in lower case."""
 
 
 def docstrings(tree: ast.Module) -> set[int]:
@@ -24,12 +27,12 @@ def docstrings(tree: ast.Module) -> set[int]:
 
 
 def wire_words(path: Path, tree: ast.Module) -> Iterator[str]:
-    """Line ends in literals, and names with one of WORDS in them."""
+    """Literals with one of TEXTS in them, and names with one of WORDS."""
     documentation = docstrings(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in documentation:
             text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
-            found = "\r\n" in text or any(word in text.lower() for word in WORDS)
+            found = any(word in text.lower() for word in TEXTS)
         else:
             name = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "arg", None)
             name = name or getattr(node, "name", None)
@@ -55,6 +58,9 @@ def test_nothing_between_the_sides_knows_the_wire() -> None:
     [
         'x = b"A: b\\r\\n"',
         'f"{x}\\r\\n"',
+        'x = b"HTTP/1.1 200 OK"',
+        'fields.append(("Content-Length", "0"))',
+        'names = {"transfer-encoding"}',
         "head.minor",
         "def chunk(data): ...",
         "f(chunked=True)",

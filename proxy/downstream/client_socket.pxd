@@ -5,7 +5,7 @@ cdef class ClientSocket(ClientStream):
     cdef public str listener
     cdef public object transport, write
     cdef public int state
-    cdef public bint eof, write_paused, read_paused
+    cdef public bint eof, read_paused
     cdef public long long waited_for
 
     cpdef stop_reading(self)

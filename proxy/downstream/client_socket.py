@@ -43,7 +43,6 @@ class ClientSocket(ClientStream):
         """The transport's method, looked up once."""
         self.state = READY
         self.eof = False
-        self.write_paused = False
         self.read_paused = False
         self.waited_for = 0
         """Unsent bytes at the last check of progress."""

@@ -17,6 +17,8 @@ from .phrases import PHRASES
 NO_BODY = (204, 304)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+FRAMING = frozenset(("content-length", "transfer-encoding", "connection", "upgrade", "keep-alive", "trailer", "te"))
+"""Fields of the connection and of its framing: changed, they would break the connection rather than what reads it."""
 
 
 class Reply(Protocol):

@@ -22,6 +22,7 @@ from proxy.stages import retry
 from proxy.stages.finish import abort
 from proxy.stages.route import start
 from proxy.upstream.backend import Backend
+from tests.support.path import until_true
 from tests.support.plans import linked
 from tests.support.ports import FakeClient, FakeRequester, FakeStream, head
 
@@ -157,6 +158,17 @@ def test_an_exchange_without_a_client_runs_to_its_end() -> None:
     requester.end(())
     assert (x.status, x.bytes_out, x.group) == (200, 4, None)
     assert cells(stream.backend, RESPONSES, IN_FLIGHT) == [1, 0]
+
+
+async def test_a_rule_of_limited_bandwidth_is_for_it_too() -> None:
+    """A client that takes no more is a matter of the port, not of a socket."""
+    injector = Injector([Rule("slow", "relay", "bandwidth", monotonic() + 60.0, rate=1 << 20)])
+    plan, streams = serving(injector=injector)
+    client = FakeClient()
+    client.ask(plan)
+    used(streams).respond(200, b"body")
+    await until_true(lambda: client.events[-1] == "finished")
+    assert client.events == [(200, b"", False), b"body", ("end", ()), "finished"]
 
 
 # --- retry ------------------------------------------------------------------------------------------------------------

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from ...http1.rendering import FRAMING
 from ...routing import HeaderCondition
 from .rules import AT_BACKEND, STAGES_OF, Delay, Rule
 
 OFF_PATH = ("health_lie", "backend_drain", "worker_kill")
 """Faults outside the path of requests."""
-FRAMING = frozenset(("content-length", "transfer-encoding", "connection", "upgrade", "keep-alive", "trailer", "te"))
-"""Headers with which a garbled value would break the connection instead of the client."""
 ANY = "*"
 MOST_DELAY = 3600.0
 

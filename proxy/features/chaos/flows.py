@@ -185,8 +185,8 @@ class Paced(Flow):
 
     def _client_is_paused(self) -> bool:
         """Whether writing to the client is paused: further bytes would be buffered without bound."""
-        client: Any = self.x.client if self.x is not None else None
-        return bool(client is not None and client.write_paused)
+        client = self.x.client if self.x is not None else None
+        return client is not None and client.write_paused
 
 
 class Truncated(Flow):
