@@ -16,9 +16,11 @@ from proxy.metrics import Counters
 from proxy.plan import Plan, PlanSpec, Settings
 from proxy.runtime import Registry
 from proxy.scoreboard import alone
-from proxy.upstream import http1
 from proxy.upstream.http1 import Http1Connection
 from tests.support.ports import FakeRequester
+
+UPSTREAM_UNTIL_CLOSE, UPSTREAM_TUNNEL = 3, 4
+"""States of upstream/http1.py, which are C constants in the compiled form."""
 
 
 class Transport:
@@ -95,14 +97,14 @@ def test_a_tunnel_whose_client_has_ended_its_side(one_sided: bool, calls: list[s
     transport, requester = Transport(one_sided), FakeRequester()
     connection = Http1Connection(NoPool(), 8192, 100)
     connection.connection_made(transport)
-    connection.requester, connection.state = requester, http1.TUNNEL
+    connection.requester, connection.state = requester, UPSTREAM_TUNNEL
     connection.end_input()
     assert transport.calls == calls
     connection.connection_lost(None)
     assert requester.events == [("end", ())]
 
 
-@pytest.mark.parametrize("state", [http1.TUNNEL, http1.UNTIL_CLOSE])
+@pytest.mark.parametrize("state", [UPSTREAM_TUNNEL, UPSTREAM_UNTIL_CLOSE])
 def test_a_backend_that_resets_what_only_its_end_delimits_has_failed(state: int) -> None:
     requester = FakeRequester()
     connection = Http1Connection(NoPool(), 8192, 100)

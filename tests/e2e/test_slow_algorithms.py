@@ -21,6 +21,7 @@ from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from tests.balancing.algorithms import Blocks
 from tests.support import service
 from tests.support.client import connect
+from tests.support.launcher import ROOT
 from tests.support.origin import origins, request, response
 from tests.support.path import GET
 from tests.support.plans import linked
@@ -125,7 +126,8 @@ routes: [{upstream: app}]
 
 
 @pytest.mark.processes
-async def test_of_a_service_the_log_and_the_admin_api_tell(tmp_path: Path) -> None:
+async def test_of_a_service_the_log_and_the_admin_api_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # its algorithm lies in the tests
     async with AsyncExitStack() as stack:
         text = yaml(await addresses(stack)) + "workers: 1\naccess_log: null\n"
         proxy = await stack.enter_async_context(service.running(tmp_path, text))

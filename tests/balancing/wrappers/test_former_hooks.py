@@ -19,6 +19,7 @@ from proxy.balancing.wrappers.former_hooks import FORMER, FormerHooks, former_na
 from proxy.metrics import U_BALANCER_FAILED, U_BALANCER_SLOW
 from tests.support import service
 from tests.support.client import connect
+from tests.support.launcher import ROOT
 from tests.support.origin import Script, origins, request, response
 from tests.support.path import GET
 from tests.support.running import running, unwatched
@@ -218,7 +219,8 @@ async def test_one_that_is_slow_is_replaced(hook: str, present: str, caplog: pyt
     assert f"power_of_two takes over: {present} took " in caplog.text
 
 
-async def test_of_a_service_the_log_has_the_warning(tmp_path: Path) -> None:
+async def test_of_a_service_the_log_has_the_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # its algorithm lies in the tests
     async with AsyncExitStack() as stack:
         servers = await origins(stack, [OK] * 2)
         text = yaml([server.address for server in servers]) + "workers: 1\naccess_log: null\n"
