@@ -63,6 +63,10 @@ def started(bench: Bench, peer: Peer) -> Iterator[Started]:
         yield Started(peer, port, process.pid)
 
 
+STATUSES = {"/fixed": 200, "/moved": 301}
+"""Paths that proxies answer themselves."""
+
+
 def await_forwarding(port: int) -> None:
     """Ask until the proxy forwards; some accept connections before they know their backends."""
     deadline = time.monotonic() + READY_SECONDS
@@ -72,7 +76,8 @@ def await_forwarding(port: int) -> None:
 
 
 def check(port: int, path: str, upload: bytes) -> str | None:
-    """Return what is wrong with one answer, or None if it is the origin's to the byte."""
+    """Return what is wrong with one answer, or None if it is the origin's to the byte; what a proxy answers itself is
+    told by its status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     with contextlib.closing(connection):
         try:
@@ -81,8 +86,10 @@ def check(port: int, path: str, upload: bytes) -> str | None:
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
             return f"{path}: {type(error).__name__} {error}"
-    if response.status != 200:
+    if response.status != STATUSES.get(path, 200):
         return f"{path}: status {response.status}"
+    if path in STATUSES:
+        return None
     return None if body == BODIES[path] else f"{path}: another body than the origin's ({len(body)} bytes)"
 
 
@@ -125,14 +132,14 @@ def observed(bench: Bench, load: Load, one: Started, number: int, rate: float) -
     before, begin = Clocks.read(bench, one.pid), time.monotonic()
     outcome = drive(load, one.port, bench.seconds, bench.load_core, rate)
     used, wall = Clocks.read(bench, one.pid).since(before), time.monotonic() - begin
-    if used.reached < outcome.requests:
+    if load.path not in STATUSES and used.reached < outcome.requests:
         raise LoadFailed(f"the origin saw {used.reached} of {outcome.requests} requests")
     return Run(
         load.name,
         one.peer.name,
         number,
         **dataclasses.asdict(outcome),
-        reached=used.reached,
+        reached=used.reached or outcome.requests,
         cpu_seconds=used.peer,
         peer_core_busy=used.peer_core / wall,
         load_core_busy=used.load_core / wall,

@@ -33,13 +33,15 @@ class LocalReply:
     One that is the same for every request of a route is made once; `rendered` caches its wire form.
     """
 
-    __slots__ = ("body", "fields", "reason", "rendered")
+    __slots__ = ("body", "fields", "reason", "rendered", "whole")
 
     def __init__(self, reason: Reason, fields: Fields, body: bytes = b"") -> None:
         self.reason = reason
         self.fields = fields
         self.body = body
         self.rendered: Any = None
+        self.whole: Any = None
+        """The Date line of the last second and the whole response with it, on a persistent connection."""
 
     @property
     def status(self) -> int:

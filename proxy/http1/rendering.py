@@ -27,6 +27,7 @@ class Reply(Protocol):
     fields: tuple[tuple[str, str], ...]
     body: bytes
     rendered: Any
+    whole: Any
 
     @property
     def status(self) -> int:
@@ -59,12 +60,17 @@ def imf_fixdate(second: int) -> str:
 
 def render(reply: Reply, http10: bool, keep: bool, head_only: bool) -> bytes:
     """A whole local reply; `http10` and `keep` determine Connection."""
+    date, usual = date_line(), keep and not http10 and not head_only
+    if usual and reply.whole is not None and reply.whole[0] is date:
+        whole: bytes = reply.whole[1]
+        return whole
     start, rest = prepare(reply) if reply.rendered is None else reply.rendered
-    if keep and not http10 and not head_only:
-        return b"%b%b%b\r\n%b" % (start, date_line(), rest, b"" if reply.status in NO_BODY else reply.body)
     connection = b"" if keep and not http10 else b"Connection: keep-alive\r\n" if keep else b"Connection: close\r\n"
     body = b"" if head_only or reply.status in NO_BODY else reply.body
-    return b"%b%b%b%b\r\n%b" % (start, date_line(), rest, connection, body)
+    payload = b"%b%b%b%b\r\n%b" % (start, date, rest, connection, body)
+    if usual:
+        reply.whole = date, payload
+    return payload
 
 
 def prepare(reply: Reply) -> tuple[bytes, bytes]:
