@@ -12,8 +12,9 @@ from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.client_socket import LINGER, TUNNEL
 from proxy.downstream.http1.connection import ClientConnection
 from proxy.exchange import Exchange
-from proxy.metrics import Counters
+from proxy.metrics import REASON_CELLS, Counters
 from proxy.plan import Plan, PlanSpec, Settings
+from proxy.routing import RouteTable
 from proxy.runtime import Registry
 from proxy.scoreboard import alone
 from proxy.upstream.http1 import Http1Connection
@@ -112,3 +113,53 @@ def test_a_backend_that_resets_what_only_its_end_delimits_has_failed(state: int)
     connection.requester, connection.state = requester, state
     connection.connection_lost(ConnectionResetError())
     assert requester.events == ["relay.incomplete"]
+
+
+# --- what a connection does that seldom comes in time with a real client ----------------------------------------------
+
+
+class BrokenRoutes(RouteTable):
+    """A defect of the proxy."""
+
+    def find(self, head: Any) -> Any:
+        raise RuntimeError("broken")
+
+
+def test_a_defect_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    transport = Transport(True)
+    connection = client_on(transport)
+    plan = connection.plan
+    assert plan is not None
+    plan.routes = BrokenRoutes([])
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert transport.calls[0] == "write"
+    assert connection.counters.cells[REASON_CELLS["finish.internal"]] == 1
+    assert "a defect of the proxy, while reading from 192.0.2.1" in caplog.text
+
+
+def test_a_connection_that_comes_while_the_worker_stops_is_refused() -> None:
+    transport = Transport(True)
+    sweep = Sweep()
+    acceptor = Acceptor(Plan(PlanSpec((), Settings(), {}, ()), Registry(alone(), sweep)), sweep, Counters(), None)
+    acceptor.stopping = True
+    connection = ClientConnection(acceptor)
+    connection.connection_made(transport)
+    assert transport.calls[0] == "write"
+    assert connection.counters.cells[REASON_CELLS["admit.shutting_down"]] == 1
+
+
+def test_an_idle_client_that_reads_again_has_the_keep_alive_time() -> None:
+    connection = client_on(Transport(True))
+    connection.write_paused = True
+    connection.deadline = 0.0
+    connection.resume_writing()
+    assert (connection.write_paused, connection.deadline > 0.0) == (False, True)
+
+
+def test_a_head_in_parts_is_refused_when_it_is_too_large() -> None:
+    transport = Transport(True)
+    connection = client_on(transport)
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+    connection.data_received(b"x" * 40_000)
+    assert transport.calls[0] == "write"
+    assert connection.counters.cells[REASON_CELLS["accept.head_too_large"]] == 1
