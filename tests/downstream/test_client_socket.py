@@ -163,3 +163,36 @@ def test_a_head_in_parts_is_refused_when_it_is_too_large() -> None:
     connection.data_received(b"x" * 40_000)
     assert transport.calls[0] == "write"
     assert connection.counters.cells[REASON_CELLS["accept.head_too_large"]] == 1
+
+
+class GoneTransport(Transport):
+    """One whose socket is closed by an error; `closing` says whether the transport knows it."""
+
+    def __init__(self, closing: bool) -> None:
+        super().__init__(True)
+        self.closing = closing
+
+    def write(self, data: Any) -> None:
+        raise RuntimeError("unable to perform operation; the handler is closed")
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return 7
+
+    def fileno(self) -> int:
+        raise OSError("closed")
+
+    def get_extra_info(self, name: str) -> Any:
+        return self if name == "socket" else super().get_extra_info(name)
+
+
+def test_a_write_to_a_socket_that_is_closed_this_moment_is_lost_with_it() -> None:
+    client_on(GoneTransport(True)).send(b"x")
+    with pytest.raises(RuntimeError):
+        client_on(GoneTransport(False)).send(b"x")
+
+
+def test_of_a_closed_socket_only_the_buffer_is_known() -> None:
+    assert client_on(GoneTransport(True)).unsent() == 7

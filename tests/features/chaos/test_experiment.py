@@ -7,7 +7,7 @@ import pytest
 
 from proxy.configuration.sections.chaos import ChaosRule, experiment_of
 from proxy.features.chaos import Delay
-from proxy.features.chaos.experiment import Experiment, from_json
+from proxy.features.chaos.experiment import Experiment, from_json, malformed
 from tests.control.chaos.lab import settings
 
 FULL = (
@@ -65,3 +65,19 @@ def test_the_fingerprint_tells_experiments_apart_not_their_names() -> None:
 def test_what_is_no_experiment_is_refused() -> None:
     with pytest.raises(TypeError):
         from_json({"name": "a", "fault": "delay", "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("experiment", "says"),
+    [
+        (Experiment("x", "worker_kill", "send"), "worker_kill happens at no stage; leave stage out"),
+        (Experiment("x", "truncate", "send"), "truncate cannot happen at send; it can at relay"),
+        (Experiment("x", "abort", "pick", backends=("a:1",)), "at pick no backend is picked yet; name backends at "),
+        (Experiment("x", "corrupt_header", "relay"), "corrupt_header needs to know which: name it with header"),
+        (Experiment("x", "corrupt_header", "relay", header="Content-Length"), "Content-Length frames the message; "),
+    ],
+    ids=lambda value: value.fault if isinstance(value, Experiment) else "",
+)
+def test_an_experiment_that_contradicts_itself(experiment: Experiment, says: str) -> None:
+    (found,) = malformed(experiment)
+    assert found.startswith(says)
