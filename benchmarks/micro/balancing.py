@@ -24,7 +24,7 @@ from proxy.balancing.base import ANSWERED, FAILED
 from proxy.balancing.compose import BalanceSpec, SubsetSpec, ZoneSpec, compose
 from proxy.balancing.locations import BUILTIN
 from proxy.balancing.round_robin import RoundRobin
-from proxy.features.sticky.balancer import StickySpec, packed, token
+from proxy.features.sticky.balancer import StickySpec, packed, sign
 from proxy.scoreboard import IN_FLIGHT
 from proxy.upstream.backend import Backend, BackendSpec
 from proxy.upstream.load.report import LoadReport
@@ -118,7 +118,7 @@ def located_keys(members: Sequence[Backend]) -> list[bytes | None]:
 
 
 def marks(members: Sequence[Backend]) -> list[bytes | None]:
-    return [packed(token(SECRET, UPSTREAM, backend.name), None) for backend in drawn(members)]
+    return [packed(sign(SECRET, UPSTREAM, backend.name), None) for backend in drawn(members)]
 
 
 def new_ones(members: Sequence[Backend]) -> list[bytes | None]:

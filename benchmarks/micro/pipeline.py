@@ -15,7 +15,7 @@ from proxy.configuration.compile import compile_plan
 from proxy.configuration.load import load_text
 from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.http1.connection import ClientConnection
-from proxy.features.sticky.balancer import token
+from proxy.features.sticky.balancer import sign
 from proxy.features.tracing.recorder import Tracer
 from proxy.features.tracing.trace import Rules
 from proxy.metrics import Counters
@@ -41,7 +41,7 @@ REPORT = b"\r\nendpoint-load-metrics: TEXT cpu_utilization=0.31, named_metrics.r
 REPORTING = RESPONSE.replace(b"\r\n", REPORT, 1)
 SECRET = "a secret of the benchmark"
 STICKY = FORWARD.replace("{backends", f"{{sticky: {{cookie: {{secret: {SECRET}}}}}, backends")
-COOKIE = b"\r\nCookie: qantara_route=" + token(SECRET.encode(), "app", "127.0.0.1:9001")
+COOKIE = b"\r\nCookie: qantara_route=" + sign(SECRET.encode(), "app", "127.0.0.1:9001")
 RETURNING = REQUEST.replace(b"\r\n", COOKIE + b"\r\n", 1)
 LEARNING = FORWARD.replace("{backends", "{sticky: {learn: 'header:X-Session'}, backends")
 IN_SESSION = REQUEST.replace(b"\r\n", b"\r\nX-Session: 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d\r\n", 1)
